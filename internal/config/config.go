@@ -1,0 +1,171 @@
+// Package config reads the agent's configuration. The file has two shapes: what is written (file.go: strings and pointers)
+// and what the program uses (Config: durations, sizes, addresses, defaults filled in). It is strict: an unknown key, a value
+// without its unit or a rate the line cannot have is an error that names the file, line, key and reason; all of them are
+// reported at once. configs/agent.reference.yaml lists every key with default and reason and is parsed by a test.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"upsedge/internal/ups"
+)
+
+// DefaultPath is where the packaged agent looks for its configuration.
+const DefaultPath = "/etc/upsagent/agent.yaml"
+
+// Config is what the program uses.
+type Config struct {
+	StateDir string
+	Spool    Spool
+	Units    []Unit
+	Uplink   *Uplink // nil: no broker
+	Metrics  Metrics
+	Local    Local
+	Orders   Orders
+	Log      Log
+}
+
+// Spool bounds what waits for the cloud.
+type Spool struct {
+	MaxBytes int64         // of the database; samples beyond it are dropped, oldest first
+	Flush    time.Duration // one commit of samples per interval; what a crash can lose
+}
+
+// A Unit is one UPS.
+type Unit struct {
+	Name       string // the `ups` label
+	Serial     *Serial
+	TCP        *TCP // exactly one of Serial and TCP
+	UnitID     uint8
+	Poll       [ups.TierCount]time.Duration // by tier; 0 = off
+	Thresholds Thresholds
+	Card       *Card
+}
+
+// Serial is a serial port.
+type Serial struct {
+	Device string
+	Baud   int
+	Parity string // none, even, odd
+}
+
+// TCP is a Modbus TCP server: the unit's own port, or a network card in it.
+type TCP struct {
+	Address string // host:port
+	Card    bool   // via: card
+}
+
+// Thresholds are limits of alarms.
+type Thresholds struct {
+	LowBatteryRuntime  time.Duration // 201
+	BatteryTemperature float64       // °C, 208
+	Load               float64       // percent, 303
+}
+
+// Card is how the firmware of a unit behind a network card is reached.
+type Card struct {
+	Address         string
+	CredentialsFile string
+}
+
+// Uplink is the MQTT connection.
+type Uplink struct {
+	Broker                    string // tls:// or tcp://, with port
+	CAFile, CertFile, KeyFile string
+	Insecure                  bool
+	AgentID                   string // "": from the certificate, or random
+	MaxRate                   int64  // bytes per second, 0 = unlimited
+	Addresses                 string // tail, full, none
+}
+
+// Metrics is the Prometheus endpoint.
+type Metrics struct {
+	Listen      string // "": off
+	WebConfig   string // file of TLS and basic authentication, as Prometheus' own
+	SerialLabel bool
+}
+
+// Local is the status page and the command socket.
+type Local struct{ Listen, Socket string } // "": off
+
+// Orders limits what may be commanded from afar.
+type Orders struct {
+	Allow       []string
+	Hours       string
+	MinInterval time.Duration
+	DailyMax    int
+}
+
+// Log is how the agent logs.
+type Log struct {
+	Level  slog.Level
+	Format string // text, json
+}
+
+// LineKey names the line a unit is on: units with the same key share it. It is an address and never leaves the box.
+func (u Unit) LineKey() string {
+	if u.Serial != nil {
+		return "serial:" + u.Serial.Device
+	}
+	return "tcp:" + u.TCP.Address
+}
+
+// OverCard reports whether the unit is read through a network card.
+func (u Unit) OverCard() bool { return u.TCP != nil && u.TCP.Card }
+
+// Load reads and checks the file.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse checks data and fills in defaults. name stands for the file in errors.
+func Parse(name string, data []byte) (*Config, error) {
+	c := &checker{lines: map[string]int{"": 1}}
+	file, err := c.read(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	cfg := &Config{}
+	if len(c.problems) == 0 {
+		cfg = c.build(file)
+	}
+	var errs []error
+	for _, p := range c.problems {
+		errs = append(errs, fmt.Errorf("%s:%d: %s: %s", name, p.line, p.key, p.reason))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return cfg, nil
+}
+
+func (c *checker) read(data []byte) (*fileConfig, error) {
+	var root yaml.Node
+	dec := yaml.NewDecoder(strings.NewReader(string(data)))
+	file := &fileConfig{}
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
+		return file, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one YAML document")
+	}
+	c.structure(&root)
+	if len(c.problems) > 0 {
+		return file, nil
+	}
+	return file, root.Decode(file)
+}
