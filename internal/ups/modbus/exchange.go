@@ -1,0 +1,158 @@
+package modbus
+
+import "time"
+
+const (
+	writeTimeout = 500 * time.Millisecond // for a request to leave; a serial driver and a socket take one at once
+
+	// goTimerLate: a Go timer wakes up to a millisecond late, because the runtime waits in whole milliseconds.
+	goTimerLate = 1100 * time.Microsecond
+	// beforeEnd is how long before the computed end of a reply the line begins to read: a third of a byte at 9600 baud, so
+	// that the end is seen and not only found.
+	beforeEnd = 300 * time.Microsecond
+	// atOnce: a Read that returned within this had its bytes waiting.
+	atOnce = 150 * time.Microsecond
+)
+
+// transporter is what goburrow sends through: always the request that handle has just given it.
+type transporter struct{ r *runner }
+
+// Send sends a request and returns the reply that matches it. The reply is valid until the next Send.
+func (t transporter) Send(request []byte) ([]byte, error) {
+	r := t.r
+	begin := time.Now()
+	if err := r.write(request, begin); err != nil {
+		return nil, err
+	}
+	r.out = time.Now()
+	if r.cfg.Framing == TCP {
+		return r.receiveTCP(request)
+	}
+	return r.receiveRTU(request)
+}
+
+func (r *runner) write(request []byte, now time.Time) error {
+	err := r.link.SetWriteDeadline(now.Add(writeTimeout))
+	if err == nil {
+		_, err = r.link.Write(request)
+	}
+	if err != nil {
+		return &LinkError{Op: "write", Err: err, unanswered: !r.answered}
+	}
+	return nil
+}
+
+// receiveRTU sleeps until just before the reply can be complete and then reads it. Bytes come one by one at the far end,
+// and waking up for each of them would cost more than everything else together.
+func (r *runner) receiveRTU(request []byte) ([]byte, error) {
+	pace := &r.asked.pace
+	ask := r.byteTime * time.Duration(len(request))
+	wire := ask + r.byteTime*time.Duration(replyBytes(request))
+	if !r.sleepUntil(r.out.Add(wire+pace.early-beforeEnd)) && r.current.function == readFunction {
+		return nil, ErrClosed
+	}
+	// Silence is over with the first byte; the rest may take as long as it takes on the wire.
+	first, last := r.out.Add(ask+pace.timeout), r.out.Add(wire+pace.timeout)
+	n, before := 0, time.Now()
+	for waited := false; ; waited = true {
+		deadline := first
+		if n > 0 || first.Before(before) {
+			deadline = last
+		}
+		m, err := r.read(r.buf[n:], deadline)
+		r.in = time.Now()
+		if err != nil {
+			return nil, r.silent(err, n)
+		}
+		n += m
+		size, err := matchRTU(request, r.buf[:n])
+		if err != nil {
+			return nil, err
+		}
+		if size > 0 {
+			waited = waited || r.in.Sub(before) > atOnce
+			if size == replyBytes(request) {
+				r.learn(r.in.Sub(r.out)-wire, waited, leastTimeout)
+			}
+			return r.buf[:size], nil
+		}
+	}
+}
+
+// receiveTCP reads frames until the wanted one. Later frames stay in the buffer, late ones are dropped.
+func (r *runner) receiveTCP(request []byte) ([]byte, error) {
+	deadline := r.out.Add(r.asked.pace.timeout)
+	used := 0
+	for {
+		size, wanted, err := matchTCP(request, r.buf[used:r.fill], r.known > 1)
+		if err != nil {
+			return nil, err
+		}
+		if wanted {
+			r.in = time.Now()
+			r.learn(r.in.Sub(r.out), true, leastTCPTimeout)
+			return r.keepRest(used, size), nil
+		}
+		if size > 0 {
+			used += size
+			continue
+		}
+		r.keepRest(used, 0)
+		used = 0
+		n, err := r.read(r.buf[r.fill:], deadline)
+		if err != nil {
+			r.in = time.Now()
+			return nil, r.silent(err, 0)
+		}
+		r.fill += n
+	}
+}
+
+// keepRest takes size bytes at used out of the buffer and everything before them, and moves what follows to the front.
+func (r *runner) keepRest(used, size int) []byte {
+	if used+size == r.fill { // as nearly always
+		frame := r.buf[used:r.fill]
+		r.fill = 0
+		return frame
+	}
+	frame := append([]byte(nil), r.buf[used:used+size]...)
+	r.fill = copy(r.buf[:], r.buf[used+size:r.fill])
+	return frame
+}
+
+// learn takes the turnaround of a whole reply into account.
+func (r *runner) learn(turnaround time.Duration, waited bool, least time.Duration) {
+	r.asked.pace.reply(turnaround, waited, least)
+	r.turnaround.Store(int64(r.asked.pace.mean))
+}
+
+// silent makes the error of a reply that did not come, or not to its end: n bytes are in the buffer.
+func (r *runner) silent(err error, n int) error {
+	if err != ErrTimeout {
+		return err
+	}
+	if n > 0 {
+		return frameError(r.buf[:n], "ends after %d bytes", n)
+	}
+	return silence(r.in.Sub(r.out))
+}
+
+// sleepUntil sleeps until t, to a few hundredths of a millisecond where the link can. It returns false at the end of ctx.
+func (r *runner) sleepUntil(t time.Time) bool {
+	rest := time.Until(t)
+	if r.precise != nil {
+		rest -= goTimerLate
+	}
+	if rest > 0 {
+		r.timer.Reset(rest)
+		select {
+		case <-r.timer.C:
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	if r.precise != nil {
+		r.precise.SleepUntil(t)
+	}
+	return r.ctx.Err() == nil
+}

@@ -1,0 +1,350 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/goburrow/modbus"
+)
+
+const (
+	firstPause = 250 * time.Millisecond // before a lost link is opened again, doubling
+	lastPause  = 5 * time.Second
+	// reopenTCP: units were seen that need about 2 s after the end of a connection before they accept the next one
+	// (protocol reference, section 2.3).
+	reopenTCP = 2 * time.Second
+
+	// A link is given up after so many exchanges in a row that ended in silence (TCP) or garbage (RTU).
+	mostSilences = 3
+	mostGarbled  = 3
+
+	wakeSlice   = 100 * time.Millisecond // how long Read waits at most before it looks at the context
+	finishWrite = 700 * time.Millisecond // how long a write may go on after the end of the context
+)
+
+// A runner is what Run's goroutine alone touches.
+type runner struct {
+	*Line
+	ctx   context.Context
+	units [256]*unit
+	known int // units asked so far
+	timer *time.Timer
+	buf   [1024]byte // of replies; longer than any, to see what comes behind one
+	fill  int        // TCP: bytes in buf not looked at yet
+
+	link     timedLink   // nil while there is none
+	precise  preciseLink // the same, if it can
+	answered bool        // something valid came over this link
+	held     *request    // to be sent first on the next link
+	end      time.Time   // of the last exchange on the line
+	gap      time.Duration
+	silences int
+	garbled  int
+
+	current *request
+	asked   *unit
+	out, in time.Time // when the current request was out, its reply in
+	stopBy  time.Time // when a write ends at the latest, once ctx has ended
+
+	loss loss
+}
+
+// A unit is what the line keeps of one unit: goburrow's client with its own packager, its pace, its last write.
+type unit struct {
+	client    modbus.Client
+	pace      pace
+	lastWrite time.Time
+}
+
+func newRunner(l *Line) *runner {
+	r := &runner{Line: l, timer: time.NewTimer(time.Hour), gap: l.cfg.Gap}
+	r.timer.Stop()
+	return r
+}
+
+// unit returns the unit with this id. goburrow's handlers are used as packagers only.
+func (r *runner) unit(id uint8) *unit {
+	if u := r.units[id]; u != nil {
+		return u
+	}
+	var packager modbus.Packager
+	if r.cfg.Framing == TCP {
+		h := modbus.NewTCPClientHandler("")
+		h.SlaveId = id
+		packager = h
+	} else {
+		h := modbus.NewRTUClientHandler("")
+		h.SlaveId = id
+		packager = h
+	}
+	u := &unit{client: modbus.NewClient2(packager, transporter{r}), pace: pace{timeout: r.cfg.Timeout}}
+	r.units[id] = u
+	r.known++
+	return u
+}
+
+// run opens the link, serves, and opens it again, until ctx ends.
+func (r *runner) run(ctx context.Context) {
+	r.ctx = ctx
+	for r.connect() {
+		err := r.serve()
+		r.link.Close()
+		r.link, r.precise = nil, nil
+		if err == nil {
+			break
+		}
+		r.lose(err, true)
+	}
+	if r.held != nil {
+		r.held.finish(ErrClosed)
+	}
+	r.timer.Stop()
+}
+
+// serve answers requests over the open link until it is lost, or, with nil, until ctx ends.
+func (r *runner) serve() error {
+	r.silences, r.garbled, r.fill, r.answered = 0, 0, 0, false
+	if r.cfg.Framing == RTU {
+		if err := r.drain(); err != nil { // whatever an earlier master, or a device that starts, has left on the line
+			return err
+		}
+	}
+	for {
+		if !r.sleepUntil(r.end.Add(r.gap)) {
+			return nil
+		}
+		q := r.next()
+		if q == nil {
+			return nil
+		}
+		if err := r.handle(q); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the request to send now, nil at the end of ctx.
+func (r *runner) next() *request {
+	if q := r.held; q != nil {
+		r.held = nil
+		return q
+	}
+	select {
+	case q := <-r.urgent:
+		return q
+	default:
+	}
+	select {
+	case q := <-r.urgent:
+		return q
+	case q := <-r.background:
+		return q
+	case <-r.ctx.Done():
+		return nil
+	}
+}
+
+// handle carries out one request and answers its caller. Its error means that the link is lost.
+func (r *runner) handle(q *request) error {
+	u := r.unit(q.unit)
+	if !r.sleepUntil(u.restUntil(q.function)) {
+		q.finish(ErrClosed)
+		return nil
+	}
+	if !q.state.CompareAndSwap(queued, sent) {
+		return nil // its caller has gone
+	}
+	if err := r.check(); err != nil {
+		q.state.Store(queued)
+		return r.unsent(q, err)
+	}
+	begin := time.Now()
+	r.current, r.asked, r.out, r.in = q, u, begin, begin
+	err := r.call(u, q)
+	if q.function == writeFunction {
+		u.lastWrite = time.Now()
+	}
+	var lost *LinkError
+	if errors.As(err, &lost) && q.function == readFunction && closedByPeer(lost.Err) && r.cfg.Framing == TCP && !q.reconnected {
+		q.state.Store(queued)
+		return r.unsent(q, lost.Err)
+	}
+	result, giveUp := r.classify(err)
+	r.observe(q, result, begin)
+	q.finish(err)
+	return giveUp
+}
+
+// unsent deals with a link found lost before the request left, or, for a read on TCP, with a connection closed in place
+// of an answer: some units close after every answer. Then the request is sent, once, on the next connection.
+func (r *runner) unsent(q *request, cause error) error {
+	err := &LinkError{Op: "write", Err: cause, unanswered: !r.answered}
+	if r.cfg.Framing == TCP && closedByPeer(cause) && !q.reconnected {
+		q.reconnected = true
+		r.held = q
+		return err
+	}
+	q.finish(err)
+	return err
+}
+
+// restUntil returns when the unit may be asked again after its last write.
+func (u *unit) restUntil(function uint8) time.Time {
+	if u.lastWrite.IsZero() {
+		return time.Time{}
+	}
+	if function == writeFunction {
+		return u.lastWrite.Add(betweenWrites)
+	}
+	return u.lastWrite.Add(afterWrite)
+}
+
+// check looks at the link before a request goes out: bytes nobody asked for would be taken for its reply.
+func (r *runner) check() error {
+	c, ok := r.link.(checkedLink)
+	if !ok {
+		return nil
+	}
+	waiting, err := c.Check()
+	if err == nil && waiting && r.cfg.Framing == RTU {
+		return r.drain()
+	}
+	return err
+}
+
+// call has goburrow ask, and puts the answer into the request.
+func (r *runner) call(u *unit, q *request) error {
+	if q.function == writeFunction {
+		_, err := u.client.WriteMultipleRegisters(q.addr, q.count, q.data[:2*q.count])
+		return translate(err)
+	}
+	raw, err := u.client.ReadHoldingRegisters(q.addr, q.count)
+	if err != nil {
+		return translate(err)
+	}
+	for i := range q.registers[:q.count] {
+		q.registers[i] = uint16(raw[2*i])<<8 | uint16(raw[2*i+1])
+	}
+	return nil
+}
+
+// translate makes goburrow's errors ours. The transporter's come through as they are; what goburrow finds wrong with a
+// reply the transporter has let pass is a bad frame.
+func translate(err error) error {
+	var exception *modbus.ModbusError
+	if errors.As(err, &exception) {
+		return &ExceptionError{Function: exception.FunctionCode &^ exceptionBit, Code: exception.ExceptionCode}
+	}
+	return err
+}
+
+// classify draws the conclusions from an exchange: its label, the gap that follows, and whether the link is given up.
+func (r *runner) classify(err error) (Result, error) {
+	r.gap = r.cfg.Gap
+	var exception *ExceptionError
+	var lost *LinkError
+	switch {
+	case err == nil, errors.As(err, &exception):
+		r.silences, r.garbled = 0, 0
+		r.end = r.in
+		r.restored()
+		if err != nil {
+			return ResultException, nil
+		}
+		return ResultOK, nil
+	case errors.As(err, &lost):
+		r.end = time.Now()
+		return ResultLink, err
+	case errors.Is(err, ErrClosed):
+		r.end = time.Now()
+		return ResultLink, nil // serve sees the end of ctx by itself
+	case errors.Is(err, ErrTimeout):
+		r.asked.pace.miss()
+		r.silences++
+		return ResultTimeout, r.recover(err, r.cfg.Framing == TCP && r.silences >= mostSilences)
+	default:
+		r.garbled++
+		return ResultFrame, r.recover(err, r.cfg.Framing == TCP || r.garbled >= mostGarbled)
+	}
+}
+
+// recover brings the line to rest after an exchange that failed.
+func (r *runner) recover(err error, giveUp bool) error {
+	if r.cfg.Framing == RTU {
+		r.gap = max(r.gap, missGap)
+		if drained := r.drain(); drained != nil {
+			return drained
+		}
+	}
+	r.end = time.Now()
+	if giveUp {
+		return err
+	}
+	return nil
+}
+
+// drain reads until the line was silent for 100 ms. A line that is not silent for a whole second is given up.
+func (r *runner) drain() error {
+	begin := time.Now()
+	r.current = nil
+	for {
+		_, err := r.read(r.buf[:], time.Now().Add(silenceAfterError))
+		switch {
+		case errors.Is(err, ErrTimeout), errors.Is(err, ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		case time.Since(begin) > drainAtMost:
+			return &LinkError{Op: "read", Err: errors.New("bytes without end that nobody asked for")}
+		}
+	}
+}
+
+func (r *runner) observe(q *request, result Result, begin time.Time) {
+	if r.cfg.Observe == nil {
+		return
+	}
+	r.cfg.Observe(Exchange{
+		Unit: q.unit, Function: q.function, Address: q.addr, Count: q.count, Result: result,
+		Took: r.in.Sub(r.out), Busy: r.end.Sub(begin) + r.gap,
+	})
+}
+
+// read waits for bytes until deadline, in slices, so that the end of ctx is seen: a read ends with it, a write soon after.
+func (r *runner) read(p []byte, deadline time.Time) (int, error) {
+	for tries := 0; ; tries++ {
+		until := time.Now().Add(wakeSlice)
+		if until.After(deadline) {
+			until = deadline
+		}
+		if err := r.link.SetReadDeadline(until); err != nil {
+			return 0, &LinkError{Op: "read", Err: err, unanswered: !r.answered}
+		}
+		n, err := r.link.Read(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil && !isDeadline(err) {
+			return 0, &LinkError{Op: "read", Err: err, unanswered: !r.answered}
+		}
+		if err == nil && tries > 1000 {
+			return 0, &LinkError{Op: "read", Err: io.ErrNoProgress}
+		}
+		if !time.Now().Before(deadline) {
+			return 0, ErrTimeout
+		}
+		if r.ctx.Err() != nil {
+			if r.current == nil || r.current.function == readFunction {
+				return 0, ErrClosed
+			}
+			if r.stopBy.IsZero() {
+				r.stopBy = time.Now().Add(finishWrite)
+			}
+			if r.stopBy.Before(deadline) {
+				deadline = r.stopBy
+			}
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tarm/serial"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// portTimeout is tarm/serial's ReadTimeout (VTIME 1). With 0 its Close would block for ever; with this, a Read returns
+	// (0, io.EOF) after it, and also after a hang-up, which is why neither is asked of it.
+	portTimeout = 100 * time.Millisecond
+	flushGrace  = 100 * time.Millisecond // for a blocked write to end after its output was thrown away
+)
+
+// errBlocked says that the port took no bytes: flow control, or an adapter that has stopped.
+var errBlocked = errors.New("port takes no bytes")
+
+var parities = map[string]serial.Parity{"": serial.ParityNone, "none": serial.ParityNone, "even": serial.ParityEven, "odd": serial.ParityOdd}
+
+// OpenSerial returns a function that opens device for itself alone, 8 data bits and 1 stop bit. parity is none, even or odd.
+func OpenSerial(device string, baud int, parity string) func(context.Context) (Link, error) {
+	return func(context.Context) (Link, error) {
+		p, ok := parities[parity]
+		if !ok {
+			return nil, fmt.Errorf("parity %q: none, even or odd", parity)
+		}
+		node, err := openNode(device)
+		if err != nil {
+			return nil, err
+		}
+		port, err := serial.OpenPort(&serial.Config{Name: device, Baud: baud, Parity: p, ReadTimeout: portTimeout})
+		if err != nil {
+			unix.Close(node)
+			return nil, openError(device, err)
+		}
+		s := &serialLink{port: port, node: node, writes: make(chan []byte), wrote: make(chan error, 1)}
+		s.writing.Go(s.serveWrites)
+		return s, nil
+	}
+}
+
+// openNode opens device a second time. This descriptor holds the lock, waits with poll(2), tells a hang-up from silence,
+// and throws away what a blocked write has left: tarm/serial does not give its own away.
+func openNode(device string) (int, error) {
+	node, err := unix.Open(device, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, openError(device, err)
+	}
+	if err := unix.Flock(node, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unix.Close(node)
+		return -1, openError(device, err)
+	}
+	return node, nil
+}
+
+// openError says what the person at the port can do about it.
+func openError(device string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%s is in use by another program: %w", device, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w (is this user in the group dialout?)", device, err)
+	case errors.Is(err, unix.ENOTTY):
+		return fmt.Errorf("%s is not a serial port: %w", device, err)
+	}
+	return fmt.Errorf("%s: %w", device, err)
+}
+
+// serialLink is a port of tarm/serial with deadlines. Read is called by the line's goroutine alone, and calls the port's
+// only when poll(2) has seen bytes, so no Read is left over when time is up. Write runs in a goroutine of its own,
+// because nothing can interrupt it for certain.
+type serialLink struct {
+	port                        *serial.Port
+	node                        int
+	poll                        [1]unix.PollFd
+	readDeadline, writeDeadline time.Time
+
+	writes  chan []byte
+	wrote   chan error
+	writing sync.WaitGroup
+	out     [256]byte // what the writing goroutine writes: the caller's slice may change while it is stuck
+	stuck   bool
+}
+
+func (s *serialLink) serveWrites() {
+	for p := range s.writes {
+		_, err := s.port.Write(p)
+		s.wrote <- err
+	}
+}
+
+func (s *serialLink) SetReadDeadline(t time.Time) error  { s.readDeadline = t; return nil }
+func (s *serialLink) SetWriteDeadline(t time.Time) error { s.writeDeadline = t; return nil }
+
+// Read waits for bytes until the deadline, which should be near: it cannot be interrupted.
+func (s *serialLink) Read(p []byte) (int, error) {
+	for range 8 {
+		seen, err := s.wait(unix.POLLIN, s.readDeadline)
+		if err != nil {
+			return 0, err
+		}
+		if seen == 0 {
+			return 0, os.ErrDeadlineExceeded
+		}
+		n, err := s.port.Read(p)
+		if n > 0 || err != nil && err != io.EOF {
+			return n, err
+		}
+		// Somebody else took the bytes, or the port hung up in between: poll tells.
+	}
+	return 0, io.ErrNoProgress
+}
+
+// Write hands p to the port. A port that takes nothing until the deadline is flushed, which wakes most drivers; where it
+// does not, the goroutine is given up with the link, and the link says so.
+func (s *serialLink) Write(p []byte) (int, error) {
+	if s.stuck {
+		return 0, errBlocked
+	}
+	seen, err := s.wait(unix.POLLOUT, s.writeDeadline)
+	if err != nil {
+		return 0, err
+	}
+	if seen == 0 {
+		return 0, errBlocked
+	}
+	s.writes <- s.out[:copy(s.out[:], p)]
+	select {
+	case err := <-s.wrote: // as nearly always
+		return s.written(p, err)
+	case <-time.After(time.Until(s.writeDeadline)):
+	}
+	flushErr := unix.IoctlSetInt(s.node, unix.TCFLSH, unix.TCIOFLUSH)
+	select {
+	case <-s.wrote:
+	case <-time.After(flushGrace):
+		s.stuck = true
+	}
+	return 0, errors.Join(errBlocked, flushErr)
+}
+
+func (s *serialLink) written(p []byte, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// wait polls until one of events or deadline, and returns what it saw. A hang-up is an error whatever was asked for.
+func (s *serialLink) wait(events int16, deadline time.Time) (int16, error) {
+	for range 100 {
+		left := unix.NsecToTimespec(max(0, time.Until(deadline).Nanoseconds()))
+		s.poll[0] = unix.PollFd{Fd: int32(s.node), Events: events}
+		_, err := unix.Ppoll(s.poll[:], &left, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("poll port: %w", err)
+		}
+		seen := s.poll[0].Revents
+		if seen&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
+			return 0, errHungUp
+		}
+		return seen & events, nil
+	}
+	return 0, unix.EINTR
+}
+
+var errHungUp = errors.New("port hung up (unplugged?)")
+
+// Check tells whether bytes are waiting, and whether the port is still there.
+func (s *serialLink) Check() (waiting bool, err error) {
+	seen, err := s.wait(unix.POLLIN, time.Time{})
+	return seen != 0, err
+}
+
+// SleepUntil sleeps in the kernel, to within about 60 µs. It is for the last millisecond or so: a thread sits in it.
+func (s *serialLink) SleepUntil(t time.Time) {
+	for range 100 {
+		left := time.Until(t)
+		if left <= 0 {
+			return
+		}
+		span := unix.NsecToTimespec(left.Nanoseconds())
+		if unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil) != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Close closes the port and gives up the lock. Only a write that nothing could wake is left behind.
+func (s *serialLink) Close() error {
+	close(s.writes)
+	if s.stuck {
+		go s.port.Close() // may wait for the write
+		unix.Close(s.node)
+		return errBlocked
+	}
+	s.writing.Wait()
+	return errors.Join(s.port.Close(), unix.Close(s.node))
+}

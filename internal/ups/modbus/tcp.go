@@ -1,0 +1,107 @@
+package modbus
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	mbapBytes   = 7   // transaction 2, protocol 2, length 2, unit 1
+	mostMBAPLen = 254 // unit and PDU: 1 + 253
+	dialTimeout = 3 * time.Second
+)
+
+// matchTCP looks at the first frame in got, which answers request or an earlier one. It returns how many bytes of got
+// the frame takes and whether it is the wanted one; 0 while more is needed. A frame with another transaction id is
+// late: taken off and not used. A *FrameError means that this connection does not carry Modbus, or that the wanted
+// transaction was answered with something else.
+func matchTCP(request, got []byte, sharedLine bool) (size int, wanted bool, err error) {
+	if len(got) >= 4 && binary.BigEndian.Uint16(got[2:]) != 0 {
+		return 0, false, frameError(got, "protocol id %d instead of 0", binary.BigEndian.Uint16(got[2:]))
+	}
+	if len(got) < mbapBytes-1 {
+		return 0, false, nil
+	}
+	length := int(binary.BigEndian.Uint16(got[4:]))
+	if length < 3 || length > mostMBAPLen { // the shortest reply is unit, function and one byte
+		return 0, false, frameError(got, "length field %d", length)
+	}
+	size = mbapBytes - 1 + length
+	if len(got) < size {
+		return 0, false, nil
+	}
+	got = got[:size]
+	if got[0] != request[0] || got[1] != request[1] {
+		return size, false, nil
+	}
+	if sharedLine && got[6] != request[6] { // each unit counts its own transactions
+		return size, false, nil
+	}
+	n, err := matchUnitAndPDU(request[6], request[mbapBytes:], got[mbapBytes-1:])
+	if err != nil {
+		return 0, false, err
+	}
+	if n != length {
+		return 0, false, frameError(got, "length field %d instead of %d", length, n)
+	}
+	return size, true, nil
+}
+
+// OpenTCP returns a function that connects to address (host:port).
+func OpenTCP(address string) func(context.Context) (Link, error) {
+	return func(ctx context.Context) (Link, error) {
+		dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		t := &tcpLink{Conn: conn, raw: raw}
+		t.look = t.lookOnce
+		return t, nil
+	}
+}
+
+// tcpLink is a TCP connection that can tell, without waiting, whether the other end has closed it.
+type tcpLink struct {
+	net.Conn
+	raw  syscall.RawConn
+	look func(fd uintptr) // made once: a method value would be allocated at every call
+	poll [1]unix.PollFd
+	err  error
+}
+
+// Check returns io.EOF when the other end has closed the connection, even where something it sent is still unread: a
+// request would not be answered any more.
+func (t *tcpLink) Check() (waiting bool, err error) {
+	if err := t.raw.Control(t.look); err != nil {
+		return false, err
+	}
+	switch seen := t.poll[0].Revents; {
+	case t.err != nil:
+		return false, t.err
+	case seen&(unix.POLLERR|unix.POLLHUP) != 0:
+		return false, syscall.ECONNRESET
+	case seen&unix.POLLRDHUP != 0:
+		return false, io.EOF
+	default:
+		return seen&unix.POLLIN != 0, nil
+	}
+}
+
+func (t *tcpLink) lookOnce(fd uintptr) {
+	t.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
+	if _, t.err = unix.Poll(t.poll[:], 0); t.err == unix.EINTR {
+		t.err = nil
+	}
+}
