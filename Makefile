@@ -1,0 +1,103 @@
+# Everything a developer, CI and a packager runs. Needs Go and make; `make test` also gcc, for the race detector.
+# On Debian and Ubuntu `make test` fetches what its integration tests talk to, without installing it (tools/system-packages).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL: # the order of what is printed is the order of what is done
+
+VERSION := $(shell tools/version)
+# Static and reproducible: no C, no paths of this machine, the version from git and nothing from the clock.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+ARCHS   := amd64 arm64 armv7
+# How long for each fuzz target, how long to soak, what else to tell the demo or the bench: make fuzz FUZZTIME=10m
+FUZZTIME ?= 1m
+SOAK     ?= 10m
+ARGS     ?=
+
+LINTERS := .cache/bin/gofumpt .cache/bin/staticcheck
+# Lint and tests share one build of every dependency, and compiling those is most of a cold run: hence -race for all three,
+# where gcc is there.
+RACE := $(if $(shell command -v gcc),-race)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: demo
+demo: ## a simulated site end to end; Ctrl-C stops it
+	@go build -o .cache/bin/demo ./internal/demo
+	@exec .cache/bin/demo $(ARGS)
+
+.PHONY: build
+build: bin/upsagent bin/upssim ## bin/upsagent and bin/upssim
+
+# Always asked: go knows better than make what is out of date.
+.PHONY: bin/upsagent bin/upssim
+bin/upsagent: ; $(GOBUILD) -o $@ ./cmd/agent
+bin/upssim: ; $(GOBUILD) -o $@ ./cmd/upssim
+
+.PHONY: test
+test: need-gcc system-packages lint short-fuzz race ## every test, as CI runs them
+
+.PHONY: need-gcc
+need-gcc:
+	@command -v gcc >/dev/null || { echo "make test needs gcc: the race detector links with it (plain 'go test ./...' needs Go alone)" >&2; exit 1; }
+
+.PHONY: system-packages
+system-packages:
+	@tools/system-packages
+
+# Where every program was fetched, a test that cannot find one fails instead of skipping.
+.PHONY: race
+race:
+	@echo "== go test -race ./..."
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 go test $(RACE) -vet=off ./...
+
+.PHONY: short-fuzz
+short-fuzz:
+	@echo "== fuzz targets, 5000 inputs each"
+	@tools/fuzz 5000x
+
+.PHONY: lint
+lint: $(LINTERS) ## gofumpt, go vet, staticcheck
+	@echo "== gofumpt"
+	@files=$$(.cache/bin/gofumpt -l cmd internal); [[ -z $$files ]] || { echo "not formatted, run .cache/bin/gofumpt -w on:" $$files >&2; exit 1; }
+	@echo "== go vet"
+	@go vet $(RACE) ./...
+	@echo "== staticcheck"
+	@GOFLAGS="$${GOFLAGS:-} $(RACE)" .cache/bin/staticcheck ./...
+
+# The tools are a module of their own, so that theirs are not the programs' dependencies.
+.cache/bin/%: tools/go.mod tools/go.sum
+	@echo "== build $*"
+	@mkdir -p .cache/bin
+	@cd tools && CGO_ENABLED=0 go build -o ../.cache/bin/ $$(go list -f '{{.ImportPath}}' tool | grep '/$*$$')
+	@touch $@
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (1m each)
+	@tools/fuzz $(FUZZTIME)
+
+.PHONY: soak
+soak: ## tests named TestSoak…, under load for SOAK (10m)
+	@grep -rqE --include='*_test.go' '^func TestSoak' cmd internal || { echo "there is no test named TestSoak…" >&2; exit 1; }
+	UPSEDGE_SOAK=$(SOAK) go test $(RACE) -vet=off -count=1 -v -timeout 0 -run '^TestSoak' ./...
+
+.PHONY: bench
+bench: ## measured against the targets and against other pollers; a table and JSON
+	@go build -o .cache/bin/bench ./internal/bench
+	@exec .cache/bin/bench $(ARGS)
+
+.PHONY: packages
+packages: .cache/bin/nfpm ## dist/*.deb for amd64, arm64 and armv7
+	@VERSION=$(VERSION) packaging/build $(ARCHS)
+
+.PHONY: test-deb
+test-deb: system-packages packages ## install, run, remove and purge the package on a bare system (root)
+	@packaging/test-deb dist
+
+.PHONY: clean
+clean: ## bin, dist and built tools; fetched packages stay in .cache/debian
+	rm -rf bin dist .cache/bin .cache/test-programs

@@ -1,0 +1,211 @@
+package internal
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A layer is one package and all of this module that it may import. Every package has a row, so that what is imported
+// directly is all that can be reached, and a new package is placed here on purpose. Tests may import more: see forTests.
+type layer struct {
+	pkg  string
+	may  []string // packages of this module; "..." stands for all
+	only string   // "std": nothing from outside the standard library either
+	why  string   // the reason it may not import more
+}
+
+// Types shared by all parts of the agent: readings, records, and when something happened.
+var shared = []string{"internal/ups", "internal/wire", "internal/clock"}
+
+const (
+	apart = "parts meet in the types of ups and wire, and only internal/agent wires them: each can be read, tested and replaced alone"
+	wires = "it composes"
+)
+
+var layers = []layer{
+	{"internal/ups", nil, "std", "the vocabulary is shared with the cloud, which has no line, no broker and no disk of ours"},
+	{"internal/ups/modbus", []string{"internal/ups"}, "", "a line knows registers and failures, no battery: every unit family uses the same one"},
+	{"internal/ups/smartups", []string{"internal/ups", "internal/ups/modbus"}, "", "a driver answers what it is asked; when to ask is the sampler's"},
+	{"internal/ups/upssim", nil, "", "simulator and driver are each checked against the register table; what they shared, both could have wrong"},
+	{"internal/ups/upstest", []string{"internal/ups", "internal/ups/modbus"}, "", "a contract for drivers that knows one of them is no contract"},
+	{"internal/wire", []string{"internal/ups"}, "", "what crosses the network is read by agent and cloud, and rests on the vocabulary alone"},
+	{"internal/policy", []string{"internal/ups"}, "", "agent and cloud must decide alike, from the matrix and nothing else"},
+	{"internal/trust", []string{"internal/ups", "internal/wire", "internal/policy"}, "", "its verifying half runs in agent and cloud"},
+	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
+	{"internal/config", []string{"internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
+
+	{"internal/sampler", shared, "", apart},
+	{"internal/alarm", shared, "", apart},
+	{"internal/store", shared, "", apart},
+	{"internal/command", append([]string{"internal/policy", "internal/trust"}, shared...), "", apart},
+	{"internal/uplink", shared, "", apart},
+	{"internal/enroll", append([]string{"internal/trust"}, shared...), "", apart},
+	{"internal/metrics", shared, "", apart},
+	{"internal/local", shared, "", apart},
+
+	{"internal/agent", []string{"..."}, "", wires},
+	{"internal/demo", []string{"..."}, "", wires},
+	{"internal/bench", []string{"..."}, "", wires},
+	{"cmd/agent", []string{"..."}, "", wires},
+	{"cmd/upssim", []string{"internal/ups/upssim"}, "", "a teaching tool: it must not grow into a second agent"},
+
+	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
+	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
+}
+
+// A fence keeps all but a few packages away from one package, of this module or another. "/..." covers what is below.
+type fence struct {
+	not   string
+	but   []string // who may
+	tests bool     // tests are kept away too
+	why   string
+}
+
+var fences = []fence{
+	{"upsedge/cmd/...", nil, true, "a command turns signals and flags into calls; what two need belongs in internal"},
+	{"upsedge/internal/agent", []string{"cmd/agent", "internal/demo", "internal/bench"}, false, "the composition is the top: nothing rests on it"},
+	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
+	{"upsedge/internal/testenv", nil, false, "it skips and fails tests; a program has none"},
+	{"testing", []string{"internal/testenv", "internal/ups/upstest"}, false, "it brings its flags and its sleep into the program"},
+	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
+}
+
+// An edge is one import of one package. Test says that only test files have it.
+type edge struct {
+	from, to string
+	test     bool
+}
+
+func TestImportsKeepToTheLayers(t *testing.T) {
+	edges, packages := readImports(t, "..")
+	for _, complaint := range complaints(packages, edges) {
+		t.Error(complaint)
+	}
+	// A reader that found nothing would find nothing wrong.
+	if len(packages) < 5 || !slices.Contains(edges, edge{"internal/clock", "upsedge/internal/wire", false}) {
+		t.Errorf("only %d packages read, and internal/clock must import internal/wire among them: %v", len(packages), packages)
+	}
+}
+
+func TestLayersNoticeWhatTheyForbid(t *testing.T) {
+	for _, row := range []struct {
+		e    edge
+		want string // part of the complaint; "" when allowed
+	}{
+		{edge{"internal/ups", "upsedge/internal/ups/modbus", false}, "the vocabulary is shared"},
+		{edge{"internal/ups", "golang.org/x/sys/unix", false}, "the vocabulary is shared"},
+		{edge{"internal/ups", "encoding/json", false}, ""},
+		{edge{"internal/ups/upssim", "upsedge/internal/ups/smartups", false}, "both could have wrong"},
+		{edge{"internal/ups/upssim", "upsedge/internal/ups/smartups", true}, ""},
+		{edge{"internal/sampler", "upsedge/internal/store", false}, "only internal/agent wires"},
+		{edge{"internal/sampler", "upsedge/internal/wire", false}, ""},
+		{edge{"internal/agent", "upsedge/internal/store", false}, ""},
+		{edge{"internal/agent", "upsedge/cmd/agent", true}, "a command turns"},
+		{edge{"internal/agent", "upsedge/internal/testenv", false}, "skips and fails tests"},
+		{edge{"internal/agent", "upsedge/internal/testenv", true}, ""},
+		{edge{"internal/uplink", "github.com/mochi-mqtt/server/v2", false}, "acknowledge what nobody has"},
+		{edge{"internal/uplink", "github.com/mochi-mqtt/server/v2", true}, ""},
+		{edge{"internal/metrics", "testing", false}, "its flags"},
+		{edge{"internal/newcomer", "fmt", false}, "has no row"},
+	} {
+		got := strings.Join(complaints([]string{row.e.from}, []edge{row.e}), "\n")
+		if (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+			t.Errorf("%s importing %s (test %v): complaints %q, want %q", row.e.from, row.e.to, row.e.test, got, row.want)
+		}
+	}
+}
+
+// complaints returns what is wrong with the tree, one line each, in a fixed order.
+func complaints(packages []string, edges []edge) []string {
+	rows := map[string]layer{}
+	for _, l := range layers {
+		rows[l.pkg] = l
+	}
+	var list []string
+	for _, pkg := range packages {
+		if _, ok := rows[pkg]; !ok {
+			list = append(list, pkg+" has no row in internal/layers_test.go: say what it may import, and why no more")
+		}
+	}
+	for _, e := range edges {
+		if l, ok := rows[e.from]; ok && !e.test && !l.allows(e.to) {
+			list = append(list, fmt.Sprintf("%s must not import %s: %s", e.from, e.to, l.why))
+		}
+		for _, f := range fences {
+			if f.bars(e) {
+				list = append(list, fmt.Sprintf("%s must not import %s: %s", e.from, e.to, f.why))
+			}
+		}
+	}
+	return list
+}
+
+func (l layer) allows(imported string) bool {
+	if own, ok := strings.CutPrefix(imported, "upsedge/"); ok {
+		return slices.Contains(l.may, own) || slices.Contains(l.may, "...")
+	}
+	// The paths of the standard library alone have no dot in their first part.
+	first, _, _ := strings.Cut(imported, "/")
+	return l.only != "std" || !strings.Contains(first, ".")
+}
+
+func (f fence) bars(e edge) bool {
+	if e.test && !f.tests || slices.Contains(f.but, e.from) || e.from == "internal" {
+		return false
+	}
+	if below, ok := strings.CutSuffix(f.not, "/..."); ok {
+		return e.to == below || strings.HasPrefix(e.to, below+"/")
+	}
+	return e.to == f.not
+}
+
+// readImports reads the import clauses of every Go file under cmd and internal, whatever its build constraints. It opens
+// the files itself, instead of asking go list, so that go test knows what its cached result depends on.
+func readImports(t *testing.T, root string) ([]edge, []string) {
+	t.Helper()
+	edges, packages := map[edge]bool{}, map[string]bool{}
+	read := func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), "_")):
+			return filepath.SkipDir
+		case d.IsDir() || path.Ext(file) != ".go":
+			return nil
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(rel))
+		packages[pkg] = true
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			to, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			edges[edge{pkg, to, strings.HasSuffix(file, "_test.go")}] = true
+		}
+		return nil
+	}
+	for _, dir := range []string{"cmd", "internal"} {
+		if err := filepath.WalkDir(filepath.Join(root, dir), read); err != nil {
+			t.Fatal(err)
+		}
+	}
+	order := func(a, b edge) int { return strings.Compare(a.from+" "+a.to, b.from+" "+b.to) }
+	return slices.SortedFunc(maps.Keys(edges), order), slices.Sorted(maps.Keys(packages))
+}
