@@ -1,0 +1,92 @@
+package sampler
+
+import (
+	"sync"
+	"time"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// A Batch collects the readings of one unit until they are taken for the store. It copies what it is given and is safe for
+// concurrent use: the line's goroutine puts, the flush goroutine takes. Buffers go round, so that steady polling allocates
+// nothing.
+type Batch struct {
+	mono func(time.Time) time.Duration // since the boot of the operating system
+
+	mu       sync.Mutex
+	sections []section
+	spare    []section
+}
+
+type section struct {
+	rows        wire.Rows
+	first, last time.Time
+}
+
+// NewBatch returns an empty Batch. mono tells an instant on the monotonic clock of the box.
+func NewBatch(mono func(time.Time) time.Duration) *Batch { return &Batch{mono: mono} }
+
+// Put adds one reading. Texts are not kept: who a unit is goes with the state, not with the samples.
+func (b *Batch) Put(r *ups.Reading) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.section(r)
+	if len(s.rows.At) == 0 {
+		s.first = r.At
+	}
+	s.last = r.At
+	s.rows.At = append(s.rows.At, b.mono(r.At).Milliseconds())
+	s.rows.Raw = append(s.rows.Raw, r.Raw...)
+}
+
+// section finds the rows of the reading's layout and tier. A unit has a handful of them.
+func (b *Batch) section(r *ups.Reading) *section {
+	for i := range b.sections {
+		if s := &b.sections[i]; s.rows.Layout == r.Layout && s.rows.Tier == r.Tier {
+			return s
+		}
+	}
+	b.sections = append(b.sections, section{rows: wire.Rows{Tier: r.Tier, Layout: r.Layout}})
+	return &b.sections[len(b.sections)-1]
+}
+
+// Take hands everything collected so far to encode and starts anew, whatever encode returns. first and last are when the
+// earliest and the latest reading were complete; rows are valid until encode returns. With nothing collected encode is not
+// called. Only one goroutine may Take.
+func (b *Batch) Take(encode func(first, last time.Time, rows []wire.Rows) error) error {
+	b.mu.Lock()
+	taken := b.sections
+	b.sections, b.spare = b.spare, nil
+	b.mu.Unlock()
+
+	var first, last time.Time
+	var rows []wire.Rows
+	for _, s := range taken {
+		if len(s.rows.At) == 0 {
+			continue
+		}
+		if first.IsZero() || s.first.Before(first) {
+			first = s.first
+		}
+		if s.last.After(last) {
+			last = s.last
+		}
+		rows = append(rows, s.rows)
+	}
+	var err error
+	if len(rows) > 0 {
+		err = encode(first, last, rows)
+	}
+	kept := taken[:0]
+	for _, s := range taken {
+		if len(s.rows.At) > 0 { // a layout no longer in use is let go
+			s.rows.At, s.rows.Raw = s.rows.At[:0], s.rows.Raw[:0]
+			kept = append(kept, s)
+		}
+	}
+	b.mu.Lock()
+	b.spare = kept
+	b.mu.Unlock()
+	return err
+}
