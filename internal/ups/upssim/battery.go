@@ -1,0 +1,142 @@
+package upssim
+
+import (
+	"math"
+	"time"
+)
+
+// battery is the state of the battery. Runtime is charge times the runtime a full battery has at the present load, and
+// discharge is the inverse of that, so charge, runtime and load agree at every moment.
+type battery struct {
+	charge float64 // 0 … 1
+	volts  float64
+	warmth float64 // °C
+	smooth float64 // the load the runtime is computed from, part of the rating
+	bad    bool    // fails the next test
+	failed bool    // NeedsReplacement
+}
+
+const (
+	ambient    = 24.0 // °C
+	idleWatts  = 30.0 // the unit's own consumption on battery
+	offWatts   = 8.0  // the controller's, with the output off
+	peukert    = 1.35 // how much worse than proportionally a high load empties the battery; fits the vendor's charts within a third
+	chargeTime = 3 * time.Hour
+)
+
+func (b *battery) start(u *Unit) {
+	b.charge, b.smooth, b.warmth = 1, u.o.Load, ambient
+	b.volts = u.batteryTarget()
+}
+
+// fullRuntime returns how long a full battery would last at the present load, in seconds.
+func (u *Unit) fullRuntime() float64 {
+	rated := float64(u.fam.watts)
+	return u.fam.fullLoad * math.Pow((rated+idleWatts)/(u.battery.smooth*rated+idleWatts), peukert)
+}
+
+// lasts returns the runtime left, in seconds.
+func (u *Unit) lasts() float64 { return u.battery.charge * u.fullRuntime() }
+
+// stepBattery empties or fills the battery. Speed counts here and nowhere else.
+func (u *Unit) stepBattery(dt time.Duration) {
+	b, p := &u.battery, &u.power
+	s := dt.Seconds() * u.o.Speed
+	if u.groups[0].on {
+		b.smooth += (p.drawn - b.smooth) * follow(dt.Seconds(), 5)
+	}
+	switch {
+	case p.onBattery:
+		b.charge -= s / u.fullRuntime()
+	case !p.good: // output off, the controller alone
+		b.charge -= s * offWatts / (u.fam.fullLoad * (float64(u.fam.watts) + idleWatts))
+	case b.charge < 0.9:
+		b.charge += s * 0.9 / chargeTime.Seconds()
+	default:
+		b.charge += (1.005 - b.charge) * follow(s, chargeTime.Seconds()/2)
+	}
+	b.charge = clamp(b.charge, 0, 1)
+	b.volts += (u.batteryTarget() - b.volts) * follow(s, 4)
+	heat := ambient
+	if p.onBattery {
+		heat += 14 * p.drawn
+	}
+	b.warmth += (heat - b.warmth) * follow(s, 1200)
+	if b.charge == 0 && !p.good {
+		u.empty()
+	}
+}
+
+// follow returns how far a first-order lag with time constant tau gets in s seconds.
+func follow(s, tau float64) float64 { return 1 - math.Exp(-s/tau) }
+
+// batteryTarget returns the voltage the battery goes to: lead-acid, 12 cells for 24 V. Float at 2.275 V a cell; in use 2.12
+// to 1.85 V as the charge falls, and 6 % less at full load.
+func (u *Unit) batteryTarget() float64 {
+	b, p := &u.battery, &u.power
+	cells := u.fam.batteryVolts / 2
+	switch {
+	case p.onBattery:
+		return cells * (1.85 + 0.27*math.Sqrt(b.charge)) * (1 - 0.06*p.drawn)
+	case !p.good:
+		return cells * (1.92 + 0.2*b.charge)
+	}
+	return cells * (2.10 + 0.175*math.Sqrt(b.charge))
+}
+
+// empty is the end of the battery: the output goes off, returns with the mains, and unless it was told otherwise the unit
+// falls silent.
+func (u *Unit) empty() {
+	if u.groups[0].on {
+		u.cause = causeLowBattery
+		for _, g := range u.groups {
+			if g.on {
+				g.turnOffWaiting(u)
+			}
+		}
+		u.endTests(testFault)
+		u.power.onBattery = false
+	}
+	if !u.o.AliveWhenEmpty && !u.dead {
+		u.dead, u.bootAt = true, time.Time{}
+	}
+}
+
+// boot is how long the controller of a dead unit needs after the mains returned. INF.
+const boot = 2 * time.Second
+
+// stepDead reports whether the unit is dead at u.at. With the mains the controller starts afresh: sticky results are gone.
+func (u *Unit) stepDead() bool {
+	if !u.dead {
+		return false
+	}
+	if !u.power.mains {
+		u.bootAt = time.Time{}
+		return true
+	}
+	if u.bootAt.IsZero() {
+		u.bootAt = u.at.Add(boot)
+	}
+	if u.at.Before(u.bootAt) {
+		return true
+	}
+	u.dead = false
+	u.test, u.cal = test{}, test{}
+	u.regs[aCause], u.cause = 0, 0
+	return false
+}
+
+func (u *Unit) setBatteryBad(bad bool) {
+	u.battery.bad = bad
+	if !bad && u.battery.failed {
+		u.battery.failed = false
+		u.cause = causeErrorCleared
+	}
+}
+
+func (u *Unit) publishBattery() {
+	u.put(aRuntime, math.Floor(u.lasts()))
+	u.put(aCharge, 100*u.battery.charge)
+	u.put(aBatteryVolts, u.battery.volts)
+	u.put(aTemperature, u.battery.warmth)
+}
