@@ -1,0 +1,151 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"upsedge/internal/ups/upssim"
+)
+
+const description = `A Smart-UPS that is not there. It answers Modbus RTU on a pseudo terminal that behaves like a serial
+port at 9600 baud, and Modbus TCP; the mains fail and return, the battery empties, tests run, and lines go wrong when told to.`
+
+const epilogue = `
+Examples:
+  upssim --pty /tmp/ups                       a serial UPS; read it with: mbpoll -m rtu -a 1 -b 9600 -P none
+                                              -t 4 -0 -r 0 -c 27 -1 /tmp/ups
+  upssim --tcp 127.0.0.1:1502 --units 10      ten units on the ports 1502 to 1511
+  upssim --pty /tmp/ups --at 30s=mains-fail --at 90s=mains-return --speed 20
+
+Words for --at, --scenario and standard input (there alone also: show, stats, unplug, plug, help, quit).
+On standard input "3:mains-fail" means the third unit only.
+`
+
+// flags is the command line.
+type flags struct {
+	Pty        string        `placeholder:"PATH" help:"Make a serial port at PATH, a link to a pseudo terminal."`
+	TCP        []string      `name:"tcp" placeholder:"ADDR" help:"Listen on ADDR, 127.0.0.1:1502 for instance. May be repeated: each address has a unit of its own."`
+	Units      int           `default:"1" placeholder:"N" help:"Units on consecutive TCP ports from the first --tcp on."`
+	UnitID     uint8         `name:"unit-id" default:"1" placeholder:"ID" help:"Modbus address of every unit, 1 to 223."`
+	Model      string        `default:"${model}" enum:"${models}" help:"Model: ${enum}."`
+	Baud       int           `default:"9600" help:"Pace of the serial port. Real units know 9600 only."`
+	Turnaround time.Duration `default:"10ms" help:"Time between a request and its reply."`
+	StrictGap  bool          `help:"Leave requests unanswered that come less than 35 ms after the last exchange, as real units do."`
+	OneRequest bool          `help:"TCP: close after each reply and refuse for 2 s, as some firmware does."`
+	MaxClients int           `placeholder:"N" help:"TCP: close connections beyond N at once; 0 means no limit."`
+	Speed      float64       `default:"1" help:"How much faster than the clock the battery empties and fills."`
+	Seed       uint64        `default:"1" help:"Of the noise and the serial number. Unit n of many has seed + n - 1."`
+	Load       float64       `default:"0.3" help:"Load as a part of the rating, 0 to 1.5."`
+	Scenario   string        `placeholder:"FILE" help:"Read steps from FILE, one a line: 30s mains-fail."`
+	At         []string      `placeholder:"TIME=WORD" sep:"none" help:"A step: 30s=mains-fail. May be repeated."`
+	Stats      bool          `help:"Print counts of requests when it ends. SIGUSR1 prints them at any time."`
+}
+
+func vars() kong.Vars {
+	return kong.Vars{"model": upssim.SKUs()[0], "models": strings.Join(upssim.SKUs(), ",")}
+}
+
+// help prints what kong knows, then the examples and the words.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(ctx.Stdout, epilogue, upssim.Words())
+	return err
+}
+
+// build checks the flags and makes the units; nothing is opened yet.
+func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
+	addrs, err := f.addresses()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	switch {
+	case f.Pty == "" && len(addrs) == 0:
+		return nil, usageError{errors.New("nothing to answer on: give --pty or --tcp")}
+	case f.UnitID < 1 || f.UnitID > 223:
+		return nil, usageError{fmt.Errorf("--unit-id %d: must be 1 to 223", f.UnitID)}
+	case f.Baud < 300 || f.Baud > 115200:
+		return nil, usageError{fmt.Errorf("--baud %d: must be 300 to 115200", f.Baud)}
+	case f.Speed <= 0:
+		return nil, usageError{fmt.Errorf("--speed %g: must be above 0", f.Speed)}
+	case f.Load < 0 || f.Load > 1.5:
+		return nil, usageError{fmt.Errorf("--load %g: must be 0 to 1.5", f.Load)}
+	case f.Turnaround < 0:
+		return nil, usageError{fmt.Errorf("--turnaround %v: must not be negative", f.Turnaround)}
+	}
+	steps, err := f.steps()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s := &site{flags: *f, addrs: addrs, steps: steps, stdout: stdout, stderr: stderr}
+	for i := range max(1, len(addrs)) { // a pty alone has one unit; with TCP it shows the first
+		load := f.Load
+		if load == 0 {
+			load = -1
+		}
+		s.units = append(s.units, upssim.New(upssim.Options{Seed: f.Seed + uint64(i), SKU: f.Model, Load: load, Speed: f.Speed}))
+	}
+	return s, nil
+}
+
+// addresses returns the TCP addresses: those given, and with --units more of them after the first.
+func (f *flags) addresses() ([]string, error) {
+	if f.Units < 1 {
+		return nil, fmt.Errorf("--units %d: must be at least 1", f.Units)
+	}
+	if f.Units == 1 {
+		return f.TCP, nil
+	}
+	if len(f.TCP) != 1 {
+		return nil, errors.New("--units wants exactly one --tcp, the first address")
+	}
+	host, port, err := net.SplitHostPort(f.TCP[0])
+	if err != nil {
+		return nil, fmt.Errorf("--tcp: %w", err)
+	}
+	first, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || int(first)+f.Units > 65536 {
+		return nil, fmt.Errorf("--tcp %s: no %d ports from there on", f.TCP[0], f.Units)
+	}
+	var out []string
+	for i := range f.Units {
+		p := int(first) + i
+		if first == 0 {
+			p = 0 // any free port for each
+		}
+		out = append(out, net.JoinHostPort(host, strconv.Itoa(p)))
+	}
+	return out, nil
+}
+
+// steps collects the steps of --scenario and --at.
+func (f *flags) steps() ([]upssim.Step, error) {
+	var out []upssim.Step
+	if f.Scenario != "" {
+		file, err := os.Open(f.Scenario)
+		if err != nil {
+			return nil, fmt.Errorf("--scenario: %w", err)
+		}
+		defer file.Close()
+		if out, err = upssim.ParseScenario(file); err != nil {
+			return nil, fmt.Errorf("--scenario %s: %w", f.Scenario, err)
+		}
+	}
+	for _, a := range f.At {
+		s, err := upssim.ParseStep(a)
+		if err != nil {
+			return nil, fmt.Errorf("--at: %w", err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

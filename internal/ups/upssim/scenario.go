@@ -1,0 +1,217 @@
+package upssim
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Action is something that happens to a unit, as a word: "mains-fail", "load=0.4".
+type Action struct {
+	Word string
+	do   func(*Unit)
+}
+
+// Do lets it happen.
+func (a Action) Do(u *Unit) { a.do(u) }
+
+// A verb is the name of an action, what stands after its "=", and what it does.
+type verb struct {
+	name, value, help string
+	parse             func(value string) (func(*Unit), error)
+}
+
+func plain(f func(*Unit)) func(string) (func(*Unit), error) {
+	return func(string) (func(*Unit), error) { return f, nil }
+}
+
+var verbs = []verb{
+	{"mains-fail", "", "the input fails; the unit goes on battery", plain(func(u *Unit) { u.SetMains(false) })},
+	{"mains-return", "", "the input is back; the unit returns after 3 s", plain(func(u *Unit) { u.SetMains(true) })},
+	{"input", "VOLTS", "voltage of the mains; 0 = nominal. Boost and trim near, on battery beyond the transfer points", number(0, 500, (*Unit).SetInput)},
+	{"load", "PART", "load as a part of the rating, 0 to 1.5", number(0, 1.5, (*Unit).SetLoad)},
+	{"overload", "", "the same as load=1.2", plain(func(u *Unit) { u.SetLoad(1.2) })},
+	{"charge", "PART", "state of charge, 0 to 1", number(0, 1, (*Unit).SetCharge)},
+	{"low-battery", "", "leaves two minutes of runtime", plain(func(u *Unit) { u.SetRuntime(2 * time.Minute) })},
+	{"self-test", "", "battery test from the front panel, 20 s", plain((*Unit).StartSelfTest)},
+	{"battery-bad", "", "the next battery test fails", plain(func(u *Unit) { u.SetBatteryBad(true) })},
+	{"battery-good", "", "a new battery", plain(func(u *Unit) { u.SetBatteryBad(false) })},
+	{"deaf", "[DURATION]", "does not answer, until talk or for that long", fault(Deaf)},
+	{"bad-crc", "[N]", "every N-th reply is damaged; without N all; 0 ends it", fault(BadCRC)},
+	{"cut", "[N]", "every N-th reply stops half way", fault(Cut)},
+	{"stale", "[N]", "every N-th reply is the one before", fault(Stale)},
+	{"late", "DURATION", "every reply is late by that much; 0s ends it", late},
+	{"talk", "", "ends deaf, bad-crc, cut, stale and late", plain(func(u *Unit) { u.faults.Clear() })},
+	{"poke", "ADDR:RAW[,RAW]", "registers from ADDR on read as RAW, until unpoke", poke},
+	{"unpoke", "ADDR[:COUNT]", "gives registers back to the simulation", unpoke},
+}
+
+// number parses a value between least and most.
+func number(least, most float64, f func(*Unit, float64)) func(string) (func(*Unit), error) {
+	return func(s string) (func(*Unit), error) {
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(v >= least && v <= most) {
+			return nil, fmt.Errorf("%q is not a number from %g to %g", s, least, most)
+		}
+		return func(u *Unit) { f(u, v) }, nil
+	}
+}
+
+// fault parses nothing (every request), a count (every n-th), or a duration (for that long).
+func fault(which Fault) func(string) (func(*Unit), error) {
+	return func(s string) (func(*Unit), error) {
+		if s == "" {
+			return func(u *Unit) { u.faults.Set(which, true) }, nil
+		}
+		if n, err := strconv.Atoi(s); err == nil && n >= 0 {
+			return func(u *Unit) { u.faults.Set(which, false); u.faults.Every(which, n) }, nil
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 {
+			return nil, fmt.Errorf("%q is neither a count nor a duration", s)
+		}
+		return func(u *Unit) { u.faults.For(which, d) }, nil
+	}
+}
+
+func late(s string) (func(*Unit), error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return nil, fmt.Errorf("%q is not a duration", s)
+	}
+	return func(u *Unit) { u.faults.LateBy(d); u.faults.Set(Late, d > 0) }, nil
+}
+
+func poke(s string) (func(*Unit), error) {
+	at, values, ok := strings.Cut(s, ":")
+	addr, err := strconv.ParseUint(at, 0, 16)
+	if !ok || err != nil {
+		return nil, fmt.Errorf("%q is not ADDR:RAW", s)
+	}
+	var raw []uint16
+	for v := range strings.SplitSeq(values, ",") {
+		n, err := strconv.ParseUint(v, 0, 16)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a register value", v)
+		}
+		raw = append(raw, uint16(n))
+	}
+	return func(u *Unit) { u.Poke(uint16(addr), raw...) }, nil
+}
+
+func unpoke(s string) (func(*Unit), error) {
+	at, count, ok := strings.Cut(s, ":")
+	if !ok {
+		count = "1"
+	}
+	addr, err := strconv.ParseUint(at, 0, 16)
+	n, err2 := strconv.ParseUint(count, 0, 16)
+	if err != nil || err2 != nil {
+		return nil, fmt.Errorf("%q is not ADDR or ADDR:COUNT", s)
+	}
+	return func(u *Unit) { u.Unpoke(uint16(addr), uint16(n)) }, nil
+}
+
+// ParseAction reads one word, "mains-fail" or "load=0.4".
+func ParseAction(word string) (Action, error) {
+	name, value, given := strings.Cut(word, "=")
+	for _, v := range verbs {
+		if v.name != name {
+			continue
+		}
+		switch {
+		case given && v.value == "":
+			return Action{}, fmt.Errorf("%s takes no value", name)
+		case !given && v.value != "" && v.value[0] != '[':
+			return Action{}, fmt.Errorf("%s wants a value: %s=%s", name, name, v.value)
+		}
+		do, err := v.parse(value)
+		if err != nil {
+			return Action{}, fmt.Errorf("%s: %w", name, err)
+		}
+		return Action{Word: word, do: do}, nil
+	}
+	return Action{}, fmt.Errorf("unknown word %q", name)
+}
+
+// Words returns the actions there are, a line each, for people.
+func Words() string {
+	var b strings.Builder
+	for _, v := range verbs {
+		name := v.name
+		switch {
+		case strings.HasPrefix(v.value, "["):
+			name += "[=" + v.value[1:]
+		case v.value != "":
+			name += "=" + v.value
+		}
+		fmt.Fprintf(&b, "  %-20s %s\n", name, v.help)
+	}
+	return b.String()
+}
+
+// A Step is an action with its time, from the start of the scenario.
+type Step struct {
+	At     time.Duration
+	Action Action
+}
+
+// ParseStep reads "30s=mains-fail" or "30s mains-fail".
+func ParseStep(s string) (Step, error) {
+	i := strings.IndexAny(s, "= \t")
+	if i < 0 {
+		return Step{}, fmt.Errorf("%q: want TIME=ACTION, 30s=mains-fail for instance", s)
+	}
+	at, err := time.ParseDuration(s[:i])
+	if err != nil || at < 0 {
+		return Step{}, fmt.Errorf("%q: %q is not a time from the start", s, s[:i])
+	}
+	a, err := ParseAction(strings.TrimSpace(s[i+1:]))
+	if err != nil {
+		return Step{}, fmt.Errorf("%q: %w", s, err)
+	}
+	return Step{At: at, Action: a}, nil
+}
+
+// ParseScenario reads a step from each line; empty lines and what follows a # do not count.
+func ParseScenario(r io.Reader) ([]Step, error) {
+	var out []Step
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		s, err := ParseStep(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		out = append(out, s)
+	}
+	return out, lines.Err()
+}
+
+// Play lets the steps happen to every unit, each at its time, and returns when the last is done or ctx ends. It tells note,
+// if that is not nil, what it did.
+func Play(ctx context.Context, steps []Step, note func(Step), units ...*Unit) error {
+	steps = slices.SortedStableFunc(slices.Values(steps), func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	start := time.Now()
+	for _, s := range steps {
+		if err := wait(ctx, time.Until(start.Add(s.At))); err != nil {
+			return err
+		}
+		for _, u := range units {
+			s.Action.Do(u)
+		}
+		if note != nil {
+			note(s)
+		}
+	}
+	return nil
+}
