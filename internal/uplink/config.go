@@ -1,0 +1,117 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// A Config is what a Session needs to know. Broker, AgentID and State are required.
+type Config struct {
+	Broker   *url.URL    // tls://host[:8883] or, on loopback and with Insecure, tcp://host[:1883]
+	TLS      *tls.Config // for tls://, see TLSConfig; nil means the system's roots and no certificate of ours
+	Insecure bool        // allows tcp:// to loopback
+	AgentID  string      // in topics, and the client identifier
+	Boot     uint32      // starts of the agent, counted in the store; makes session numbers rise over all of them
+	MaxRate  int64       // bytes per second, 0 is unlimited
+	State    StateFuncs
+	Changed  <-chan struct{} // gets a value when the full state is to be published again; nil if never. Not to be closed
+	// Reject is called with a record that cannot be encoded. Returning nil promises that a gap record stands for it; it then
+	// counts as delivered. With an error, and with a nil Reject, its lane stops there and the log says so.
+	Reject  func(ctx context.Context, rec wire.Record, err error) error
+	Observe Observer
+	Log     *slog.Logger // nil discards
+}
+
+// An ID names one session in the topic state and in its will.
+type ID struct {
+	Session uint64  // rises with each session and over restarts of the agent; below 2^53
+	Nonce   wire.ID // random
+}
+
+// StateFuncs encode the payloads of the topic state. They read memory: a session stands still meanwhile. All are called with
+// the session they are for.
+type StateFuncs struct {
+	First   func(ID) ([]byte, error) // the first message of a session
+	Full    func(ID) ([]byte, error)
+	Offline func(ID) ([]byte, error) // the will, and the last message of a clean stop
+}
+
+// An Observer is told what happens, on the goroutine of the session: its functions return at once. Nil ones are left out.
+type Observer struct {
+	Connected   func(bool)
+	Reconnected func()                              // a session began that was not the first of this Run
+	Delivered   func(rec wire.Record, at time.Time) // the broker acknowledged rec at the instant at
+}
+
+func (o Observer) connected(up bool) {
+	if o.Connected != nil {
+		o.Connected(up)
+	}
+}
+
+func (o Observer) reconnected() {
+	if o.Reconnected != nil {
+		o.Reconnected()
+	}
+}
+
+func (o Observer) delivered(rec wire.Record, at time.Time) {
+	if o.Delivered != nil {
+		o.Delivered(rec, at)
+	}
+}
+
+// check returns what makes the configuration unusable, nil if nothing does.
+func (c *Config) check() error {
+	switch {
+	case c.Broker == nil:
+		return errors.New("no broker")
+	case c.State.First == nil, c.State.Full == nil, c.State.Offline == nil:
+		return errors.New("an encoder of the state is missing")
+	case c.Broker.Hostname() == "":
+		return fmt.Errorf("broker %q names no host", c.Broker)
+	}
+	if err := wire.CheckAgent(c.AgentID); err != nil {
+		return err
+	}
+	switch c.Broker.Scheme {
+	case "tls":
+	case "tcp":
+		if !c.Insecure {
+			return fmt.Errorf("broker %q is plain TCP: use tls://, or insecure for a broker on this machine", c.Broker.Redacted())
+		}
+		if !isLoopback(c.Broker.Hostname()) {
+			return fmt.Errorf("broker %q is plain TCP to another machine: use tls://", c.Broker.Redacted())
+		}
+	default:
+		return fmt.Errorf("broker %q begins with neither tls:// nor tcp://", c.Broker.Redacted())
+	}
+	return nil
+}
+
+// isLoopback tells by the name alone; where localhost leads is checked again when it is dialled.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// address returns host:port of the broker.
+func (c *Config) address() string {
+	port := c.Broker.Port()
+	switch {
+	case port != "":
+	case c.Broker.Scheme == "tls":
+		port = "8883"
+	default:
+		port = "1883"
+	}
+	return net.JoinHostPort(c.Broker.Hostname(), port)
+}

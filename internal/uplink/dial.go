@@ -1,0 +1,66 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+)
+
+// dialTimeout bounds TCP and TLS together; connackTimeout the answer to CONNECT.
+const (
+	dialTimeout    = 20 * time.Second
+	connackTimeout = 15 * time.Second
+)
+
+// dialFunc opens the socket below a link.
+type dialFunc func(ctx context.Context, address string) (net.Conn, error)
+
+// dialTCP opens a connection with a small send buffer.
+func dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.(*net.TCPConn).SetWriteBuffer(sendBuffer); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("set the send buffer of %s: %w", address, err)
+	}
+	return conn, nil
+}
+
+// open connects to the broker, up to and including the handshake of TLS.
+func (s *Session) open(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	raw, err := s.dial(ctx, s.cfg.address())
+	if err != nil {
+		return nil, err
+	}
+	if s.cfg.Broker.Scheme == "tcp" {
+		if a, ok := raw.RemoteAddr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+			_ = raw.Close()
+			return nil, fmt.Errorf("%s leads to %v, which is not this machine: plain TCP refused", s.cfg.Broker.Hostname(), a.IP)
+		}
+		return newLink(raw, raw, s.cfg.MaxRate), nil
+	}
+	conn := tls.Client(raw, s.tlsConfig())
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return newLink(conn, raw, s.cfg.MaxRate), nil
+}
+
+func (s *Session) tlsConfig() *tls.Config {
+	cfg := s.cfg.TLS.Clone() // of nil: nil
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	if cfg.ServerName == "" {
+		cfg.ServerName = s.cfg.Broker.Hostname()
+	}
+	return cfg
+}

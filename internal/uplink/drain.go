@@ -1,0 +1,102 @@
+package uplink
+
+import (
+	"context"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// fill hands over the next message, if the writer is free and the window allows one: the session's first state, events, the
+// full state, samples. One at a time, so that an alarm waits behind one message at most.
+func (c *conversation) fill(ctx context.Context) error {
+	if c.writing {
+		return nil
+	}
+	now := time.Now()
+	if c.sendFirst(now) {
+		return nil
+	}
+	if sent, err := c.sendRecord(ctx, 0, now); sent || err != nil {
+		return err
+	}
+	if sent, err := c.sendFull(now); sent || err != nil {
+		return err
+	}
+	_, err := c.sendRecord(ctx, 1, now)
+	return err
+}
+
+// sendRecord publishes the next record of the lane at index i, if there is one and the window allows it, and reports whether
+// it did. Errors of the spool rest the lane; they do not end the session.
+func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bool, error) {
+	q := c.lanes[i]
+	if err := q.refill(ctx, c.s.spool, now); err != nil && ctx.Err() == nil {
+		c.s.log.Error("spool not read", "err", err)
+	}
+	if len(q.ready) == 0 || q.resting(now) {
+		return false, nil
+	}
+	rec := q.ready[0]
+	if !c.window.admits(q.lane, len(rec.Payload), len(q.flying)) {
+		return false, nil
+	}
+	payload, err := encode(c.s.cfg.AgentID, rec)
+	if err != nil {
+		c.reject(ctx, q, rec, err)
+		return false, nil
+	}
+	q.ready = q.ready[1:]
+	c.noteSend(now)
+	m := c.window.sent(len(payload), now)
+	token := c.publish(wire.Topic(c.s.cfg.AgentID, rec.Class.Leaf()), false, payload)
+	q.flying = append(q.flying, flight{rec: rec, token: token, mark: m})
+	return true, nil
+}
+
+// noteSend starts the watch over acknowledgements when there was nothing to acknowledge.
+func (c *conversation) noteSend(now time.Time) {
+	if c.window.records+len(c.state.flying) == 0 {
+		c.lastAck = now
+	}
+}
+
+// recordDelivered takes the oldest record of the lane at index i out of flight. An error of its token means that the
+// connection is lost: it is sent again over the next one, whether the broker has it or not.
+func (c *conversation) recordDelivered(i int) error {
+	q := c.lanes[i]
+	f := q.flying[0]
+	if err := f.token.Error(); err != nil {
+		return err
+	}
+	q.flying = q.flying[1:]
+	c.lastAck = time.Now()
+	c.window.delivered(f.mark, c.lastAck)
+	c.s.acks.delivered(i, f.rec.Seq)
+	c.s.cfg.Observe.delivered(f.rec, c.lastAck)
+	return nil
+}
+
+// encode returns the message of rec.
+func encode(agent string, rec wire.Record) ([]byte, error) {
+	if rec.Lane == wire.Samples {
+		return wire.SampleMessage(nil, agent, rec)
+	}
+	return wire.EventMessage(nil, agent, rec)
+}
+
+// reject takes a record that cannot be encoded out of q, if a gap record stands for it now; otherwise the lane rests.
+func (c *conversation) reject(ctx context.Context, q *queue, rec wire.Record, why error) {
+	err := why
+	if c.s.cfg.Reject != nil {
+		err = c.s.cfg.Reject(ctx, rec, why)
+	}
+	if err == nil {
+		q.ready = q.ready[1:]
+		return
+	}
+	q.rest(time.Now())
+	if ctx.Err() == nil {
+		c.s.log.Error("record cannot be sent, its lane stands still", "lane", q.lane, "seq", rec.Seq, "err", err)
+	}
+}

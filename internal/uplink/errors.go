@@ -1,0 +1,93 @@
+package uplink
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// explain says in plain words what an error of the connection means for the person who reads the log, with the error itself
+// behind it where that adds something.
+func explain(err error) string {
+	for _, e := range explanations {
+		if e.is(err) {
+			return e.words + ": " + err.Error()
+		}
+	}
+	return err.Error()
+}
+
+// explanations: the first that fits counts.
+var explanations = []struct {
+	words string
+	is    func(error) bool
+}{
+	{"the broker refuses our credentials (CONNACK 4)", isErr(packets.ErrorRefusedBadUsernameOrPassword)},
+	{"the broker does not allow this agent (CONNACK 5)", isErr(packets.ErrorRefusedNotAuthorised)},
+	{"the broker refuses our client identifier (CONNACK 2)", isErr(packets.ErrorRefusedIDRejected)},
+	{"the broker is not ready (CONNACK 3)", isErr(packets.ErrorRefusedServerUnavailable)},
+	{"the broker does not speak MQTT 3.1.1 (CONNACK 1)", isErr(packets.ErrorRefusedBadProtocolVersion)},
+	{"the broker asks for a certificate, see uplink.tls.cert_file", isAlert(alertCertificateRequired)},
+	{"the broker rejects our certificate", isAlert(
+		alertBadCertificate, alertUnsupportedCertificate, alertCertificateRevoked, alertCertificateExpired,
+		alertCertificateUnknown, alertUnknownCA, alertAccessDenied)},
+	{"the broker's certificate is not signed by an authority we trust, see uplink.tls.ca_file", isUnknownAuthority},
+	{"the broker's certificate is for another name", isType[x509.HostnameError]},
+	{"the broker's certificate is not valid now, or this box's clock is wrong", isExpired},
+	{"the broker's certificate is not acceptable", isType[*tls.CertificateVerificationError]},
+	{"the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
+	{"nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
+	{"the broker's name cannot be looked up", isType[*net.DNSError]},
+	{"the broker closed the connection", isErr(io.EOF)},
+	{"the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
+}
+
+// Alerts of TLS about certificates. Source: RFC 8446, 6.2.
+const (
+	alertBadCertificate         tls.AlertError = 42
+	alertUnsupportedCertificate tls.AlertError = 43
+	alertCertificateRevoked     tls.AlertError = 44
+	alertCertificateExpired     tls.AlertError = 45
+	alertCertificateUnknown     tls.AlertError = 46
+	alertUnknownCA              tls.AlertError = 48
+	alertAccessDenied           tls.AlertError = 49
+	alertCertificateRequired    tls.AlertError = 116
+)
+
+func isErr(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isType[T error](err error) bool {
+	var e T
+	return errors.As(err, &e)
+}
+
+func isAlert(alerts ...tls.AlertError) func(error) bool {
+	return func(err error) bool {
+		for _, a := range alerts {
+			if errors.Is(err, a) || isRemote(err, a) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// isRemote finds an alert the peer sent: crypto/tls wraps it in a net.OpError, as a type of its own with the same text.
+func isRemote(err error, a tls.AlertError) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err != nil && op.Err.Error() == a.Error()
+}
+
+func isUnknownAuthority(err error) bool { return isType[x509.UnknownAuthorityError](err) }
+
+func isExpired(err error) bool {
+	var e x509.CertificateInvalidError
+	return errors.As(err, &e) && e.Reason == x509.Expired
+}

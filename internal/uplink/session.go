@@ -1,0 +1,125 @@
+package uplink
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// leastPause and mostPause bound the spacing of attempts to connect (design, section 6).
+const (
+	leastPause = time.Second
+	mostPause  = time.Minute
+)
+
+// A Session keeps one connection to the broker and drains the spool over it. Use New.
+type Session struct {
+	cfg   Config
+	spool Spool
+	log   *slog.Logger
+	dial  dialFunc
+	acks  *acker
+	retry backoff
+
+	sessions uint64    // begun in this run
+	attempts int       // to connect, since the last session
+	lostAt   time.Time // when the last session ended, or Run began
+	trouble  string    // what was logged last about failing attempts
+}
+
+// New returns a Session that delivers what spool holds. It starts nothing.
+func New(cfg Config, spool Spool) *Session {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Session{
+		cfg: cfg, spool: spool, log: log, dial: dialTCP, acks: newAcker(spool, log),
+		retry: backoff{least: leastPause, most: mostPause},
+	}
+}
+
+// Run connects, delivers and reconnects until ctx ends, and returns nil then, within 2 s even when the broker is deaf. It
+// returns an error at once, and only then, when the configuration cannot work. A broker that is away is a state, not an error.
+func (s *Session) Run(ctx context.Context) error {
+	if err := s.cfg.check(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ackCtx, stopAcks := context.WithCancel(context.WithoutCancel(ctx)) // ends after the last session, not with it
+	defer stopAcks()
+	wg.Go(func() { s.acks.run(ackCtx) })
+
+	s.lostAt = time.Now()
+	for ctx.Err() == nil {
+		s.once(ctx)
+		if ctx.Err() == nil {
+			sleep(ctx, s.retry.pause())
+		}
+	}
+	return nil
+}
+
+// once makes one attempt to connect and, if it succeeds, serves the session until it ends.
+func (s *Session) once(ctx context.Context) {
+	s.attempts++
+	c, err := s.connect(ctx)
+	if err != nil {
+		s.logAttempt(ctx, err)
+		return
+	}
+	began := time.Now()
+	s.log.Info("broker connected", "broker", s.cfg.Broker.Redacted(), "session", c.id.Session,
+		"attempts", s.attempts, "down", began.Sub(s.lostAt).Round(time.Millisecond))
+	s.attempts, s.trouble = 0, ""
+	s.cfg.Observe.connected(true)
+	if s.sessions > 1 {
+		s.cfg.Observe.reconnected()
+	}
+	err = c.serve(ctx)
+	s.cfg.Observe.connected(false)
+	s.lostAt = time.Now()
+	lived := s.lostAt.Sub(began)
+	if lived >= healthy {
+		s.retry.reset()
+	}
+	if errors.Is(err, errStopped) {
+		s.log.Info("broker left", "after", lived.Round(time.Millisecond))
+		return
+	}
+	s.log.Warn("broker lost", "err", explain(err), "after", lived.Round(time.Millisecond))
+}
+
+// logAttempt logs the first failure of a row, and each that differs from the one before.
+func (s *Session) logAttempt(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // we ended it ourselves
+	}
+	why, level := explain(err), slog.LevelDebug
+	if why != s.trouble {
+		level = slog.LevelWarn
+	}
+	s.trouble = why
+	s.log.Log(ctx, level, "broker not reached", "broker", s.cfg.Broker.Redacted(), "attempts", s.attempts, "err", why)
+}
+
+// newID numbers a session. The number of starts stands above 20 bits for the sessions of one: a million connections, at the
+// least pause, are twelve days of a broker that accepts and hangs up, and then the numbers run into those of the next start.
+func (s *Session) newID() ID {
+	s.sessions++
+	id := ID{Session: uint64(s.cfg.Boot)<<20 + s.sessions}
+	_, _ = rand.Read(id.Nonce[:]) // never fails
+	return id
+}
+
+// startAfter returns the number behind which the lane at index i of wire.Lanes is read in a new session: what is delivered is
+// not sent again, though the spool may still hold it.
+func (s *Session) startAfter(i int) *queue {
+	return &queue{lane: wire.Lanes[i], after: s.acks.deliveredThrough(i)}
+}

@@ -1,0 +1,188 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/goleak"
+
+	"upsedge/internal/testenv"
+	"upsedge/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func parseURL(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// testState encodes states that tell form, session and nonce apart.
+var testState = StateFuncs{First: stateText("first"), Full: stateText("full"), Offline: stateText("offline")}
+
+func stateText(form string) func(ID) ([]byte, error) {
+	return func(id ID) ([]byte, error) { return fmt.Appendf(nil, "%s %d %v", form, id.Session, id.Nonce), nil }
+}
+
+func testConfig(t *testing.T, addr string) Config {
+	return Config{
+		Broker: parseURL(t, "tcp://"+addr), Insecure: true, AgentID: "rack7", Boot: 3, State: testState,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+}
+
+// quick returns a Session that retries at once.
+func quick(cfg Config, spool Spool) *Session {
+	s := New(cfg, spool)
+	s.retry = backoff{least: time.Millisecond, most: 20 * time.Millisecond}
+	s.acks.every = time.Millisecond
+	return s
+}
+
+// start runs s until stop is called or the test ends; stop waits for the end.
+func start(t *testing.T, s *Session) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run = %v at the end of its context, want nil", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("Run has not returned 20 s after the end of its context")
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// A collector subscribes to everything of an agent and keeps it in order.
+type collector struct {
+	mu   sync.Mutex
+	msgs []received
+}
+
+type received struct {
+	leaf     wire.Leaf
+	retained bool
+	payload  string
+	seq      uint64 // of a record
+}
+
+// collect returns when the subscription stands.
+func collect(t *testing.T, addr string) *collector {
+	t.Helper()
+	c := &collector{}
+	o := mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("collector-" + t.Name()).SetAutoReconnect(false)
+	o.SetOrderMatters(true)
+	client := mqtt.NewClient(o)
+	if tok := client.Connect(); tok.Wait() && tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	t.Cleanup(func() { client.Disconnect(100) })
+	if tok := client.Subscribe("upsedge/v1/rack7/#", 1, c.take); tok.Wait() && tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	return c
+}
+
+func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
+	_, leaf, err := wire.SplitTopic(m.Topic())
+	if err != nil {
+		panic(err)
+	}
+	r := received{leaf: leaf, retained: m.Retained(), payload: string(m.Payload())}
+	switch leaf {
+	case wire.TopicEvents:
+		p, err := wire.DecodeEventMessage(m.Payload())
+		if err != nil {
+			panic(err)
+		}
+		r.seq = p.Record.Seq
+	case wire.TopicSamples:
+		r.seq = sampleSeq(m.Payload())
+	}
+	c.mu.Lock()
+	c.msgs = append(c.msgs, r)
+	c.mu.Unlock()
+}
+
+func (c *collector) all() []received {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]received(nil), c.msgs...)
+}
+
+func (c *collector) seqs(leaf wire.Leaf) (out []uint64) {
+	for _, m := range c.all() {
+		if m.leaf == leaf {
+			out = append(out, m.seq)
+		}
+	}
+	return out
+}
+
+func (c *collector) states() (out []string) {
+	for _, m := range c.all() {
+		if m.leaf == wire.TopicState {
+			out = append(out, m.payload)
+		}
+	}
+	return out
+}
+
+func TestDeliversBothLanesInOrderThroughMosquitto(t *testing.T) {
+	broker := testenv.Mosquitto(t, "")
+	got := collect(t, broker.Addr)
+	spool := newMemSpool()
+	for range 300 {
+		spool.put(wire.Samples, 700)
+	}
+	for range 20 {
+		spool.put(wire.Events, 100)
+	}
+	stop := start(t, quick(testConfig(t, broker.Addr), spool))
+	await(t, "acknowledgement of everything", func() bool {
+		return spool.ackedThrough(wire.Events) == 20 && spool.ackedThrough(wire.Samples) == 300
+	})
+	stop()
+	await(t, "offline state", func() bool {
+		s := got.states()
+		return len(s) > 0 && strings.HasPrefix(s[len(s)-1], "offline ")
+	})
+	checkComplete(t, got.seqs(wire.TopicEvents), 20)
+	checkComplete(t, got.seqs(wire.TopicSamples), 300)
+	if s := got.states(); !strings.HasPrefix(s[0], "first 3145729 ") || !strings.HasPrefix(s[1], "full 3145729 ") {
+		t.Errorf("states %q, want the first and the full one of session 3<<20 + 1", s)
+	}
+}
+
+// checkComplete wants 1 to last in order, once copies of what came before are left out.
+func checkComplete(t *testing.T, seqs []uint64, last uint64) {
+	t.Helper()
+	var top uint64
+	for i, s := range seqs {
+		if s > top+1 {
+			t.Fatalf("message %d has number %d after %d: skipped", i, s, top)
+		}
+		top = max(top, s)
+	}
+	if top != last {
+		t.Errorf("numbers end with %d, want %d", top, last)
+	}
+}
