@@ -1,0 +1,177 @@
+package smartups
+
+import (
+	"context"
+	"fmt"
+
+	"upsedge/internal/ups"
+)
+
+// Connect finds out who answers and what it can say, and returns the plan of this unit: the reads of every tier with their
+// cost on this line. It reads the verification block, whose constants and map it must know, then who the unit is and which
+// outlet groups it has, and then every block once, so that the plan is known to work and Connected has a reading of
+// everything. On a 9600 baud line that takes about a second.
+//
+// Reads include undefined registers where that saves time. A unit that refuses such a read is read without them from then on;
+// an item that it refuses by itself is left out until the next Connect.
+//
+// The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
+func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
+	d.reads, d.connected, d.identity = nil, nil, ups.Identity{}
+	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup}
+	if err := d.connect(ctx); err != nil {
+		d.reads, d.connected = nil, nil
+		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
+	}
+	plan := blocks(d.reads, d.cfg.Line.Timing())
+	d.cfg.Log.Info("unit connected", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
+	return plan, nil
+}
+
+func (d *Driver) connect(ctx context.Context) error {
+	verification, err := d.identify(ctx)
+	if err != nil {
+		return err
+	}
+	pl := newPlanner(d.cfg.Line.Timing(), d.profile)
+	pl.holes = !d.noHoles
+	identity, err := d.prove(ctx, pl, ups.TierIdentity)
+	if err != nil {
+		return err
+	}
+	pl.p = d.remember()
+	for i, rd := range identity {
+		rd.narrow(pl.p, d.connected[1+i])
+	}
+	pl.take(identity)
+	d.profile = pl.p
+	d.reads = pl.tier(ups.TierWatch)
+	pl.take(d.reads)
+	for _, t := range []ups.Tier{ups.TierStatus, ups.TierLive, ups.TierSettings} {
+		reads, err := d.prove(ctx, pl, t)
+		if err != nil {
+			return err
+		}
+		pl.take(reads)
+		d.reads = append(d.reads, reads...)
+	}
+	d.reads = append(append(d.reads, verification), identity...)
+	return nil
+}
+
+// identify makes sure that a Smart-UPS of a known map answers.
+func (d *Driver) identify(ctx context.Context) (*read, error) {
+	rd := verifyRead()
+	d.trust = unsure
+	words, err := d.exchange(ctx, rd.span)
+	switch code := exception(err); {
+	case code == illegalFunction || code == illegalAddress:
+		return nil, &UnsupportedError{fmt.Sprintf("no verification block at %d (%v)", verifyAddr, err)}
+	case err != nil:
+		return nil, err
+	}
+	mapID, err := verify(words)
+	if err != nil {
+		return nil, &UnsupportedError{"not the register map of a Smart-UPS: " + err.Error()}
+	}
+	if mapID != knownMap {
+		return nil, &UnsupportedError{fmt.Sprintf("register map %q, and only %q is known", mapID, knownMap)}
+	}
+	d.trust = inStep
+	r := &ups.Reading{Unit: d.cfg.Name, Tier: rd.tier, At: d.cfg.Now()}
+	rd.decode(words, d.profile, r)
+	d.connected = append(d.connected, r)
+	return rd, nil
+}
+
+// prove plans the reads of a tier and makes each once, and plans again while the unit refuses some.
+func (d *Driver) prove(ctx context.Context, pl *planner, t ups.Tier) ([]*read, error) {
+	for {
+		reads := pl.tier(t)
+		readings, refused, err := d.try(ctx, reads)
+		if err != nil {
+			return nil, err
+		}
+		if refused == nil {
+			d.connected = append(d.connected, readings...)
+			return reads, nil
+		}
+		if err := d.retreat(ctx, pl, refused); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// try makes every read once. It stops at the first that is refused with exception 2.
+func (d *Driver) try(ctx context.Context, reads []*read) (readings []*ups.Reading, refused *read, err error) {
+	for _, rd := range reads {
+		r := &ups.Reading{}
+		switch err := d.read(ctx, rd, r); {
+		case exception(err) == illegalAddress:
+			return nil, rd, nil
+		case err != nil:
+			return nil, nil, fmt.Errorf("read %s %s: %w", rd.tier, rd.name, err)
+		}
+		readings = append(readings, r)
+	}
+	return readings, nil, nil
+}
+
+// retreat changes what may be planned after a unit refused rd: first no more undefined registers, then none of the items
+// that it refuses by themselves, and where it refuses none of them, these items one by one. Each call forbids something, so
+// that prove comes to an end.
+func (d *Driver) retreat(ctx context.Context, pl *planner, rd *read) error {
+	if pl.holes && !pl.certain(rd.span) {
+		d.cfg.Log.Info("unit refuses reads with undefined registers", "read", rd.name)
+		pl.holes, d.noHoles = false, true
+		return nil
+	}
+	if len(rd.fields) == 1 && rd.count == rd.fields[0].words {
+		return d.leaveOut(pl, rd.fields[0].register)
+	}
+	for _, f := range rd.fields {
+		alone := newRead(rd.tier, span{f.addr, f.words}, []*register{f.register})
+		_, refused, err := d.try(ctx, []*read{alone})
+		if err != nil {
+			return err
+		}
+		if refused != nil {
+			if err := d.leaveOut(pl, f.register); err != nil {
+				return err
+			}
+		}
+		pl.alone[f.addr] = true
+	}
+	return nil
+}
+
+// leaveOut takes an item that the unit refuses out of the plan.
+func (d *Driver) leaveOut(pl *planner, r *register) error {
+	switch r.point {
+	case ups.StatusFlags, ups.StatusCause:
+		return &UnsupportedError{fmt.Sprintf("it refuses %s", r.point)}
+	}
+	d.cfg.Log.Info("unit refuses an item", "point", r.point.String(), "register", r.addr)
+	pl.refused[r.addr] = true
+	return nil
+}
+
+// remember keeps what cannot change and who the unit is, and returns what that says about its values.
+func (d *Driver) remember() profile {
+	s := ups.NewState()
+	for _, r := range d.connected {
+		s.Apply(r)
+	}
+	d.identity = s.Identity()
+	for _, p := range []ups.Point{ups.Model, ups.SKU, ups.Serial, ups.MapID} {
+		if t := s.Text(p); t != "" {
+			d.constant[p] = t
+		}
+	}
+	for _, p := range []ups.Point{ups.NominalApparentPower, ups.NominalPower, ups.OutletConfig} {
+		if v, ok := s.Raw(p); ok {
+			d.constant[p] = fmt.Sprint(v)
+		}
+	}
+	return profile{card: d.cfg.Card, family: familyOf(s.Text(ups.SKU)), groups: uint16(s.Flags(ups.OutletConfig))}
+}

@@ -1,0 +1,210 @@
+package smartups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
+)
+
+// A Line carries the driver's requests; it is a [modbus.Line] or stands for one.
+type Line interface {
+	ReadHolding(ctx context.Context, p modbus.Priority, unit uint8, addr, count uint16, dst []uint16) ([]uint16, error)
+	Timing() modbus.Timing
+}
+
+// Config describes one unit on a line.
+type Config struct {
+	Name   string // of the unit in the configuration
+	Line   Line
+	UnitID uint8            // 1 to 223 on a serial line
+	Card   bool             // the unit is reached through its network management card
+	Now    func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: discard
+}
+
+// A Driver reads one Smart-UPS. It is not safe for concurrent use.
+type Driver struct {
+	cfg       Config
+	trust     trust
+	noHoles   bool // the unit refused a read with undefined registers in it and answered without them
+	profile   profile
+	constant  map[ups.Point]string // what cannot change, as read at connection
+	identity  ups.Identity
+	reads     []*read
+	connected []*ups.Reading
+	words     [modbus.MostRead]uint16
+}
+
+// trust is how far an answer may be believed.
+type trust uint8
+
+const (
+	inStep trust = iota
+	// outOfStep: an exchange failed, and a late answer may still come. The verification block must be read first.
+	outOfStep
+	// unsure: the link was lost, or nothing came back twice. Another unit may hang on it now: its serial number must be read, too.
+	unsure
+)
+
+// serialRead is the read of the serial number by itself.
+var serialRead = span{564, 8}
+
+// New returns a driver that has not connected yet. It reads nothing.
+func New(cfg Config) *Driver {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With("unit", cfg.Name)
+	return &Driver{cfg: cfg}
+}
+
+// Identity returns who the unit is, as read at connection and since.
+func (d *Driver) Identity() ups.Identity { return d.identity }
+
+// Connected returns the readings made by the last Connect, so that nothing needs to be read twice: one of every block but the
+// watch, which the status block contains. They are the caller's.
+func (d *Driver) Connected() []*ups.Reading { return d.connected }
+
+// Read reads one block of the plan in one exchange. After any failure other than an exception the next Read first makes sure
+// that answers belong to questions again, by reading the verification block; where another unit could have taken the place of
+// this one, its serial number as well. Until that succeeds Read fails and believes nothing.
+//
+// On an error dst is as it was. The error wraps what the line returned, or is an *ImplausibleError or *UnitChangedError;
+// ups.FailureOf tells which kind it is. A block from before the last Connect is refused.
+func (d *Driver) Read(ctx context.Context, b ups.Block, dst *ups.Reading) error {
+	if b.Index < 0 || b.Index >= len(d.reads) || d.reads[b.Index].name != b.Name {
+		return fmt.Errorf("read %s %s of %s: not in the plan of this connection", b.Tier, b.Name, d.cfg.Name)
+	}
+	rd := d.reads[b.Index]
+	if err := d.resynchronise(ctx); err != nil {
+		return fmt.Errorf("read %s %s of %s: resynchronise: %w", b.Tier, b.Name, d.cfg.Name, err)
+	}
+	if err := d.read(ctx, rd, dst); err != nil {
+		return fmt.Errorf("read %s %s of %s: %w", b.Tier, b.Name, d.cfg.Name, err)
+	}
+	return nil
+}
+
+// read makes one read and decodes it.
+func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
+	asked := d.cfg.Now()
+	words, err := d.exchange(ctx, rd.span)
+	if err != nil {
+		return err
+	}
+	answered := d.cfg.Now()
+	if err := d.plausible(rd, words); err != nil {
+		d.trust = max(d.trust, outOfStep)
+		return err
+	}
+	rd.decode(words, d.profile, dst)
+	dst.Unit, dst.Tier, dst.At, dst.Took = d.cfg.Name, rd.tier, answered, answered.Sub(asked)
+	return nil
+}
+
+// decode fills dst with the values of a reply. It allocates nothing but texts.
+func (rd *read) decode(words []uint16, p profile, dst *ups.Reading) {
+	dst.Reset(&rd.layout, rd.text)
+	for i, f := range rd.fields {
+		item := words[f.off:][:f.words]
+		if f.numeric() {
+			dst.Raw[i] = f.value(item, p)
+		} else {
+			dst.Text[i], _ = text(item)
+		}
+	}
+}
+
+// exchange reads registers and notes what a failure means for the trust in later answers.
+func (d *Driver) exchange(ctx context.Context, s span) ([]uint16, error) {
+	words, err := d.cfg.Line.ReadHolding(ctx, modbus.Background, d.cfg.UnitID, s.addr, s.count, d.words[:])
+	if err == nil {
+		return words, nil
+	}
+	if _, ok := errors.AsType[*modbus.LinkError](err); ok {
+		d.trust = unsure
+	} else if exception(err) == 0 && left(err) {
+		d.trust = max(d.trust, outOfStep)
+	}
+	return nil, err
+}
+
+// left tells whether the request may have gone out, so that an answer may still come.
+func left(err error) bool {
+	e, ok := errors.AsType[*modbus.RequestError](err)
+	return !ok || e.Sent
+}
+
+// resynchronise makes sure that answers belong to questions, if there is doubt.
+func (d *Driver) resynchronise(ctx context.Context) error {
+	if d.trust == inStep {
+		return nil
+	}
+	words, err := d.exchange(ctx, span{verifyAddr, verifyCount})
+	if err == nil {
+		if _, wrong := verify(words); wrong != nil {
+			err = &ImplausibleError{Reason: wrong.Error()}
+		}
+	}
+	if err != nil {
+		d.trust = unsure
+		return err
+	}
+	if d.trust == unsure {
+		if err := d.checkSerial(ctx); err != nil {
+			return err
+		}
+	}
+	d.trust = inStep
+	return nil
+}
+
+// checkSerial makes sure that it is still the same unit.
+func (d *Driver) checkSerial(ctx context.Context) error {
+	was := d.constant[ups.Serial]
+	if was == "" {
+		return nil
+	}
+	words, err := d.exchange(ctx, serialRead)
+	if err != nil {
+		return err
+	}
+	is, ok := text(words)
+	if !ok {
+		return &ImplausibleError{ups.Serial, fmt.Sprintf("%04x is not text", words)}
+	}
+	return d.same(ups.Serial, is)
+}
+
+// ReadAll returns one reading of every point. It connects first where the driver has not.
+func ReadAll(ctx context.Context, d *Driver) (*ups.State, error) {
+	s := ups.NewState()
+	if len(d.reads) == 0 {
+		if _, err := d.Connect(ctx); err != nil {
+			return nil, err
+		}
+		for _, r := range d.connected {
+			s.Apply(r)
+		}
+		return s, nil
+	}
+	for _, b := range blocks(d.reads, d.cfg.Line.Timing()) {
+		if b.Tier == ups.TierWatch { // the status block contains it
+			continue
+		}
+		var r ups.Reading
+		if err := d.Read(ctx, b, &r); err != nil {
+			return nil, err
+		}
+		s.Apply(&r)
+	}
+	return s, nil
+}

@@ -1,0 +1,303 @@
+package smartups
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
+)
+
+// maxRead is the longest read that is proven on real units; the protocol would allow 125 (protocol reference, section 3.2).
+const maxRead = 120
+
+// A span is one read: count registers from addr.
+type span struct{ addr, count uint16 }
+
+func (s span) String() string { return fmt.Sprintf("%d/%d", s.addr, s.count) }
+
+// A planner groups items into reads.
+type planner struct {
+	timing  modbus.Timing
+	p       profile         // tells which items are defined
+	holes   bool            // reads may cover undefined registers
+	refused map[uint16]bool // by address: items the unit refuses
+	alone   map[uint16]bool // by address: items to read one by one
+	used    map[uint16]bool // lengths of the reads made so far
+}
+
+// newPlanner returns a planner for a unit of which nothing bad is known. The lengths of the reads that resynchronise a line are
+// kept for them.
+func newPlanner(t modbus.Timing, p profile) *planner {
+	return &planner{
+		timing: t, p: p, holes: true, refused: map[uint16]bool{}, alone: map[uint16]bool{},
+		used: map[uint16]bool{verifyCount: true, serialRead.count: true},
+	}
+}
+
+func (pl *planner) cost(s span) time.Duration { return pl.timing.Read(int(s.count)) }
+
+// spans returns the reads that bring every wanted item at the least cost. wanted is in ascending order. A read begins and
+// ends with a wanted item: another end would only make it longer.
+func (pl *planner) spans(wanted []*register) []span {
+	// best[i] is the least cost of wanted[:i], from[i] the first item of its last read.
+	best, from := make([]time.Duration, len(wanted)+1), make([]int, len(wanted)+1)
+	for end := 1; end <= len(wanted); end++ {
+		best[end] = -1
+		for start := end - 1; start >= 0; start-- {
+			s, ok := pl.join(wanted[start], wanted[end-1])
+			if !ok {
+				break // and with it every longer one
+			}
+			if c := best[start] + pl.cost(s); best[end] < 0 || c <= best[end] { // equal: the longer read, so the fewer
+				best[end], from[end] = c, start
+			}
+		}
+	}
+	var out []span
+	for end := len(wanted); end > 0; end = from[end] {
+		s, _ := pl.join(wanted[from[end]], wanted[end-1])
+		out = append(out, s)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// join returns the read from the start of first to the end of last, and whether it may be made.
+func (pl *planner) join(first, last *register) (span, bool) {
+	s := span{first.addr, last.end() - first.addr}
+	if first == last {
+		return s, true
+	}
+	return s, s.count <= maxRead && pl.legal(s)
+}
+
+// legal tells whether s covers no command, no item that is to be read by itself, and no undefined register where those are
+// not allowed.
+func (pl *planner) legal(s span) bool {
+	for r := range inside(s) {
+		if r.access == writeOnly || pl.alone[r.addr] {
+			return false
+		}
+	}
+	return pl.holes || pl.certain(s)
+}
+
+// certain tells whether the unit is certain to know every register of s.
+func (pl *planner) certain(s span) bool {
+	next := s.addr
+	for r := range inside(s) {
+		if pl.defined(r) && r.addr == next {
+			next = r.end()
+		}
+	}
+	return next == s.addr+s.count
+}
+
+// inside yields the items that lie wholly in s, in ascending order.
+func inside(s span) iter.Seq[*register] {
+	return func(yield func(*register) bool) {
+		for i := range registers {
+			if r := &registers[i]; r.addr >= s.addr && r.end() <= s.addr+s.count && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// defined tells whether the unit is certain to know the item's registers. A known item that does not apply to the model
+// answers with a mark; a register that no edition of the map of this unit lists may be refused.
+func (pl *planner) defined(r *register) bool {
+	if pl.refused[r.addr] {
+		return false
+	}
+	return r.fam != unlisted || r.point.Info().Group != ups.NoGroup && pl.p.has(r.point.Info().Group)
+}
+
+// has tells whether the outlet group exists.
+func (p profile) has(g ups.Group) bool { return p.groups&(1<<(g-ups.MainGroup)) != 0 }
+
+// wants tells whether the item holds something on a unit of this profile. The product id is undocumented, and a card may
+// refuse a read of an undefined register.
+func (p profile) wants(r *register) bool {
+	g := r.point.Info().Group
+	switch {
+	case r.point == 0:
+		return false
+	case g != ups.NoGroup:
+		return p.has(g)
+	}
+	return !p.card || r.fam != unlisted
+}
+
+// wanted returns the items of a tier on a unit of this profile, but not those of the verification block.
+func wanted(t ups.Tier, p profile) []*register {
+	var out []*register
+	for i := range registers {
+		r := &registers[i]
+		watch := r.point == ups.StatusFlags || r.point == ups.StatusCause
+		if p.wants(r) && r.addr < verifyAddr && (r.tier == t || t == ups.TierWatch && watch) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// A read is one block of a unit's plan, ready to be made.
+type read struct {
+	span
+	tier   ups.Tier
+	name   string // "0/27"
+	fields []field
+	layout ups.Layout
+	text   bool // some field is a text
+}
+
+// A field is an item of a read.
+type field struct {
+	*register
+	off uint16 // of its first register in the reply
+}
+
+// newRead makes the read of s for a tier: it brings those of the items that lie in it.
+func newRead(t ups.Tier, s span, items []*register) *read {
+	rd := &read{span: s, tier: t, name: s.String()}
+	for _, r := range items {
+		if r.addr < s.addr || r.end() > s.addr+s.count {
+			continue
+		}
+		rd.fields = append(rd.fields, field{r, r.addr - s.addr})
+		rd.layout.Columns = append(rd.layout.Columns, ups.Column{Point: r.point, Divisor: r.div})
+		rd.text = rd.text || !r.numeric()
+	}
+	return rd
+}
+
+// verifyRead is the read of the verification block.
+func verifyRead() *read {
+	var items []*register
+	for i := range registers {
+		if r := &registers[i]; r.addr >= verifyAddr && r.point != 0 {
+			items = append(items, r)
+		}
+	}
+	return newRead(ups.TierIdentity, span{verifyAddr, verifyCount}, items)
+}
+
+// narrow takes out of a read, and of what it said, the items that the unit turned out not to have.
+func (rd *read) narrow(p profile, said *ups.Reading) {
+	old := *rd
+	var items []*register
+	var raw []int64
+	var texts []string
+	for i, f := range old.fields {
+		if p.wants(f.register) {
+			items, raw = append(items, f.register), append(raw, said.Raw[i])
+			if said.Text != nil {
+				texts = append(texts, said.Text[i])
+			}
+		}
+	}
+	if len(items) == len(old.fields) || len(items) == 0 {
+		return
+	}
+	first, last := items[0], items[len(items)-1]
+	*rd = *newRead(old.tier, span{first.addr, last.end() - first.addr}, items)
+	said.Layout, said.Raw, said.Text = &rd.layout, raw, texts
+}
+
+// tier returns the reads of a tier.
+//
+// Their lengths are made different, from each other and from those taken before, where a few more registers can do that: an
+// answer to another read of the same length is the one thing that the framing of a serial line cannot tell.
+func (pl *planner) tier(t ups.Tier) []*read {
+	var items []*register
+	for _, r := range wanted(t, pl.p) {
+		if !pl.refused[r.addr] {
+			items = append(items, r)
+		}
+	}
+	used := maps.Clone(pl.used)
+	var out []*read
+	for _, s := range pl.spans(items) {
+		if used[s.count] {
+			s = pl.widen(s, used)
+		}
+		used[s.count] = true
+		out = append(out, newRead(t, s, items))
+	}
+	return out
+}
+
+// take notes the lengths of reads that are part of the plan now.
+func (pl *planner) take(reads []*read) {
+	for _, rd := range reads {
+		pl.used[rd.count] = true
+	}
+}
+
+// widen returns the shortest read that begins as s, ends with a later item, and has a length not in used; s if there is none.
+func (pl *planner) widen(s span, used map[uint16]bool) span {
+	for i := range registers {
+		r := &registers[i]
+		if r.addr < s.addr+s.count || !pl.defined(r) {
+			continue
+		}
+		w := span{s.addr, r.end() - s.addr}
+		if w.count > maxRead || !pl.legal(w) {
+			break
+		}
+		if !used[w.count] {
+			return w
+		}
+	}
+	return s
+}
+
+// blocks returns what the reads look like from outside, with their cost on this line.
+func blocks(reads []*read, t modbus.Timing) []ups.Block {
+	out := make([]ups.Block, len(reads))
+	for i, rd := range reads {
+		out[i] = ups.Block{Tier: rd.tier, Index: i, Name: rd.name, Cost: t.Read(int(rd.count))}
+	}
+	return out
+}
+
+// everyGroup are the outlet groups that part 990-9840B knows: main, SOG 0 to 2.
+const everyGroup = 0b1111
+
+// DefaultPlan returns the plan of a unit that has not been connected to, every outlet group taken as present: what `check`
+// can say without touching a unit.
+func DefaultPlan(t modbus.Timing, card bool) []ups.Block {
+	pl := newPlanner(t, profile{card: card, groups: everyGroup})
+	identity := pl.tier(ups.TierIdentity)
+	pl.take(identity)
+	var reads []*read
+	for _, tier := range []ups.Tier{ups.TierWatch, ups.TierStatus, ups.TierLive, ups.TierSettings} {
+		more := pl.tier(tier)
+		pl.take(more)
+		reads = append(reads, more...)
+	}
+	return blocks(append(append(reads, verifyRead()), identity...), t)
+}
+
+// Describe renders a plan for people: a line per read with its tier and its cost on the line, and the sum of each tier.
+func Describe(plan []ups.Block) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-9s %-9s %9s\n", "tier", "read", "ms")
+	var sums [ups.TierCount]time.Duration
+	for _, bl := range plan {
+		fmt.Fprintf(&b, "%-9s %-9s %9s\n", bl.Tier, bl.Name, millis(bl.Cost))
+		sums[bl.Tier] += bl.Cost
+	}
+	for t, sum := range sums {
+		fmt.Fprintf(&b, "all of %-12s %9s\n", ups.Tier(t), millis(sum))
+	}
+	return b.String()
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
