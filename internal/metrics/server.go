@@ -1,0 +1,79 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// A Server answers /metrics, /healthz and /readyz.
+type Server struct {
+	listener net.Listener
+	server   *http.Server
+	flags    *web.FlagConfig
+}
+
+// Listen binds the address. webConfig is a file in the format of Prometheus' own web configuration (TLS, basic
+// authentication), or empty. healthy and ready are asked at each request; an error is the answer's text.
+func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready func() error) (*Server, error) {
+	if webConfig != "" {
+		if err := web.Validate(webConfig); err != nil {
+			return nil, fmt.Errorf("metrics.web_config: %w", err)
+		}
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.HandleFunc("GET /healthz", probe(healthy))
+	mux.HandleFunc("GET /readyz", probe(ready))
+	off := false
+	return &Server{
+		listener: l,
+		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second},
+		flags:    &web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &off},
+	}, nil
+}
+
+// Addr returns the address that is listened on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends and then waits for the requests in hand, at most a second.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(s.listener, s.server, s.flags, slog.New(slog.DiscardHandler)) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve metrics: %w", err)
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(wait); err != nil {
+		_ = s.server.Close()
+	}
+	if err := <-failed; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
+	return nil
+}
+
+func probe(check func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := check(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	}
+}
