@@ -42,6 +42,16 @@ const (
 	ClassSamples Class = 3 // sample block
 )
 
+var classNames = [...]string{"", "alarm", "gap", "samples"}
+
+// String returns the class's name in JSON.
+func (c Class) String() string {
+	if c > 0 && int(c) < len(classNames) {
+		return classNames[c]
+	}
+	return fmt.Sprintf("class(%d)", uint8(c))
+}
+
 // An ID is 128 bits: a stream or a boot id.
 type ID [16]byte
 
@@ -64,14 +74,14 @@ func (id *ID) UnmarshalText(b []byte) error {
 // wall clock when that can be trusted.
 type Stamp struct {
 	BootID ID
-	Mono   time.Duration // since the boot BootID (CLOCK_BOOTTIME)
-	Wall   time.Time     // UTC; zero while the clock is not trusted
+	Mono   time.Duration // since the boot BootID (CLOCK_BOOTTIME), not negative; crosses the network in whole microseconds
+	Wall   time.Time     // UTC; zero while the clock is not trusted; crosses the network in whole milliseconds
 }
 
 // A Record is one numbered entry of a lane. (agent, Stream, Lane, Seq) is its identity; everything else are fields.
 type Record struct {
-	Stream ID     // made with the database
-	Lane   Lane   //
+	Stream ID // made with the database
+	Lane   Lane
 	Seq    uint64 // from 1, without holes per stream and lane
 	Class  Class
 	Epoch  uint32 // 0: no owner, or stand-alone
