@@ -1,0 +1,225 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"upsedge/internal/wire"
+)
+
+// create makes the tables and the identity of a new database in one commit.
+func (s *Store) create(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	t := &tx{ctx: ctx, s: s}
+	if t.err = s.w.begin(ctx, durable); t.err != nil {
+		return fmt.Errorf("make the tables: %w", t.err)
+	}
+	for _, table := range schema {
+		t.plain(table)
+	}
+	t.plain(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	_, _ = rand.Read(s.stream[:]) // never fails
+	t.exec("INSERT INTO meta (id) VALUES (1)")
+	t.saveMeta("")
+	for _, l := range wire.Lanes {
+		t.exec("INSERT INTO lanes VALUES (?, 0, 0, 0, ?)", l, laneRow{}.crc(l))
+	}
+	t.plain("COMMIT")
+	if t.err != nil {
+		_ = s.w.plain(ctx, "ROLLBACK")
+		return fmt.Errorf("make the tables: %w", t.err)
+	}
+	return nil
+}
+
+// plain runs a statement that is not prepared.
+func (t *tx) plain(query string) {
+	if t.err == nil {
+		t.err = t.s.w.plain(t.ctx, query)
+	}
+}
+
+// compare tells a database of a newer program from a broken one.
+func (s *Store) compare(ctx context.Context, found []string) error {
+	if slices.Equal(found, schema) {
+		return nil
+	}
+	t := &tx{ctx: ctx, s: s}
+	if m, ok := t.loadMeta(); ok && m.version > schemaVersion {
+		return fmt.Errorf("made by a newer program: version %d of the tables, this program knows %d", m.version, schemaVersion)
+	}
+	return fmt.Errorf("%w: unexpected tables", ErrBroken)
+}
+
+type metaRow struct {
+	version  int64
+	stream   []byte
+	boot     int64
+	setAside string
+}
+
+func (m metaRow) crc() int64 {
+	return numbersCRC(append(slices.Clone(m.stream), m.setAside...), m.version, m.boot)
+}
+
+// loadMeta reads the row about the database, false if it is not what was written.
+func (t *tx) loadMeta() (m metaRow, ok bool) {
+	var crc int64
+	found := t.get([]any{&m.version, &m.stream, &m.boot, &m.setAside, &crc}, "SELECT version, stream, boot, set_aside, crc FROM meta WHERE id = 1")
+	return m, found && len(m.stream) == len(wire.ID{}) && crc == m.crc()
+}
+
+// saveMeta writes the row about the database.
+func (t *tx) saveMeta(setAside string) {
+	m := metaRow{schemaVersion, t.s.stream[:], int64(t.s.boot), setAside}
+	t.exec("UPDATE meta SET version = ?, stream = ?, boot = ?, set_aside = ?, crc = ? WHERE id = 1", m.version, m.stream, m.boot, m.setAside, m.crc())
+}
+
+// beginRun counts the opening, and turns what the last run left into the list of Crashed and into gap records.
+func (t *tx) beginRun(setAside string) {
+	s := t.s
+	m, ok := t.loadMeta()
+	if !ok {
+		if t.err == nil {
+			t.err = fmt.Errorf("%w: the identity of the database does not match its checksum", ErrBroken)
+		}
+		return
+	}
+	s.stream, s.boot = wire.ID(m.stream), uint32(m.boot+1)
+	if setAside == "" {
+		setAside = m.setAside
+	}
+	t.saveMeta(setAside)
+	t.checkNumbers()
+	t.catchUp()
+	t.interrupt()
+	list := t.loadInterruptions()
+	for _, l := range wire.Lanes {
+		t.oldest[l] = true
+	}
+	t.after = append(t.after, func() {
+		s.setAside, s.interrupted = setAside, list
+		s.firstEvent = t.lanes[wire.Events].last + 1
+	})
+}
+
+// checkNumbers makes sure that no number can be given twice.
+func (t *tx) checkNumbers() {
+	for _, l := range wire.Lanes {
+		var highest int64
+		if t.get([]any{&highest}, "SELECT coalesce(max(seq), 0) FROM "+laneTables[l]) && uint64(highest) > t.lanes[l].last {
+			t.fail(fmt.Errorf("%w: record %d in lane %v, whose last is %d", ErrBroken, highest, l, t.lanes[l].last))
+		}
+	}
+}
+
+const (
+	suspectName = "store.db.suspect"
+	keptAside   = 2 // broken files kept: a dying disk shall not be filled with them
+)
+
+// suspect makes the next Open set the file aside. Where even that cannot be written, Open finds out on its own.
+func (s *Store) suspect() {
+	if f, err := os.OpenFile(filepath.Join(s.dir, suspectName), os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+		_ = f.Close()
+	}
+}
+
+func (s *Store) suspected() error {
+	if _, err := os.Stat(filepath.Join(s.dir, suspectName)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: found in an earlier run", ErrBroken)
+}
+
+// putAside renames the broken file and its log, and returns the new name.
+func (s *Store) putAside() (string, error) {
+	s.suspect() // so that a crash in between is continued
+	n := s.lastAside() + 1
+	name := fmt.Sprintf("%s.broken-%d", fileName, n)
+	from, to := filepath.Join(s.dir, fileName), filepath.Join(s.dir, name)
+	// The log first: it must never be found beside a new file.
+	if err := os.Rename(from+"-wal", to+"-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	for _, gone := range []string{from + "-shm", filepath.Join(s.dir, suspectName)} {
+		if err := os.Remove(gone); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+	}
+	s.forgetAside(n - keptAside)
+	return name, syncDir(s.dir)
+}
+
+// lastAside returns the highest number of a file set aside, 0 without any.
+func (s *Store) lastAside() (last int) {
+	names, _ := filepath.Glob(filepath.Join(s.dir, fileName+".broken-*"))
+	for _, name := range names {
+		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(name), fileName+".broken-"))
+		if err == nil {
+			last = max(last, n)
+		}
+	}
+	return last
+}
+
+// forgetAside removes what was set aside up to number n.
+func (s *Store) forgetAside(n int) {
+	for ; n > 0; n-- {
+		old := filepath.Join(s.dir, fmt.Sprintf("%s.broken-%d", fileName, n))
+		if os.Remove(old) != nil {
+			return
+		}
+		_ = os.Remove(old + "-wal")
+	}
+}
+
+// AgentID returns the random name of this agent, 32 hexadecimal digits. It is made at the first call and kept in a file of its
+// own: it outlives the database.
+func (s *Store) AgentID(ctx context.Context) (string, error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return "", fmt.Errorf("read the agent id: %w", context.Cause(ctx))
+	}
+	defer func() { <-s.turn }()
+	path := filepath.Join(s.dir, "agent_id")
+	var id wire.ID
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = id.UnmarshalText([]byte(strings.TrimSpace(string(b))))
+	} else if errors.Is(err, os.ErrNotExist) {
+		_, _ = rand.Read(id[:]) // never fails
+		err = writeFile(path, id.String()+"\n")
+	}
+	if err != nil {
+		return "", fmt.Errorf("agent id in %s: %w", path, err)
+	}
+	return id.String(), nil
+}
+
+// writeFile makes a file whole or not at all.
+func writeFile(path, text string) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

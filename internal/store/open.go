@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+const (
+	fileName = "store.db"
+
+	// checkTime bounds the structural check at Open. It reads the whole file; what it does not reach in this time shows when
+	// it is used.
+	checkTime = 2 * time.Second
+)
+
+// Open opens the store in dir, or makes it: the directory with mode 0700, files with 0600. It returns ErrInUse while another
+// process has it open. A structurally broken file is renamed to store.db.broken-<n> and a new stream begins; see SetAside.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	s, err := open(ctx, dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, dir string, o Options) (*Store, error) {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxBytes < MinBytes {
+		return nil, fmt.Errorf("a quota of %d bytes is below the least of %d", o.MaxBytes, MinBytes)
+	}
+	if o.Now == nil {
+		o.Now = bootClock(o.BootID)
+	}
+	if o.driver == "" {
+		o.driver = "sqlite"
+	}
+	s := &Store{dir: dir, o: o, limit: budgetOf(o.MaxBytes), log: o.Log, turn: make(chan struct{}, 1), owed: make(map[string]bool)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	for _, l := range wire.Lanes {
+		s.changed[l] = make(chan struct{})
+		s.dropped[l] = make(map[wire.GapReason]uint64)
+	}
+	if err := s.openDir(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) openDir() (err error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	s.mark, err = openMark(s.dir)
+	return err
+}
+
+// openDatabase opens the file, and a new one in its place if it is broken.
+func (s *Store) openDatabase(ctx context.Context) error {
+	cause := s.suspected()
+	if cause == nil {
+		cause = s.openFile(ctx, "")
+	}
+	if cause == nil || !structural(cause) {
+		return cause
+	}
+	if err := s.closeFile(); err != nil {
+		s.log.Warn("broken database not closed cleanly", "err", err)
+	}
+	name, err := s.putAside()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	s.log.Error("broken database set aside, a new stream begins", "file", name, "err", cause)
+	return s.openFile(ctx, name)
+}
+
+// closeFile gives back the connections only.
+func (s *Store) closeFile() error {
+	var err error
+	if s.readers != nil {
+		err = s.readers.Close()
+		s.readers = nil
+	}
+	err = errors.Join(err, s.w.close())
+	s.w = writer{}
+	return err
+}
+
+func (s *Store) openFile(ctx context.Context, setAside string) error {
+	path := filepath.Join(s.dir, fileName)
+	if err := prepareFile(path); err != nil {
+		return err
+	}
+	var err error
+	// busy_timeout: only a checkpoint and the recovery of a log can be in the way. cache_size is in KiB when negative.
+	if s.w.db, err = s.connect(path, 1, "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize)); err != nil {
+		return err
+	}
+	s.w.stmts = make(map[string]*sql.Stmt)
+	if s.w.conn, err = s.w.db.Conn(ctx); err != nil {
+		return err
+	}
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	if err := s.makeTables(ctx); err != nil {
+		return err
+	}
+	if err := s.commit(context.WithoutCancel(ctx), "begin a run", durable, func(t *tx) { t.beginRun(setAside) }); err != nil {
+		return err
+	}
+	return s.openReaders(ctx, path)
+}
+
+func (s *Store) openReaders(ctx context.Context, path string) (err error) {
+	if s.readers, err = s.connect(path, 2, "query_only(1)"); err != nil {
+		return err
+	}
+	for _, l := range wire.Lanes {
+		if s.selects[l], err = s.readers.PrepareContext(ctx, fmt.Sprintf(selectRecords, laneTables[l])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) connect(path string, conns int, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-2000)"}, pragmas...)}
+	db, err := sql.Open(s.o.driver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// prepareFile makes an empty file that nobody else can read, SQLite gives its companions the same mode.
+func prepareFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Chmod(0o600); err != nil {
+		return err
+	}
+	if err := checkHeader(f); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// checkHeader tells a foreign or broken first page, which SQLite in part answers with "read only" or takes for its own.
+// Source: sqlite.org/fileformat2.html, section 1.3.
+func checkHeader(f *os.File) error {
+	h := make([]byte, 100)
+	n, err := f.ReadAt(h, 0)
+	if n == 0 {
+		return nil
+	}
+	switch {
+	case n < len(h):
+		return fmt.Errorf("%w: header of %d bytes: %w", ErrBroken, n, err)
+	case string(h[:16]) != "SQLite format 3\x00":
+		return fmt.Errorf("%w: not a SQLite file", ErrBroken)
+	case h[18] < 1 || h[18] > 2 || h[19] < 1 || h[19] > 2:
+		return fmt.Errorf("%w: file format versions %d and %d", ErrBroken, h[18], h[19])
+	}
+	return nil
+}
+
+// check asks SQLite whether the structure is sound, for as long as checkTime.
+func (s *Store) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var answer string
+	err := s.w.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.log.Info("database too large to check at the start, begun unchecked")
+		return nil
+	}
+	if err == nil && answer != "ok" {
+		err = fmt.Errorf("%w: %s", ErrBroken, answer)
+	}
+	return err
+}
+
+// makeTables makes the tables of a new file and compares those of an old one.
+func (s *Store) makeTables(ctx context.Context) error {
+	var found []string
+	rows, err := s.w.conn.QueryContext(ctx, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		found = append(found, text)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return s.create(ctx)
+	}
+	return s.compare(ctx, found)
+}

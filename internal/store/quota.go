@@ -1,0 +1,108 @@
+package store
+
+import (
+	"database/sql"
+
+	"upsedge/internal/wire"
+)
+
+// budget divides Options.MaxBytes, in pages.
+type budget struct {
+	pages int64 // in use in the database, at most
+	log   int64 // length of the write-ahead log that starts a checkpoint
+}
+
+// budgetOf keeps a quarter, at most 8 MiB, for the write-ahead log: it is written back at half of that, and what a commit or a
+// reader adds on top fits in the other half.
+func budgetOf(maxBytes int64) budget {
+	pages := maxBytes / pageSize
+	log := min(pages/8, 1024)
+	return budget{pages: pages - 2*log, log: log}
+}
+
+// over returns by how many pages the database is beyond its budget.
+func (t *tx) over() int64 {
+	var all, free int64
+	t.get([]any{&all}, "PRAGMA page_count")
+	t.get([]any{&free}, "PRAGMA freelist_count")
+	return all - free - t.s.limit.pages
+}
+
+// makeRoom drops what is oldest until the database is within its budget: samples first, and for the sake of an event events,
+// too. It never drops what this commit puts, which begins after through in the lane. The stamp is that of the gap records.
+func (t *tx) makeRoom(lane wire.Lane, through uint64, stamp wire.Stamp) {
+	t.reason = wire.GapQuota
+	keep := t.before[wire.Samples].last
+	for over := t.over(); over > 0 && t.err == nil; over = t.over() {
+		if !t.dropSamples(keep, over, stamp) && (lane != wire.Events || !t.dropEvents(through, over, stamp)) {
+			t.fail(ErrFull)
+		}
+	}
+}
+
+// dropSamples deletes the oldest samples up to the number through, about as much as fills the given pages, and reports
+// whether there were any.
+func (t *tx) dropSamples(through uint64, pages int64, stamp wire.Stamp) bool {
+	first, last := t.oldestRun("SELECT seq, length(payload), class FROM samples WHERE seq <= ? ORDER BY seq LIMIT 256", 0, pages, int64(through))
+	if last == 0 || t.err != nil {
+		return false
+	}
+	t.dropped[wire.Samples] += uint64(t.remove(wire.Samples, first, last))
+	g := wire.Gap{Lane: wire.Samples, First: first, Last: last, Reason: wire.GapQuota}
+	var seq, from, to int64
+	handed := t.hold()
+	if t.get([]any{&seq, &from, &to}, "SELECT seq, first, last FROM gaps WHERE lane = ? AND reason = ? ORDER BY seq DESC LIMIT 1",
+		wire.Samples, string(wire.GapQuota)) &&
+		uint64(seq) > handed && uint64(seq) >= t.s.firstEvent && uint64(to) < first {
+		// What lies between the two is gone or a damaged record with a gap of its own.
+		g.First = uint64(from)
+		t.remove(wire.Events, uint64(seq), uint64(seq))
+		t.placeGap(uint64(seq), g, stamp)
+		return true
+	}
+	t.putGap(g, stamp)
+	return true
+}
+
+// dropEvents replaces the oldest run of alarms up to the number through by one gap record, which stands under the last number
+// of the run: so the lane keeps no hole in front of what waits behind it. Gap records stay.
+func (t *tx) dropEvents(through uint64, pages int64, stamp wire.Stamp) bool {
+	first, last := t.oldestRun("SELECT seq, length(payload), class FROM events WHERE seq <= ? AND class = ? ORDER BY seq LIMIT 256",
+		1, pages, int64(through), wire.ClassAlarm)
+	if last == 0 || t.err != nil {
+		return false
+	}
+	t.hold()
+	t.dropped[wire.Events] += uint64(t.remove(wire.Events, first, last))
+	var from int64
+	if t.get([]any{&from}, "SELECT first FROM gaps WHERE seq = ? AND lane = ? AND reason = ?",
+		int64(first-1), wire.Events, string(wire.GapQuota)) {
+		t.remove(wire.Events, first-1, first-1)
+		first = uint64(from)
+	}
+	t.placeGap(last, wire.Gap{Lane: wire.Events, First: first, Last: last, Reason: wire.GapQuota}, stamp)
+	return true
+}
+
+// oldestRun returns the range of the first rows of a query that together fill the given pages. With step 1 it ends before the
+// first hole.
+func (t *tx) oldestRun(query string, step uint64, pages int64, args ...any) (first, last uint64) {
+	want := pages * pageSize
+	t.each(func(rows *sql.Rows) (bool, error) {
+		var seq, size, class any
+		if err := rows.Scan(&seq, &size, &class); err != nil {
+			return false, err
+		}
+		n, _ := seq.(int64)
+		if first == 0 {
+			first = uint64(n)
+		} else if step != 0 && uint64(n) != last+step {
+			return false, nil
+		}
+		last = uint64(n)
+		bytes, _ := size.(int64)
+		want -= bytes
+		return want > 0, nil
+	}, query, args...)
+	return first, last
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"upsedge/internal/wire"
+)
+
+// Options of Open. The zero value works.
+type Options struct {
+	BootID   wire.ID           // of this boot of the operating system, for the stamps the store makes itself
+	Now      func() wire.Stamp // stamps of gap records made while reading; default: BootID and the boot clock, no wall time
+	MaxBytes int64             // quota of the files together, at least MinBytes, 0 for DefaultMaxBytes
+	Log      *slog.Logger      // nil discards
+
+	driver string // tests: a SQLite driver that fails
+}
+
+const (
+	// DefaultMaxBytes is spool.max_bytes of the configuration.
+	DefaultMaxBytes = 1 << 30
+	// MinBytes is the least quota: 256 pages, of which a quarter is for the write-ahead log.
+	MinBytes = 1 << 20
+)
+
+// A Store is the open database. Use Open.
+type Store struct {
+	dir   string
+	o     Options
+	limit budget
+	lock  *os.File
+	mark  *os.File
+	log   *slog.Logger
+
+	w       writer // guarded by turn
+	readers *sql.DB
+	selects [len(laneTables)]*sql.Stmt
+
+	stream     wire.ID
+	boot       uint32
+	firstEvent uint64 // the first number of the events lane that this run can give
+	turn       chan struct{}
+
+	// hand is held while records of the events lane are read and while one of them is rewritten, so that no gap record grows
+	// after it has been handed out.
+	hand   sync.Mutex
+	handed uint64 // highest number of the events lane that Next returned in this run
+
+	mu          sync.Mutex
+	closed      bool
+	owed        map[string]bool // units whose last put did not succeed
+	broken      error
+	setAside    string
+	lanes       [len(laneTables)]laneRow
+	oldest      [len(laneTables)]wire.Stamp
+	dropped     [len(laneTables)]map[wire.GapReason]uint64
+	fileBytes   int64
+	changed     [len(laneTables)]chan struct{}
+	interrupted []Interrupted
+}
+
+// laneTables are the tables of the lanes, by number.
+var laneTables = [...]string{wire.Events: "events", wire.Samples: "samples"}
+
+// Stream returns the identity of this database, 128 random bits made with it.
+func (s *Store) Stream() wire.ID { return s.stream }
+
+// Boot returns how many times this database was opened, from 1.
+func (s *Store) Boot() uint32 { return s.boot }
+
+// SetAside returns the name of the broken file that Open put out of the way, "" if there was none. It is the same in every
+// run until one has ended cleanly, so that the agent can tell of it even when it crashed in between.
+func (s *Store) SetAside() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.setAside
+}
+
+// Crashed returns what earlier runs left without a clean end and without a gap record, oldest first.
+func (s *Store) Crashed() []Interrupted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Interrupted(nil), s.interrupted...)
+}
+
+// Changed returns a channel that is closed when something new is in the lane. Ask for it before calling Next: then nothing
+// can come in between unnoticed. It may be closed without anything new.
+func (s *Store) Changed(lane wire.Lane) <-chan struct{} {
+	if checkLane(lane) != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed[lane]
+}
+
+// wake tells everyone who waits for the lane. The caller holds mu.
+func (s *Store) wake(lane wire.Lane) {
+	close(s.changed[lane])
+	s.changed[lane] = make(chan struct{})
+}
+
+// Close marks the end of every unit whose samples were all put, empties the write-ahead log into the file and gives the
+// directory back. A unit whose last PutSamples returned an error stays open and is in the list of Crashed next time.
+func (s *Store) Close() error {
+	s.turn <- struct{}{} // the write in hand is finished first
+	defer func() { <-s.turn }()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	broken := s.broken
+	s.mu.Unlock()
+
+	var err error
+	if broken == nil {
+		err = s.commit(context.Background(), "mark the clean end", durable, (*tx).endRun)
+		if _, e := s.w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)"); err == nil {
+			err = e
+		}
+	}
+	return errors.Join(err, s.release())
+}
+
+// release gives back what Open took; it leaves the file as a crash would.
+func (s *Store) release() error {
+	var errs []error
+	if s.readers != nil {
+		errs = append(errs, s.readers.Close())
+	}
+	errs = append(errs, s.w.close())
+	for _, f := range []*os.File{s.mark, s.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// state returns why no call can be served, nil if they can.
+func (s *Store) state() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	return s.broken
+}
+
+// bootClock is the default of Options.Now.
+func bootClock(boot wire.ID) func() wire.Stamp {
+	return func() wire.Stamp {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+			panic(fmt.Sprintf("read the boot clock: %v", err)) // it exists on every Linux that Go runs on
+		}
+		return wire.Stamp{BootID: boot, Mono: time.Duration(ts.Nano())}
+	}
+}
