@@ -13,7 +13,7 @@ import (
 	"upsedge/internal/wire"
 )
 
-// A Config is what a Session needs to know. Broker, AgentID and State are required.
+// A Config is what a Session needs to know. Broker, AgentID and Full are required.
 type Config struct {
 	Broker   *url.URL    // tls://host[:8883] or, on loopback and with Insecure, tcp://host[:1883]
 	TLS      *tls.Config // for tls://, see TLSConfig; nil means the system's roots and no certificate of ours
@@ -21,27 +21,15 @@ type Config struct {
 	AgentID  string      // in topics, and the client identifier
 	Boot     uint32      // starts of the agent, counted in the store; makes session numbers rise over all of them
 	MaxRate  int64       // bytes per second, 0 is unlimited
-	State    StateFuncs
-	Changed  <-chan struct{} // gets a value when the full state is to be published again; nil if never. Not to be closed
+	Version  string      // of the agent, in the first message of a session
+	// Full returns what the full state says now. It reads memory: a session stands still meanwhile.
+	Full    func() *wire.FullState
+	Changed <-chan struct{} // gets a value when the full state is to be published again; nil if never. Not to be closed
 	// Reject is called with a record that cannot be encoded. Returning nil promises that a gap record stands for it; it then
 	// counts as delivered. With an error, and with a nil Reject, its lane stops there and the log says so.
 	Reject  func(ctx context.Context, rec wire.Record, err error) error
 	Observe Observer
 	Log     *slog.Logger // nil discards
-}
-
-// An ID names one session in the topic state and in its will.
-type ID struct {
-	Session uint64  // rises with each session and over restarts of the agent; below 2^53
-	Nonce   wire.ID // random
-}
-
-// StateFuncs encode the payloads of the topic state. They read memory: a session stands still meanwhile. All are called with
-// the session they are for.
-type StateFuncs struct {
-	First   func(ID) ([]byte, error) // the first message of a session
-	Full    func(ID) ([]byte, error)
-	Offline func(ID) ([]byte, error) // the will, and the last message of a clean stop
 }
 
 // An Observer is told what happens, on the goroutine of the session: its functions return at once. Nil ones are left out.
@@ -74,8 +62,8 @@ func (c *Config) check() error {
 	switch {
 	case c.Broker == nil:
 		return errors.New("no broker")
-	case c.State.First == nil, c.State.Full == nil, c.State.Offline == nil:
-		return errors.New("an encoder of the state is missing")
+	case c.Full == nil:
+		return errors.New("nobody to tell the full state")
 	case c.Broker.Hostname() == "":
 		return fmt.Errorf("broker %q names no host", c.Broker)
 	}

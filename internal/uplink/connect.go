@@ -3,7 +3,6 @@ package uplink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"time"
@@ -31,15 +30,14 @@ func (s *Session) connect(ctx context.Context) (*conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := s.newID()
-	will, err := s.cfg.State.Offline(id)
-	if err != nil {
-		l.hangUp()
-		return nil, fmt.Errorf("encode the will: %w", err)
-	}
-	c := &conversation{s: s, id: id, link: l, lost: make(chan error, 1)}
+	c := &conversation{s: s, id: s.newState(), link: l, lost: make(chan error, 1)}
 	for i := range wire.Lanes {
 		c.lanes[i] = s.startAfter(i)
+	}
+	will, err := c.encodeState(false, nil)
+	if err != nil {
+		l.hangUp()
+		return nil, err
 	}
 	c.client = mqtt.NewClient(s.options(c, will))
 	if err := c.greet(ctx); err != nil {

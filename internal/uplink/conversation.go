@@ -30,7 +30,7 @@ var (
 // A conversation is one MQTT session, from CONNACK to its end. One goroutine, in serve, does everything.
 type conversation struct {
 	s      *Session
-	id     ID
+	id     wire.State // session number, nonce and version
 	client mqtt.Client
 	link   *link
 	lost   chan error // gets the library's reason when it finds the connection lost
@@ -58,9 +58,9 @@ func (c *conversation) serve(ctx context.Context) error {
 
 // begin queues what every session begins with. There are no cloud keys, so the full state does not wait for a statement.
 func (c *conversation) begin() error {
-	first, err := c.s.cfg.State.First(c.id)
+	first, err := c.encodeState(true, nil)
 	if err != nil {
-		return fmt.Errorf("encode the first state: %w", err)
+		return err
 	}
 	c.state.first = first
 	c.state.want(true)
@@ -119,7 +119,7 @@ func (c *conversation) stuck(now time.Time) bool {
 // sayGoodbye publishes the offline state, since a clean DISCONNECT makes the broker forget the will. It reports whether the
 // broker has it; records that are acknowledged meanwhile count.
 func (c *conversation) sayGoodbye() bool {
-	offline, err := c.s.cfg.State.Offline(c.id)
+	offline, err := c.encodeState(false, nil)
 	if err != nil {
 		c.s.log.Error("offline state not published", "err", err)
 		return false

@@ -109,13 +109,14 @@ func (s *Session) logAttempt(ctx context.Context, err error) {
 	s.log.Log(ctx, level, "broker not reached", "broker", s.cfg.Broker.Redacted(), "attempts", s.attempts, "err", why)
 }
 
-// newID numbers a session. The number of starts stands above 20 bits for the sessions of one: a million connections, at the
-// least pause, are twelve days of a broker that accepts and hangs up, and then the numbers run into those of the next start.
-func (s *Session) newID() ID {
+// newState names a session. The number of starts stands above 20 bits for the sessions of one, so that the number rises over
+// all of them: a million connections, at the least pause, are twelve days of a broker that accepts and hangs up; then the
+// numbers run into those of the next start.
+func (s *Session) newState() wire.State {
 	s.sessions++
-	id := ID{Session: uint64(s.cfg.Boot)<<20 + s.sessions}
-	_, _ = rand.Read(id.Nonce[:]) // never fails
-	return id
+	st := wire.State{Session: uint64(s.cfg.Boot)<<20 + s.sessions, Version: s.cfg.Version}
+	_, _ = rand.Read(st.Nonce[:]) // never fails
+	return st
 }
 
 // startAfter returns the number behind which the lane at index i of wire.Lanes is read in a new session: what is delivered is

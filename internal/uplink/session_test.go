@@ -2,10 +2,9 @@ package uplink
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/url"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,16 +27,13 @@ func parseURL(t *testing.T, s string) *url.URL {
 	return u
 }
 
-// testState encodes states that tell form, session and nonce apart.
-var testState = StateFuncs{First: stateText("first"), Full: stateText("full"), Offline: stateText("offline")}
-
-func stateText(form string) func(ID) ([]byte, error) {
-	return func(id ID) ([]byte, error) { return fmt.Appendf(nil, "%s %d %v", form, id.Session, id.Nonce), nil }
+func fullState() *wire.FullState {
+	return &wire.FullState{Agent: "rack7", Stream: testStream, Boot: 3, Now: wire.Stamp{Mono: time.Second}}
 }
 
 func testConfig(t *testing.T, addr string) Config {
 	return Config{
-		Broker: parseURL(t, "tcp://"+addr), Insecure: true, AgentID: "rack7", Boot: 3, State: testState,
+		Broker: parseURL(t, "tcp://"+addr), Insecure: true, AgentID: "rack7", Boot: 3, Version: "1.2.3", Full: fullState,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
@@ -80,8 +76,8 @@ type collector struct {
 type received struct {
 	leaf     wire.Leaf
 	retained bool
-	payload  string
-	seq      uint64 // of a record
+	seq      uint64     // of a record
+	state    wire.State // of a state
 }
 
 // collect returns when the subscription stands.
@@ -106,8 +102,14 @@ func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
 	if err != nil {
 		panic(err)
 	}
-	r := received{leaf: leaf, retained: m.Retained(), payload: string(m.Payload())}
+	r := received{leaf: leaf, retained: m.Retained()}
 	switch leaf {
+	case wire.TopicState:
+		s, err := wire.DecodeState(m.Payload())
+		if err != nil {
+			panic(err)
+		}
+		r.state = *s
 	case wire.TopicEvents:
 		p, err := wire.DecodeEventMessage(m.Payload())
 		if err != nil {
@@ -137,10 +139,31 @@ func (c *collector) seqs(leaf wire.Leaf) (out []uint64) {
 	return out
 }
 
-func (c *collector) states() (out []string) {
+func (c *collector) states() (out []wire.State) {
 	for _, m := range c.all() {
 		if m.leaf == wire.TopicState {
-			out = append(out, m.payload)
+			out = append(out, m.state)
+		}
+	}
+	return out
+}
+
+// form names the three forms of the topic state.
+func form(s wire.State) string {
+	switch {
+	case !s.Online:
+		return "offline"
+	case s.Full == nil:
+		return "first"
+	}
+	return "full"
+}
+
+// formsOf returns the forms of the states of one session.
+func formsOf(states []wire.State, session uint64) (out []string) {
+	for _, s := range states {
+		if s.Session == session {
+			out = append(out, form(s))
 		}
 	}
 	return out
@@ -163,12 +186,13 @@ func TestDeliversBothLanesInOrderThroughMosquitto(t *testing.T) {
 	stop()
 	await(t, "offline state", func() bool {
 		s := got.states()
-		return len(s) > 0 && strings.HasPrefix(s[len(s)-1], "offline ")
+		return len(s) > 0 && !s[len(s)-1].Online
 	})
 	checkComplete(t, got.seqs(wire.TopicEvents), 20)
 	checkComplete(t, got.seqs(wire.TopicSamples), 300)
-	if s := got.states(); !strings.HasPrefix(s[0], "first 3145729 ") || !strings.HasPrefix(s[1], "full 3145729 ") {
-		t.Errorf("states %q, want the first and the full one of session 3<<20 + 1", s)
+	want := []string{"first", "full", "offline"}
+	if s := got.states(); !slices.Equal(formsOf(s, 3<<20+1), want) {
+		t.Errorf("states %+v, want %v of session 3<<20 + 1", s, want)
 	}
 }
 

@@ -53,9 +53,9 @@ func (c *conversation) sendFull(now time.Time) (bool, error) {
 	if !c.state.full || len(c.state.flying) >= maxStates {
 		return false, nil
 	}
-	payload, err := c.s.cfg.State.Full(c.id)
+	payload, err := c.encodeState(true, c.s.cfg.Full())
 	if err != nil {
-		return false, fmt.Errorf("encode the state: %w", err)
+		return false, err
 	}
 	c.sendState(payload, c.state.retained, now)
 	c.state.full, c.state.retained = false, false
@@ -80,4 +80,15 @@ func (c *conversation) stateDelivered() error {
 		c.window.measuredBase(c.lastAck.Sub(f.sent))
 	}
 	return nil
+}
+
+// encodeState returns one of the forms of this session's state: without full the first, and with online false the will.
+func (c *conversation) encodeState(online bool, full *wire.FullState) ([]byte, error) {
+	st := c.id
+	st.Online, st.Full = online, full
+	b, err := wire.EncodeState(&st)
+	if err != nil {
+		return nil, fmt.Errorf("encode the state: %w", err)
+	}
+	return b, nil
 }
