@@ -1,0 +1,151 @@
+package local
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+//go:embed page.html
+var pages embed.FS
+
+var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"ago": func(s *float64) string {
+		return (time.Duration(*s * float64(time.Second))).Round(100 * time.Millisecond).String()
+	},
+}).ParseFS(pages, "page.html"))
+
+// A Server answers on the command socket and serves the status page.
+type Server struct {
+	listeners []net.Listener
+	server    *http.Server
+}
+
+// Listen binds the page's address and the socket; either may be "". status is asked at each request and answers from memory;
+// values says whether it is to include the values of all points.
+func Listen(address, socket string, status func(values bool) Status) (*Server, error) {
+	s := &Server{server: &http.Server{Handler: handler(status), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}}
+	if address != "" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("local.listen: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	if socket != "" {
+		l, err := listenSocket(socket)
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("local.socket: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	return s, nil
+}
+
+// listenSocket binds a socket that only the agent's user and group can ask. One left over by a crash is replaced; one that
+// answers belongs to another agent.
+func listenSocket(path string) (net.Listener, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is in use by another agent", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o660)
+}
+
+func handler(status func(values bool) Status) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(status(r.URL.Query().Has("values"))) // the only error is a peer that has gone
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_ = page.Execute(w, status(true))
+	})
+	return guard(mux)
+}
+
+// guard answers only requests that name this box by address or as localhost: a page of another site that a browser on the box
+// shows could otherwise read the status through a name that was pointed here (DNS rebinding).
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if host != "localhost" && host != socketHost && net.ParseIP(host) == nil {
+			http.Error(w, "ask for this page by address", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Addrs returns what is listened on, the page's address first.
+func (s *Server) Addrs() []string {
+	var out []string
+	for _, l := range s.listeners {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// Run serves until ctx ends and then waits for the requests in hand, at most a second.
+func (s *Server) Run(ctx context.Context) error {
+	if len(s.listeners) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	failed := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() { failed <- s.server.Serve(l) }()
+	}
+	var err error
+	left := len(s.listeners)
+	select {
+	case err = <-failed:
+		left--
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if s.server.Shutdown(wait) != nil {
+		_ = s.server.Close()
+	}
+	for range left {
+		<-failed
+	}
+	if err != nil {
+		return fmt.Errorf("serve the status page: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) close() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}

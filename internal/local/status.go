@@ -1,0 +1,55 @@
+package local
+
+import "time"
+
+// Status is what `upsagent status --json` prints and what the socket answers.
+type Status struct {
+	Version string    `json:"version"`
+	Agent   string    `json:"agent"`
+	Stream  string    `json:"stream"`
+	Started time.Time `json:"started"`
+	Clock   Clock     `json:"clock"`
+	Broker  Broker    `json:"broker"`
+	Spool   []Lane    `json:"spool"`
+	Units   []Unit    `json:"units"`
+}
+
+// Clock is the state of the box's clock.
+type Clock struct {
+	Trusted bool `json:"trusted"`
+}
+
+// Broker is the state of the uplink.
+type Broker struct {
+	Configured bool `json:"configured"`
+	Connected  bool `json:"connected"`
+}
+
+// Lane is what waits to be delivered.
+type Lane struct {
+	Name    string `json:"lane"`
+	Records uint64 `json:"records"`
+}
+
+// A Unit is what is known of one UPS.
+type Unit struct {
+	Name      string   `json:"unit"`
+	Line      string   `json:"line"`
+	Model     string   `json:"model,omitempty"`
+	SKU       string   `json:"sku,omitempty"`
+	Serial    string   `json:"serial,omitempty"`
+	Firmware  string   `json:"firmware,omitempty"`
+	Condition []string `json:"condition"`
+	Alarms    []Alarm  `json:"alarms"`
+	Failure   string   `json:"failure,omitempty"` // why it is not read, in the installer's words
+	// Age is how long ago the unit last answered, in seconds; absent if it never has.
+	Age    *float64 `json:"age_seconds,omitempty"`
+	Values []Value  `json:"values,omitempty"` // only when asked for
+}
+
+// An Alarm is an active alarm.
+type Alarm struct {
+	ID       int    `json:"alarm"`
+	Severity string `json:"severity"`
+	Text     string `json:"text"`
+}
