@@ -48,7 +48,7 @@ func (u *Unit) stepBattery(dt time.Duration) {
 	switch {
 	case p.onBattery:
 		b.charge -= s / u.fullRuntime()
-	case !p.good: // output off, the controller alone
+	case !p.mains: // output off, the controller alone
 		b.charge -= s * offWatts / (u.fam.fullLoad * (float64(u.fam.watts) + idleWatts))
 	case b.charge < 0.9:
 		b.charge += s * 0.9 / chargeTime.Seconds()
@@ -78,7 +78,7 @@ func (u *Unit) batteryTarget() float64 {
 	switch {
 	case p.onBattery:
 		return cells * (1.85 + 0.27*math.Sqrt(b.charge)) * (1 - 0.06*p.drawn)
-	case !p.good:
+	case !p.mains:
 		return cells * (1.92 + 0.2*b.charge)
 	}
 	return cells * (2.10 + 0.175*math.Sqrt(b.charge))
@@ -97,7 +97,7 @@ func (u *Unit) empty() {
 		u.endTests(testFault)
 		u.power.onBattery = false
 	}
-	if !u.o.AliveWhenEmpty && !u.dead {
+	if !u.o.AliveWhenEmpty && !u.power.mains { // mains too bad for the load still feed the controller
 		u.dead, u.bootAt = true, time.Time{}
 	}
 }

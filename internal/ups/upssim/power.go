@@ -262,9 +262,9 @@ func (u *Unit) efficiency() int16 {
 	return int16(math.Round(100 * watts / (1.005*watts + loss) * float64(it.div)))
 }
 
-// green reports whether the unit runs in its high-efficiency mode: only on good, unregulated mains, with a full battery,
+// green reports whether the unit runs in its high-efficiency mode: only on good, unregulated mains, with a charged battery,
 // and not within minutes of a transfer.
 func (u *Unit) green() bool {
 	p := &u.power
-	return u.groups[0].on && p.good && !p.onBattery && !p.overload && p.avr == 0 && u.battery.charge > 0.95 && !u.at.Before(p.greenFrom)
+	return u.groups[0].on && p.good && !p.onBattery && !p.overload && p.avr == 0 && u.battery.charge > 0.9 && !u.at.Before(p.greenFrom)
 }
