@@ -15,8 +15,12 @@ const (
 
 	headPresence = 3 << 2
 	headAllThere = 0 << 2
-	headNone     = 1 << 2 // no value at all; nothing follows
+	headNone     = 1 << 2 // no value at all; nothing follows but the count
 	headRuns     = 2 << 2 // run lengths follow: present, absent, present …
+	headZero     = 3 << 2 // every value is there and 0; nothing follows but the count
+
+	headMore = 4 // shift of the count in headNone and headZero: so many columns behind this one are like it
+	maxMore  = 15
 
 	headCoding   = 4        // shift of the residuals' coding
 	codingZero   = 0        // every residual is 0; none is written
@@ -29,27 +33,45 @@ const (
 type columnEncoder struct {
 	values []int64 // those present
 	rest   []uint64
+	plain  byte // headNone or headZero if that is the last byte written, 0 if not
 }
 
 // append writes the column whose i-th value is src[i·stride].
 func (e *columnEncoder) append(dst []byte, src []int64, rows, stride int) []byte {
 	e.values = e.values[:0]
+	var any int64
 	for i := 0; i < rows; i++ {
 		if v := src[i*stride]; v != ups.Absent {
 			e.values = append(e.values, v)
+			any |= v
 		}
 	}
-	switch len(e.values) {
-	case 0:
-		return append(dst, headNone)
-	case rows:
+	switch n := len(e.values); {
+	case n == 0:
+		return e.appendPlain(dst, headNone)
+	case n == rows && any == 0:
+		return e.appendPlain(dst, headZero)
+	}
+	e.plain = 0
+	if len(e.values) == rows {
 		return e.appendValues(dst, headAllThere, nil, 0, 0)
 	}
 	return e.appendValues(dst, headRuns, src, rows, stride)
 }
 
-// appendAll writes a column in which Absent has no meaning: row times.
-func (e *columnEncoder) appendAll(dst []byte, src []int64) []byte {
+// appendPlain writes a column without content, or counts it with the one before.
+func (e *columnEncoder) appendPlain(dst []byte, head byte) []byte {
+	if last := len(dst) - 1; e.plain == head && dst[last]>>headMore < maxMore {
+		dst[last] += 1 << headMore
+		return dst
+	}
+	e.plain = head
+	return append(dst, head)
+}
+
+// appendTimes writes the column of row times, the first of a section: Absent has no meaning in it.
+func (e *columnEncoder) appendTimes(dst []byte, src []int64) []byte {
+	e.plain = 0
 	e.values = append(e.values[:0], src...)
 	return e.appendValues(dst, headAllThere, nil, 0, 0)
 }
@@ -221,35 +243,48 @@ func appendPacked(dst []byte, src []uint64, width uint) []byte {
 
 var errRuns = errors.New("runs of present and absent values do not fill the rows")
 
-// column reads a column of rows values into dst[0], dst[stride] …. Row times are never absent: times is true for them.
-func (c *cursor) column(dst []int64, rows, stride int, times bool) {
+// times reads the column of row times.
+func (c *cursor) times(dst []int64) {
 	head := c.byte()
-	present := rows
-	var runs []uint64
-	switch head & headPresence {
-	case headAllThere:
-	case headRuns:
-		runs, present = c.runs(rows)
-	case headNone:
-		if head != headNone {
-			c.fail(errors.New("column without values has a model"))
-		}
-		for i := range rows {
-			dst[i*stride] = ups.Absent
-		}
-		present = 0
-	default:
-		c.fail(errors.New("unknown presence of a column"))
-	}
-	if times && present != rows {
+	if head&headPresence != headAllThere {
 		c.fail(errors.New("row without a time"))
-	}
-	if c.err != nil || present == 0 {
 		return
 	}
-	c.values(dst, stride, head, present)
-	if c.err == nil && runs != nil {
-		spread(dst, rows, stride, present, runs)
+	c.values(dst, 1, head, len(dst))
+}
+
+// columns reads the columns of rows rows into dst, row-major.
+func (c *cursor) columns(dst []int64, rows, columns int) {
+	for i := 0; i < columns && c.err == nil; i++ {
+		head := c.byte()
+		switch head & headPresence {
+		case headAllThere:
+			c.values(dst[i:], columns, head, rows)
+		case headRuns:
+			runs, present := c.runs(rows)
+			if c.err == nil {
+				c.values(dst[i:], columns, head, present)
+				spread(dst[i:], rows, columns, present, runs)
+			}
+		default:
+			more := int(head >> headMore)
+			if head&(headDelta|headStep) != 0 || i+more >= columns {
+				c.fail(errors.New("columns without content that cannot be"))
+				return
+			}
+			if head&headPresence == headNone {
+				for k := range rows {
+					fill(dst[k*columns+i:][:more+1], ups.Absent)
+				}
+			}
+			i += more
+		}
+	}
+}
+
+func fill(dst []int64, v int64) {
+	for i := range dst {
+		dst[i] = v
 	}
 }
 

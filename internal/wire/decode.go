@@ -87,10 +87,8 @@ func (d *decoder) section() Rows {
 	if rows == 0 {
 		return r
 	}
-	d.column(r.At, rows, 1, true)
-	for i := 0; i < cols && d.err == nil; i++ {
-		d.column(r.Raw[i:], rows, cols, false)
-	}
+	d.times(r.At)
+	d.columns(r.Raw, rows, cols)
 	return r
 }
 

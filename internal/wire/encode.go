@@ -138,7 +138,7 @@ func (e *Encoder) appendSection(dst []byte, s *Rows, announce bool) []byte {
 	if len(s.At) == 0 {
 		return dst
 	}
-	dst = e.columns.appendAll(dst, s.At)
+	dst = e.columns.appendTimes(dst, s.At)
 	for _, i := range u.columns {
 		dst = e.columns.append(dst, s.Raw[i:], len(s.At), len(s.Layout.Columns))
 	}
