@@ -1,0 +1,107 @@
+package alarm
+
+import "upsedge/internal/ups"
+
+// A resultWord is a register that keeps the result of a test until the next one (READ-5). What it says is news when the
+// whole word changes, or when the test was seen running since; never because it was read again, nor after a restart.
+type resultWord struct {
+	point   ups.Point
+	results []result
+}
+
+// A result is what one bit of a resultWord reports.
+type result struct {
+	bit  uint32
+	id   ups.AlarmID // a moment, or an alarm that lasts
+	ends ups.AlarmID // the alarm that this result clears; 0: none
+}
+
+var resultWords = [...]resultWord{
+	{ups.BatteryTest, []result{
+		{bit: ups.TPassed, id: 503, ends: 504},
+		{bit: ups.TFailed, id: 504},
+	}},
+}
+
+// resultPolls is how often in a row a word has to be read the same before it counts (TIMING-1): one damaged word must not
+// leave 504 active until the next test.
+const resultPolls = 2
+
+// A wordState is what is remembered of a resultWord. known, word and ran are kept over a restart.
+type wordState struct {
+	known bool   // a word has been seen at all; the first one is remembered and not reported
+	word  uint32 // the last one that counted
+	ran   bool   // the test was seen running since the last result: the next result is a new one even if it is the same
+	next  uint32 // the last one read
+	n     int    // how often in a row
+}
+
+// count takes over one read and reports whether the word now holds a new result.
+func (s *wordState) count(word uint32) (news, changed bool) {
+	if word&ups.TInProgress != 0 && !s.ran {
+		s.ran, changed = true, true
+	}
+	if s.n == 0 || word != s.next {
+		s.next, s.n = word, 0
+	}
+	if s.n < resultPolls {
+		s.n++
+	}
+	running := word&(ups.TPending|ups.TInProgress) != 0
+	if s.n < resultPolls || s.known && word == s.word && (running || !s.ran) {
+		return false, changed
+	}
+	news = !running && (s.ran || s.known && word != s.word)
+	s.known, s.word = true, word
+	if !running {
+		s.ran = false
+	}
+	return news, true
+}
+
+// judgeResults reports what is new in the result words of the read.
+func (e *Engine) judgeResults() {
+	x := &e.look
+	for i := range resultWords {
+		w, s := &resultWords[i], &e.words[i]
+		raw, ok := x.st.Raw(w.point)
+		if !ok || !x.read.has(w.point) {
+			continue
+		}
+		news, changed := s.count(uint32(raw))
+		e.dirty = e.dirty || changed
+		for _, r := range w.results {
+			e.active.confirm(r.id)
+			if news && s.word&r.bit != 0 {
+				e.report(w, r)
+			}
+		}
+	}
+}
+
+func (e *Engine) report(w *resultWord, r result) {
+	x := &e.look
+	detail := testSource(x.st.Flags(w.point))
+	raw := []ups.Point{w.point}
+	if ups.AlarmByID(r.id).Moment {
+		e.moment(r.id, x.at, detail, x.raw(raw))
+	} else if !e.Is(r.id) {
+		e.raise(r.id, ups.AlarmByID(r.id).Severity, detail, x.raw(raw))
+	}
+	if e.Is(r.ends) {
+		e.clear(r.ends, x.at, detail, x.raw(raw))
+	}
+}
+
+// testSource says who started a test (protocol reference, section 6.8).
+func testSource(word uint32) string {
+	switch {
+	case word&ups.TProtocol != 0:
+		return "source: command"
+	case word&ups.TLocalUI != 0:
+		return "source: panel"
+	case word&ups.TInternal != 0:
+		return "source: internal"
+	}
+	return ""
+}

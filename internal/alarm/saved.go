@@ -1,0 +1,120 @@
+package alarm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"upsedge/internal/ups"
+)
+
+// savedVersion is the version of the saved state. A field that is new and may be absent does not raise it.
+const savedVersion = 1
+
+// saved is what of an Engine survives a restart: what has been reported. What was on its way to be reported does not: polls
+// are not in a row with a time in between in which nobody looked.
+type saved struct {
+	V           int           `json:"v"`
+	Active      []activeAlarm `json:"active,omitempty"`
+	Results     []savedWord   `json:"results,omitempty"`
+	Calibrating bool          `json:"calibrating,omitempty"`
+}
+
+// A savedWord is the last word of a test (READ-5).
+type savedWord struct {
+	Point ups.Point `json:"point"`
+	Known bool      `json:"known,omitempty"`
+	Word  uint32    `json:"word"`
+	Ran   bool      `json:"ran,omitempty"`
+}
+
+// State returns what New needs after a restart, and whether it differs from what the last call returned (or, before the first
+// call, from what New was given). It has to be written in one transaction with the events of the call before it: an event
+// without its state would be raised twice, a state without its event never. The caller must not change it.
+func (e *Engine) State() (blob []byte, changed bool) {
+	changed = e.dirty
+	if e.blob == nil || changed {
+		e.blob, e.dirty = e.save(), false
+	}
+	return e.blob, changed
+}
+
+func (e *Engine) save() []byte {
+	s := saved{V: savedVersion, Active: e.active, Calibrating: e.calibrating}
+	for i, w := range e.words {
+		if w.known || w.ran {
+			s.Results = append(s.Results, savedWord{resultWords[i].point, w.known, w.word, w.ran})
+		}
+	}
+	blob, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("alarm state %+v: %v", s, err)) // severities and times of ours are always writable
+	}
+	return blob
+}
+
+// load takes over a saved state, or nothing of it if any part of it cannot be.
+func (e *Engine) load(blob []byte) error {
+	var s saved
+	if err := json.Unmarshal(blob, &s); err != nil {
+		return err
+	}
+	if s.V != savedVersion {
+		return fmt.Errorf("version %d, want %d", s.V, savedVersion)
+	}
+	active, err := checkActive(s.Active)
+	if err != nil {
+		return err
+	}
+	words := e.words
+	for _, w := range s.Results {
+		i := wordIndex(w.Point)
+		if i < 0 {
+			return fmt.Errorf("result of %s, which is no test", w.Point)
+		}
+		words[i] = wordState{known: w.Known, word: w.Word, ran: w.Ran}
+	}
+	active.doubt()
+	e.active, e.words, e.calibrating = active, words, s.Calibrating
+	return nil
+}
+
+// checkActive refuses what this program could not have saved: an alarm it does not know could never be cleared.
+func checkActive(as []activeAlarm) (activeSet, error) {
+	var out activeSet
+	for _, a := range as {
+		row := ups.AlarmByID(a.ID)
+		switch {
+		case row.ID == 0 || row.Moment:
+			return nil, fmt.Errorf("%d is no alarm", a.ID)
+		case a.Severity == 0:
+			return nil, fmt.Errorf("alarm %d has no severity", a.ID)
+		case out.has(a.ID):
+			return nil, fmt.Errorf("alarm %d is active twice", a.ID)
+		}
+		a.Since = a.Since.UTC()
+		if y := a.Since.Year(); y < 0 || y > 9999 {
+			return nil, fmt.Errorf("alarm %d is active since the year %d", a.ID, y) // could not be written again
+		}
+		out.add(a)
+	}
+	for i := range rules {
+		r := &rules[i]
+		if out.has(r.id) && (r.while != 0 && !out.has(r.while) || r.yieldTo != 0 && out.has(r.yieldTo)) {
+			return nil, fmt.Errorf("alarm %d is active, which it cannot be with %d as it is", r.id, r.while+r.yieldTo)
+		}
+	}
+	if out.has(801) && out.has(802) {
+		return nil, errors.New("alarms 801 and 802 are both active")
+	}
+	return out, nil
+}
+
+func wordIndex(p ups.Point) int {
+	for i := range resultWords {
+		if resultWords[i].point == p {
+			return i
+		}
+	}
+	return -1
+}
