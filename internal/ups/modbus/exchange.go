@@ -139,11 +139,11 @@ func (r *runner) silent(err error, n int) error {
 
 // sleepUntil sleeps until t, to a few hundredths of a millisecond where the link can. It returns false at the end of ctx.
 func (r *runner) sleepUntil(t time.Time) bool {
-	rest := time.Until(t)
+	wake := t
 	if r.precise != nil {
-		rest -= goTimerLate
+		wake = t.Add(-goTimerLate)
 	}
-	if rest > 0 {
+	if rest := time.Until(wake); rest > 0 {
 		r.timer.Reset(rest)
 		select {
 		case <-r.timer.C:
