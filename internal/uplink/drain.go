@@ -38,18 +38,18 @@ func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bo
 		return false, nil
 	}
 	rec := q.ready[0]
-	if !c.window.admits(q.lane, len(rec.Payload), len(q.flying)) {
-		return false, nil
-	}
-	payload, err := encode(c.s.cfg.AgentID, rec)
+	message, err := q.message(c.s.cfg.AgentID)
 	if err != nil {
 		c.reject(ctx, q, rec, err)
 		return false, nil
 	}
-	q.ready = q.ready[1:]
+	if !c.window.admits(q.lane, len(message), len(q.flying)) {
+		return false, nil
+	}
+	q.take()
 	c.noteSend(now)
-	m := c.window.sent(len(payload), now)
-	token := c.publish(wire.Topic(c.s.cfg.AgentID, rec.Class.Leaf()), false, payload)
+	m := c.window.sent(len(message), now)
+	token := c.publish(wire.Topic(c.s.cfg.AgentID, rec.Class.Leaf()), false, message)
 	q.flying = append(q.flying, flight{rec: rec, token: token, mark: m})
 	return true, nil
 }
@@ -77,14 +77,6 @@ func (c *conversation) recordDelivered(i int) error {
 	return nil
 }
 
-// encode returns the message of rec.
-func encode(agent string, rec wire.Record) ([]byte, error) {
-	if rec.Lane == wire.Samples {
-		return wire.SampleMessage(nil, agent, rec)
-	}
-	return wire.EventMessage(nil, agent, rec)
-}
-
 // reject takes a record that cannot be encoded out of q, if a gap record stands for it now; otherwise the lane rests.
 func (c *conversation) reject(ctx context.Context, q *queue, rec wire.Record, why error) {
 	err := why
@@ -92,7 +84,7 @@ func (c *conversation) reject(ctx context.Context, q *queue, rec wire.Record, wh
 		err = c.s.cfg.Reject(ctx, rec, why)
 	}
 	if err == nil {
-		q.ready = q.ready[1:]
+		q.take()
 		return
 	}
 	q.rest(time.Now())

@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,7 @@ type link struct {
 	ended chan struct{} // closed by hangUp
 	once  sync.Once
 
-	progress atomic.Int64 // time of the last byte taken by the kernel, Unix nanoseconds
+	progress atomic.Int64 // when the kernel last took a byte of a PUBLISH, Unix nanoseconds
 }
 
 func newLink(conn, raw net.Conn, maxRate int64) *link {
@@ -71,6 +70,7 @@ func (l *link) Write(b []byte) (int, error) {
 func isPublish(packet []byte) bool { return len(packet) > 0 && packet[0]>>4 == 3 }
 
 func (l *link) writeChunks(b []byte) (n int, err error) {
+	publish := isPublish(b) // a ping gets through to a broker that has forgotten our records
 	for n < len(b) {
 		size := min(len(b)-n, chunk)
 		if l.pace != nil {
@@ -84,7 +84,9 @@ func (l *link) writeChunks(b []byte) (n int, err error) {
 		}
 		m, err := l.Conn.Write(b[n : n+size])
 		n += m
-		l.progress.Store(time.Now().UnixNano())
+		if publish {
+			l.progress.Store(time.Now().UnixNano())
+		}
 		if err != nil {
 			return n, err
 		}
@@ -126,8 +128,5 @@ func (l *link) Close() error {
 	return l.Conn.Close()
 }
 
-// lastProgress is when the kernel last took a byte.
+// lastProgress is when the kernel last took a byte of a PUBLISH.
 func (l *link) lastProgress() time.Time { return time.Unix(0, l.progress.Load()) }
-
-// stalled reports whether err is a write that made no progress.
-func stalled(err error) bool { return os.IsTimeout(err) }

@@ -24,6 +24,7 @@ type queue struct {
 	dry     bool            // nothing behind after, as far as is known
 	retryAt time.Time       // not before, after an error
 	ready   []wire.Record
+	encoded []byte // the message of ready[0]; nil until it was asked for
 	flying  []flight
 }
 
@@ -89,3 +90,18 @@ func (q *queue) stir() { q.changed, q.dry = nil, false }
 func (q *queue) rest(now time.Time) { q.retryAt = now.Add(spoolPause) }
 
 func (q *queue) resting(now time.Time) bool { return now.Before(q.retryAt) }
+
+// message returns what is published for the first ready record.
+func (q *queue) message(agent string) (_ []byte, err error) {
+	switch {
+	case q.encoded != nil:
+	case q.lane == wire.Samples:
+		q.encoded, err = wire.SampleMessage(nil, agent, q.ready[0])
+	default:
+		q.encoded, err = wire.EventMessage(nil, agent, q.ready[0])
+	}
+	return q.encoded, err
+}
+
+// take removes the first ready record.
+func (q *queue) take() { q.ready, q.encoded = q.ready[1:], nil }

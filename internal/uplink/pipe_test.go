@@ -1,0 +1,400 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"upsedge/internal/wire"
+)
+
+// A pipeBroker is a broker at the end of in-memory connections, for tests on synctest's clock. It can be deaf in several ways.
+type pipeBroker struct {
+	mu      sync.Mutex
+	dials   []time.Time
+	conns   []net.Conn
+	refuse  func(dial int) error // of the dial-th attempt, from 1
+	noReply func(packets.ControlPacket) bool
+	stuck   bool // reads nothing any more
+	got     []published
+	done    sync.WaitGroup
+}
+
+type published struct {
+	at    time.Time
+	conn  int // from 1
+	pub   *packets.PublishPacket
+	state *wire.State // of a state
+}
+
+func (b *pipeBroker) dial(context.Context, string) (net.Conn, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dials = append(b.dials, time.Now())
+	if b.refuse != nil {
+		if err := b.refuse(len(b.dials)); err != nil {
+			return nil, err
+		}
+	}
+	ours, theirs := net.Pipe()
+	b.conns = append(b.conns, ours)
+	n := len(b.conns)
+	b.done.Go(func() { b.serve(n, ours) })
+	return theirs, nil
+}
+
+func (b *pipeBroker) serve(n int, conn net.Conn) {
+	defer conn.Close()
+	for {
+		pkt, err := packets.ReadPacket(conn)
+		if err != nil {
+			return
+		}
+		if answer := b.answer(n, pkt); answer != nil && answer.Write(conn) != nil {
+			return
+		}
+		b.mu.Lock()
+		stuck := b.stuck
+		b.mu.Unlock()
+		if stuck { // until the agent gives up
+			for conn.SetReadDeadline(time.Now()) == nil {
+				if _, err := conn.Write(nil); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+			return
+		}
+	}
+}
+
+func (b *pipeBroker) answer(n int, pkt packets.ControlPacket) packets.ControlPacket {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pub, ok := pkt.(*packets.PublishPacket); ok {
+		p := published{at: time.Now(), conn: n, pub: pub}
+		if st, err := wire.DecodeState(pub.Payload); err == nil {
+			p.state = st
+		}
+		b.got = append(b.got, p)
+	}
+	if b.noReply != nil && b.noReply(pkt) {
+		return nil
+	}
+	switch pkt := pkt.(type) {
+	case *packets.ConnectPacket:
+		return packets.NewControlPacket(packets.Connack)
+	case *packets.PublishPacket:
+		ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+		ack.MessageID = pkt.MessageID
+		return ack
+	case *packets.PingreqPacket:
+		return packets.NewControlPacket(packets.Pingresp)
+	}
+	return nil
+}
+
+func (b *pipeBroker) states() []published  { return b.messages(true) }
+func (b *pipeBroker) records() []published { return b.messages(false) }
+
+func (b *pipeBroker) messages(states bool) (out []published) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.got {
+		if states == (p.state != nil) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// pipeSession returns a Session to b with the real times.
+func pipeSession(b *pipeBroker, spool Spool, change func(*Config)) *Session {
+	cfg := Config{
+		AgentID: "rack7", Boot: 3, Insecure: true, Version: "1.2.3", Full: fullState, Log: slog.New(slog.DiscardHandler),
+	}
+	cfg.Broker = loopback
+	if change != nil {
+		change(&cfg)
+	}
+	s := New(cfg, spool)
+	s.dial = b.dial
+	return s
+}
+
+// inBubble runs s for span of the bubble's time and stops it. It returns how long the stop took.
+func inBubble(t *testing.T, s *Session, b *pipeBroker, span time.Duration, during func()) time.Duration {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	if during != nil {
+		during()
+	}
+	time.Sleep(span)
+	stopped := time.Now()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v at the end of its context, want nil", err)
+	}
+	took := time.Since(stopped)
+	b.done.Wait()
+	return took
+}
+
+func TestStateBeginsEachSessionAndBeatsEveryMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, changed := &pipeBroker{}, make(chan struct{}, 1)
+		s := pipeSession(b, newMemSpool(), func(c *Config) { c.Changed = changed })
+		inBubble(t, s, b, 120*time.Second, func() {
+			time.Sleep(90 * time.Second)
+			changed <- struct{}{}
+		})
+		start := b.dials[0]
+		want := []struct {
+			at       time.Duration
+			form     string
+			retained bool
+		}{
+			{0, "first", true}, {0, "full", true}, {60 * time.Second, "full", false}, {90 * time.Second, "full", true},
+			{120 * time.Second, "full", false}, {180 * time.Second, "full", false},
+			{210 * time.Second, "offline", true},
+		}
+		got := b.states()
+		for i, p := range got {
+			if i >= len(want) {
+				break
+			}
+			w := want[i]
+			if f := form(*p.state); p.at.Sub(start) != w.at || f != w.form || p.pub.Retain != w.retained || p.pub.Qos != 1 {
+				t.Errorf("state %d: %s after %v, retained %v, QoS %d; want %s after %v, %v, 1",
+					i, f, p.at.Sub(start), p.pub.Retain, p.pub.Qos, w.form, w.at, w.retained)
+			}
+			if p.state.Session != 3<<20+1 {
+				t.Errorf("state %d is of session %d, want %d", i, p.state.Session, 3<<20+1)
+			}
+			if p.state.Online && p.state.Nonce != got[0].state.Nonce {
+				t.Errorf("state %d has another nonce than the first", i)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%d states, want %d", len(got), len(want))
+		}
+	})
+}
+
+func TestEachSessionHasANonceAndANumberOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &pipeBroker{}
+		inBubble(t, pipeSession(b, newMemSpool(), nil), b, 10*time.Second, func() {
+			time.Sleep(time.Minute)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			_ = b.conns[0].Close()
+		})
+		var firsts []*wire.State
+		for _, p := range b.states() {
+			if form(*p.state) == "first" {
+				firsts = append(firsts, p.state)
+			}
+		}
+		if len(firsts) != 2 || firsts[1].Session != firsts[0].Session+1 || firsts[0].Nonce == firsts[1].Nonce {
+			t.Errorf("first states %+v, want two with rising numbers and different nonces", firsts)
+		}
+	})
+}
+
+func TestAttemptsToConnectBackOffToAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &pipeBroker{refuse: func(int) error { return errors.New("nobody there") }}
+		inBubble(t, pipeSession(b, newMemSpool(), nil), b, 10*time.Minute, nil)
+		least := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60}
+		for i, d := range least {
+			least, most := d*time.Second, min(d*3/2+1, 60)*time.Second
+			if gap := b.dials[i+1].Sub(b.dials[i]); gap < least || gap > most {
+				t.Errorf("attempt %d came %v after the one before, want %v to %v", i+2, gap, least, most)
+			}
+		}
+	})
+}
+
+func TestABrokerThatHangsUpAtOnceIsNotBesieged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &pipeBroker{}
+		b.noReply = func(p packets.ControlPacket) bool { // takes CONNECT and the first message, then closes
+			if _, ok := p.(*packets.PublishPacket); ok {
+				_ = b.conns[len(b.conns)-1].Close()
+			}
+			return false
+		}
+		inBubble(t, pipeSession(b, newMemSpool(), nil), b, 10*time.Minute, nil)
+		if n := len(b.dials); n < 5 || n > 20 {
+			t.Errorf("%d connections in 10 minutes, want 5 to 20", n)
+		}
+	})
+}
+
+// Whatever the broker does not do any more, Run returns within 2 s of the end of its context.
+func TestStopsWithinTwoSecondsWhenTheBrokerIsDeaf(t *testing.T) {
+	puback := func(p packets.ControlPacket) bool { _, ok := p.(*packets.PublishPacket); return ok }
+	for name, b := range map[string]*pipeBroker{
+		"answers":           {},
+		"no CONNACK":        {noReply: func(packets.ControlPacket) bool { return true }},
+		"no PUBACK":         {noReply: puback},
+		"reads nothing":     {stuck: true},
+		"cannot be reached": {refuse: func(int) error { return errors.New("nobody there") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				spool := newMemSpool()
+				for range 50 {
+					spool.put(wire.Samples, 5000)
+				}
+				if took := inBubble(t, pipeSession(b, spool, nil), b, 5*time.Second, nil); took > 2*time.Second {
+					t.Errorf("the stop took %v, want at most 2 s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestABrokerThatAcknowledgesNothingIsLeftAndEverythingSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &pipeBroker{}
+		b.noReply = func(p packets.ControlPacket) bool { // but pings, on the first connection
+			_, ok := p.(*packets.PublishPacket)
+			return ok && len(b.conns) == 1
+		}
+		spool := newMemSpool()
+		spool.put(wire.Events, 100)
+		inBubble(t, pipeSession(b, spool, nil), b, time.Minute, nil)
+		if len(b.dials) != 2 || spool.ackedThrough(wire.Events) != 1 {
+			t.Errorf("%d connections, acknowledged through %d; want 2 and 1", len(b.dials), spool.ackedThrough(wire.Events))
+		}
+	})
+}
+
+func TestADeadConnectionIsFoundWithNothingToSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &pipeBroker{}
+		b.noReply = func(p packets.ControlPacket) bool {
+			_, ok := p.(*packets.PingreqPacket)
+			return ok && len(b.conns) == 1
+		}
+		inBubble(t, pipeSession(b, newMemSpool(), nil), b, 45*time.Second, nil)
+		if len(b.dials) != 2 {
+			t.Errorf("%d connections after 45 s without an answer to pings, want 2", len(b.dials))
+		}
+	})
+}
+
+func TestMaxRateIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, spool := &pipeBroker{}, newMemSpool()
+		for range 10 {
+			spool.put(wire.Samples, 10_000)
+		}
+		inBubble(t, pipeSession(b, spool, func(c *Config) { c.MaxRate = 10_000 }), b, time.Minute, nil)
+		last := b.got[0].at
+		for _, p := range b.got {
+			if recordOf(p.pub).seq == 10 {
+				last = p.at
+			}
+		}
+		if took := last.Sub(b.dials[0]); took < 9900*time.Millisecond || took > 11*time.Second {
+			t.Errorf("100 kB at 10 kB/s took %v, want 10 s", took)
+		}
+	})
+}
+
+func TestPingsGoBetweenMessagesNotIntoThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, spool := &pipeBroker{}, newMemSpool()
+		spool.put(wire.Samples, 100_000) // 100 s at 1 kB/s: the library pings meanwhile
+		spool.put(wire.Samples, 100)
+		inBubble(t, pipeSession(b, spool, func(c *Config) { c.MaxRate = 1000 }), b, 3*time.Minute, nil)
+		if len(b.dials) != 1 || spool.ackedThrough(wire.Samples) != 2 {
+			t.Errorf("%d connections, acknowledged through %d; want 1 and 2", len(b.dials), spool.ackedThrough(wire.Samples))
+		}
+	})
+}
+
+func TestAnErrorOfTheSpoolRestsOnlyItsLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, spool := &pipeBroker{}, newMemSpool()
+		spool.put(wire.Samples, 100)
+		spool.put(wire.Events, 100)
+		bad, badAck := true, true
+		spool.failNext = func(l wire.Lane) error {
+			if l == wire.Samples && bad {
+				return errDisk
+			}
+			return nil
+		}
+		spool.failAck = func(wire.Lane) error {
+			if badAck {
+				return errDisk
+			}
+			return nil
+		}
+		inBubble(t, pipeSession(b, spool, nil), b, 20*time.Second, func() {
+			time.Sleep(20 * time.Second)
+			if got := b.records(); len(got) != 1 || recordOf(got[0].pub).lane != wire.Events {
+				t.Errorf("%d records while samples cannot be read, want the event", len(got))
+			}
+			spool.mu.Lock()
+			bad = false
+			spool.mu.Unlock()
+			time.Sleep(20 * time.Second)
+			spool.mu.Lock()
+			badAck = false
+			spool.mu.Unlock()
+		})
+		if !drained(spool, 1, 1)() {
+			t.Error("not everything is acknowledged 20 s after the disk recovered")
+		}
+		if n := len(b.records()); n != 2 || len(b.dials) != 1 {
+			t.Errorf("%d records on %d connections, want 2 on 1", n, len(b.dials))
+		}
+	})
+}
+
+func TestARecordThatCannotBeEncodedIsRejectedOrStopsItsLane(t *testing.T) {
+	for _, rejected := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b, spool := &pipeBroker{}, newMemSpool()
+			spool.put(wire.Events, 10)
+			spool.recs[wire.Events][0].Payload = []byte("not JSON")
+			spool.put(wire.Events, 10)
+			spool.put(wire.Samples, 10)
+			var asked []uint64
+			inBubble(t, pipeSession(b, spool, func(c *Config) {
+				c.Reject = func(_ context.Context, rec wire.Record, err error) error {
+					asked = append(asked, rec.Seq)
+					if rejected {
+						return nil
+					}
+					return err
+				}
+			}), b, 30*time.Second, nil)
+			want := uint64(0)
+			if rejected {
+				want = 2
+			}
+			if !drained(spool, want, 1)() {
+				t.Errorf("rejected %v: events acknowledged through %d, samples %d; want %d and 1", rejected,
+					spool.ackedThrough(wire.Events), spool.ackedThrough(wire.Samples), want)
+			}
+			if len(asked) == 0 || asked[0] != 1 || rejected && len(asked) != 1 {
+				t.Errorf("rejected %v: asked for %v", rejected, asked)
+			}
+		})
+	}
+}
