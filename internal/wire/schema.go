@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"upsedge/internal/ups"
@@ -70,8 +71,8 @@ func (c *cursor) schema() (*ups.Layout, SchemaHash) {
 	for range n {
 		p := c.number("point", 1<<16-1)
 		d := c.number("divisor", 1<<16-1)
-		if d == 0 {
-			c.fail(fmt.Errorf("%v has the divisor 0", ups.Point(p)))
+		if d == 0 || ups.Point(p).Info().Kind == ups.Text {
+			c.fail(fmt.Errorf("schema has the column %v with the divisor %d", ups.Point(p), d))
 		}
 		l.Columns = append(l.Columns, ups.Column{Point: ups.Point(p), Divisor: uint16(d)})
 	}
@@ -85,7 +86,7 @@ func (c *cursor) schema() (*ups.Layout, SchemaHash) {
 		b = binary.AppendUvarint(b, uint64(col.Divisor))
 	}
 	if len(b) != len(from)-len(c.b) {
-		c.fail(fmt.Errorf("schema has numbers longer than they need to be"))
+		c.fail(errors.New("schema has numbers longer than they need to be"))
 	}
 	return l, hashSchema(b)
 }
