@@ -125,7 +125,6 @@ func (e *Engine) judgeLink(at time.Time, o outcomes, f ups.Failure) {
 			}
 		case s.count(r, o, now, &e.limits):
 			e.linkGone(id, at, f, s.n)
-			s.ok = 0
 		}
 	}
 }

@@ -147,6 +147,26 @@ var stories = []struct {
 		2    status T=42
 		3    status T=44
 		4    status              -> event 503`},
+	{"READ-5 and over a restart", `
+		0..1 status T=44
+		2    status T=42
+		3    restart
+		4    status T=44
+		5    status              -> event 503`},
+	{"READ-5 an old result beside a test that waits or runs is not told", `
+		0..1 status T=44
+		2..3 status T=49
+		4    status T=4a
+		5    status              -> raise 502`},
+	{"READ-5 READ-8 a failed test from before a restart is confirmed when the word is read", `
+		0    unconfirmed
+		0..1 status T=44
+		2..3 status T=48         -> raise 504 @3
+		4    restart
+		5    watch
+		6    unconfirmed
+		7    status
+		8    confirmed`},
 	{"READ-5 a test that runs at the first start is told, and its result", `
 		0    status T=82
 		1    status              -> raise 502 "source: panel"

@@ -81,7 +81,7 @@ func (w *world) do(verb string, args []string, at time.Time) []ups.Event {
 	return w.read(verb, at)
 }
 
-func failureNamed(t testing.TB, name string) ups.Failure {
+func failureNamed(t tester, name string) ups.Failure {
 	for f := range ups.FailureUnsupported + 1 {
 		if f.String() == name {
 			return f
@@ -91,7 +91,7 @@ func failureNamed(t testing.TB, name string) ups.Failure {
 	return 0
 }
 
-func number(t testing.TB, s string) float64 {
+func number(t tester, s string) float64 {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		t.Fatal(err)

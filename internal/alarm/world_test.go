@@ -54,7 +54,7 @@ func second(s float64) time.Time { return start.Add(time.Duration(s*1000+0.5) * 
 
 // A world is a unit, the agent's state of it and the engine.
 type world struct {
-	t      testing.TB
+	t      tester
 	limits Limits
 	raw    map[ups.Point]int64 // what the unit would say
 	serial string
@@ -63,7 +63,7 @@ type world struct {
 	active map[ups.AlarmID]ups.Severity // what the events so far leave active
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t tester) *world {
 	e, err := New("rack-a", Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -194,4 +194,10 @@ func TestEveryPointFitsThePointSet(t *testing.T) {
 			t.Errorf("a set of %s alone is %v", p, s)
 		}
 	}
+}
+
+// A tester is a *testing.T, *testing.B or *rapid.T.
+type tester interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
