@@ -48,7 +48,7 @@ func (s *Session) open(ctx context.Context) (*link, error) {
 	conn := tls.Client(raw, s.tlsConfig())
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, err
+		return nil, fmt.Errorf("TLS with %s: %w", s.cfg.address(), err)
 	}
 	return newLink(conn, raw, s.cfg.MaxRate), nil
 }

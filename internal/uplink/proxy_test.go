@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	mochi "github.com/mochi-mqtt/server/v2"
@@ -37,6 +38,7 @@ func mochiBroker(t *testing.T) string {
 // knows what the agent can know: which records the broker acknowledged.
 type proxy struct {
 	addr, broker string
+	slow         float64 // bytes per second towards the broker, 0: no limit; to be set before the first connection
 
 	mu       sync.Mutex
 	budget   func(conn int) (up, down int)                       // bytes let through on the conn-th connection (from 1); negative: all
@@ -149,6 +151,9 @@ func (p *proxy) pump(dst, src net.Conn, budget int, change func(packets.ControlP
 		in, err := packets.ReadPacket(src)
 		if err != nil {
 			return
+		}
+		if pub, ok := in.(*packets.PublishPacket); ok && p.slow > 0 {
+			time.Sleep(time.Duration(float64(len(pub.Payload)) / p.slow * float64(time.Second)))
 		}
 		for _, pkt := range change(in) {
 			var b bytes.Buffer
