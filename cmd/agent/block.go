@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"upsedge/internal/wire"
+)
+
+type blockCmd struct {
+	Files []string `arg:"" optional:"" help:"Files with one block each, as published, or with one block per line in hexadecimal; - or nothing: standard input."`
+}
+
+// Help says where blocks come from.
+func (blockCmd) Help() string {
+	return `To read what goes over MQTT: mosquitto_sub -t 'upsedge/v1/+/samples' -F %x | upsagent block`
+}
+
+// Run prints blocks in the order in which they come: the first of a stream names the columns of those after it.
+func (c *blockCmd) Run(std stdio) error {
+	files := c.Files
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	p := printer{std: std}
+	for _, name := range files {
+		if err := p.file(name); err != nil {
+			return err
+		}
+	}
+	return p.failed
+}
+
+type printer struct {
+	std     stdio
+	schemas wire.Schemas
+	failed  error // the last block that could not be read
+}
+
+func (p *printer) file(name string) error {
+	in := p.std.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return usageError{err}
+		}
+		defer f.Close()
+		in = f
+	}
+	r := bufio.NewReaderSize(in, 2*wire.MaxMessage+2)
+	if head, err := r.Peek(4); err == nil && !isHex(head) {
+		msg, err := io.ReadAll(io.LimitReader(r, wire.MaxMessage+1))
+		if err != nil {
+			return err
+		}
+		p.print(msg)
+		return nil
+	}
+	for {
+		line, err := r.ReadSlice('\n') // printed as they come: the reader may be a subscriber that never ends
+		if msg, e := hex.DecodeString(string(bytes.TrimSpace(line))); e != nil {
+			return usageError{fmt.Errorf("%s: a line is not hexadecimal: %w", name, e)}
+		} else if len(msg) > 0 {
+			p.print(msg)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}
+
+func isHex(b []byte) bool {
+	for _, c := range b {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *printer) print(msg []byte) {
+	block, err := p.schemas.Decode(msg)
+	if block != nil {
+		if e := block.Print(p.std.out); e != nil {
+			p.failed = e
+		}
+	}
+	var unknown *wire.UnknownSchemaError
+	if errors.As(err, &unknown) {
+		fmt.Fprintf(p.std.err, "the values cannot be shown: %v. A block that names the columns comes once an hour and after a start of the agent.\n", err)
+	} else if err != nil {
+		fmt.Fprintln(p.std.err, err)
+	}
+	if err != nil {
+		p.failed = errors.New("not every block could be read")
+	}
+}

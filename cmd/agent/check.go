@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"upsedge/internal/agent"
+	"upsedge/internal/config"
+	"upsedge/internal/ups"
+)
+
+type checkCmd struct {
+	JSON bool `help:"Machine-readable output."`
+}
+
+// lineReport is what check says of a line.
+type lineReport struct {
+	Line    string       `json:"line"`
+	Kind    string       `json:"kind"`
+	GapMs   float64      `json:"gap_ms"`
+	Load    float64      `json:"load"` // share of the line's time that is asked for
+	Fits    bool         `json:"fits"`
+	Reads   []readReport `json:"reads"`
+	Refresh float64      `json:"full_refreshes_per_second"` // at most: status and live blocks, nothing else
+	Units   []unitReport `json:"units"`
+}
+
+type readReport struct {
+	Name   string  `json:"read"`
+	Tier   string  `json:"tier"`
+	CostMs float64 `json:"cost_ms"`
+}
+
+type unitReport struct {
+	Unit  string             `json:"unit"`
+	Asked map[string]float64 `json:"asked_per_second"`
+	Rates map[string]float64 `json:"expected_per_second"`
+}
+
+// Run checks the configuration and says what the lines can carry.
+func (c *checkCmd) Run(cli *commands, std stdio) error {
+	cfg, err := cli.load()
+	if err != nil {
+		return err
+	}
+	reports := []lineReport{}
+	for _, b := range agent.Budgets(cfg.Units) {
+		reports = append(reports, report(b))
+	}
+	if c.JSON {
+		enc := json.NewEncoder(std.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(reports)
+	}
+	fmt.Fprintf(std.out, "%s: correct, %d units on %d lines\n", cli.Config, len(cfg.Units), len(reports))
+	if len(cfg.Units) == 0 {
+		fmt.Fprintln(std.err, "No units are configured. `upsagent probe --serial /dev/ttyUSB0 --write` finds and adds them.")
+	}
+	for _, r := range reports {
+		r.print(std.out)
+	}
+	hints(cfg, std.err)
+	return nil
+}
+
+func report(b agent.Budget) lineReport {
+	r := lineReport{
+		Line: b.Line, Kind: kind(b.Units[0]), GapMs: ms(b.Timing.Gap), Load: b.Load, Fits: b.Load <= 1,
+		Reads: []readReport{},
+	}
+	refresh := time.Duration(0)
+	for _, block := range b.Plan {
+		r.Reads = append(r.Reads, readReport{block.Name, block.Tier.String(), ms(block.Cost)})
+		if block.Tier == ups.TierStatus || block.Tier == ups.TierLive {
+			refresh += block.Cost
+		}
+	}
+	r.Refresh = 1 / refresh.Seconds()
+	for _, u := range b.Units {
+		report := unitReport{u.Name, map[string]float64{}, map[string]float64{}}
+		for t, period := range u.Poll {
+			if period > 0 {
+				report.Asked[ups.Tier(t).String()] = 1 / period.Seconds()
+				report.Rates[ups.Tier(t).String()] = 1 / period.Seconds() / max(b.Load, 1)
+			}
+		}
+		r.Units = append(r.Units, report)
+	}
+	return r
+}
+
+func (r lineReport) print(w io.Writer) {
+	fmt.Fprintf(w, "\nline %s: %s, %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
+	if !r.Fits {
+		fmt.Fprintf(w, "  warning: the rates do not fit the line; every tier is stretched by %.2f\n", r.Load)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "  read\ttier\tms on the line\n")
+	for _, b := range r.Reads {
+		fmt.Fprintf(t, "  %s\t%s\t%.1f\n", b.Name, b.Tier, b.CostMs)
+	}
+	_ = t.Flush()
+	for _, u := range r.Units {
+		var rates []string
+		for tier := range ups.TierSettings {
+			if rate, ok := u.Rates[tier.String()]; ok {
+				rates = append(rates, fmt.Sprintf("%v %.2f/s", tier, rate))
+			}
+		}
+		fmt.Fprintf(w, "  unit %s: expected %s\n", u.Unit, strings.Join(rates, ", "))
+	}
+}
+
+// hints names keys that are correct but do nothing in this version.
+func hints(cfg *config.Config, w io.Writer) {
+	if len(cfg.Orders.Allow) > 0 {
+		fmt.Fprintln(w, "orders.allow: this version carries out no remote orders")
+	}
+	for _, u := range cfg.Units {
+		if u.Card != nil {
+			fmt.Fprintf(w, "unit %s: card: this version does not upgrade firmware\n", u.Name)
+		}
+	}
+}
+
+func kind(u config.Unit) string {
+	switch {
+	case u.Serial != nil:
+		return fmt.Sprintf("serial %d baud, parity %s", u.Serial.Baud, u.Serial.Parity)
+	case u.TCP.Card:
+		return "TCP, network card"
+	}
+	return "TCP, the unit's own port"
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"upsedge/internal/agent"
+	"upsedge/internal/config"
+	"upsedge/internal/local"
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/smartups"
+)
+
+type readCmd struct {
+	Unit  string `arg:"" optional:"" help:"Name of the unit in the configuration; needed when there are several."`
+	JSON  bool   `help:"Machine-readable output: one object per reading."`
+	Watch bool   `help:"Read again every second until stopped."`
+}
+
+// reading is one printed reading. Source says who read: the running agent (its latest values) or this command itself.
+type reading struct {
+	Unit   string        `json:"unit"`
+	Source string        `json:"source"`
+	At     time.Time     `json:"time"`
+	Age    float64       `json:"age_seconds"` // since the unit last answered
+	Values []local.Value `json:"values"`
+}
+
+// Run prints one reading of every point. While the agent runs it has the line, so the values are asked of it.
+func (c *readCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+	cfg, err := cli.load()
+	if err != nil {
+		return err
+	}
+	u, err := c.pick(cfg)
+	if err != nil {
+		return err
+	}
+	for {
+		r, err := c.read(ctx, cfg, u)
+		if err != nil {
+			return err
+		}
+		if err := c.print(std, r); err != nil || !c.Watch {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (c *readCmd) pick(cfg *config.Config) (config.Unit, error) {
+	var names []string
+	for _, u := range cfg.Units {
+		if u.Name == c.Unit || (c.Unit == "" && len(cfg.Units) == 1) {
+			return u, nil
+		}
+		names = append(names, u.Name)
+	}
+	switch {
+	case len(names) == 0:
+		return config.Unit{}, usageError{errors.New("no units are configured; upsagent probe finds them")}
+	case c.Unit == "":
+		return config.Unit{}, usageError{fmt.Errorf("which unit? %s", strings.Join(names, ", "))}
+	}
+	return config.Unit{}, usageError{fmt.Errorf("no unit %q in the configuration; there are %s", c.Unit, strings.Join(names, ", "))}
+}
+
+func (c *readCmd) read(ctx context.Context, cfg *config.Config, u config.Unit) (*reading, error) {
+	if cfg.Local.Socket != "" {
+		st, err := local.Ask(ctx, cfg.Local.Socket, true)
+		if err == nil {
+			return fromAgent(st, u.Name)
+		}
+		if !errors.Is(err, local.ErrNotRunning) {
+			return nil, err
+		}
+	}
+	st, err := readUnit(ctx, u)
+	if err != nil {
+		return nil, errors.New(agent.Advice(u, err))
+	}
+	return &reading{Unit: u.Name, Source: "unit", At: time.Now(), Values: local.Values(st)}, nil
+}
+
+func fromAgent(st *local.Status, name string) (*reading, error) {
+	for _, u := range st.Units {
+		if u.Name != name {
+			continue
+		}
+		if u.Age == nil {
+			return nil, fmt.Errorf("the agent runs and has not read %s yet: %s", name, u.Failure)
+		}
+		return &reading{Unit: name, Source: "agent", At: time.Now(), Age: *u.Age, Values: u.Values}, nil
+	}
+	return nil, fmt.Errorf("the running agent does not know %s: systemctl reload upsagent", name)
+}
+
+// readUnit opens the unit's line for one reading of everything.
+func readUnit(ctx context.Context, u config.Unit) (*ups.State, error) {
+	log := slog.New(slog.DiscardHandler)
+	line := agent.OpenLine(u, u.Name, nil, log)
+	over, end := context.WithCancel(ctx)
+	defer end()
+	var g errgroup.Group
+	g.Go(func() error { return line.Run(over) })
+	limit, cancel := context.WithTimeout(ctx, 30*time.Second) // a card needs a second per read
+	defer cancel()
+	st, err := smartups.ReadAll(limit, agent.NewDriver(u, line, log))
+	end()
+	return st, errors.Join(err, g.Wait())
+}
+
+func (c *readCmd) print(std stdio, r *reading) error {
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(r)
+	}
+	from := "read from the unit"
+	if r.Source == "agent" {
+		from = fmt.Sprintf("from the running agent, answered %.1f s ago", r.Age)
+	}
+	fmt.Fprintf(std.out, "%s, %s, %s\n", r.Unit, r.At.Format("2006-01-02 15:04:05"), from)
+	t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	for _, v := range r.Values {
+		fmt.Fprintf(t, "%s\t%s\n", v.Point, v)
+	}
+	return t.Flush()
+}

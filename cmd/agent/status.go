@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"upsedge/internal/local"
+)
+
+type statusCmd struct {
+	JSON bool `help:"Machine-readable output."`
+}
+
+// Run asks the running agent on its socket.
+func (c *statusCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+	cfg, err := cli.load()
+	if err != nil {
+		return err
+	}
+	if cfg.Local.Socket == "" {
+		return usageError{fmt.Errorf("local.socket is empty in %s: the agent cannot be asked", cli.Config)}
+	}
+	st, err := local.Ask(ctx, cfg.Local.Socket, false)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		enc := json.NewEncoder(std.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(st)
+	}
+	printStatus(std.out, st)
+	return nil
+}
+
+func printStatus(w io.Writer, st *local.Status) {
+	fmt.Fprintf(w, "upsagent %s, agent %s, since %s\n", st.Version, st.Agent, st.Started.Local().Format("2006-01-02 15:04:05"))
+	broker := "none configured"
+	if st.Broker.Configured {
+		broker = map[bool]string{true: "connected", false: "not connected"}[st.Broker.Connected]
+	}
+	clock := map[bool]string{true: "set by a time service", false: "not set by a time service; records carry no wall time yet"}
+	var waiting []string
+	for _, l := range st.Spool {
+		waiting = append(waiting, fmt.Sprintf("%d %s", l.Records, l.Name))
+	}
+	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n\n", broker, strings.Join(waiting, ", "), clock[st.Clock.Trusted])
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "unit\tcondition\tmodel\tfirmware\tanswered")
+	for _, u := range st.Units {
+		answered := "never"
+		if u.Age != nil {
+			answered = fmt.Sprintf("%.1f s ago", *u.Age)
+		}
+		condition := strings.Join(u.Condition, " ")
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, condition, strings.TrimSpace(u.Model+" "+u.SKU), u.Firmware, answered)
+	}
+	_ = t.Flush()
+	for _, u := range st.Units {
+		for _, a := range u.Alarms {
+			fmt.Fprintf(w, "%s: alarm %d %s: %s\n", u.Name, a.ID, a.Severity, a.Text)
+		}
+		if u.Failure != "" {
+			fmt.Fprintf(w, "%s: %s\n", u.Name, u.Failure)
+		}
+	}
+}

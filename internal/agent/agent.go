@@ -1,0 +1,250 @@
+// Package agent composes the upsagent: it builds every part, owns every lifetime and is the only package that knows all of
+// them. Run reads from the disk inwards: store, lines, uplink, what is shown locally.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/local"
+	"upsedge/internal/metrics"
+	"upsedge/internal/store"
+	"upsedge/internal/wire"
+)
+
+// Options is what Run works with.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Reload  <-chan *config.Config // a new configuration that passed its checks; nil: never
+	Ready   func()                // called once every part was ready once; nil: nobody waits
+	Alive   func()                // called now and then while the agent makes progress; nil: no watchdog
+	Log     *slog.Logger
+}
+
+// stopWithin bounds the orderly end of each part.
+const stopWithin = 5 * time.Second
+
+type agent struct {
+	Options
+	started   time.Time
+	clock     *clock.Clock
+	store     *store.Store
+	site      *site
+	series    *metrics.Agent
+	metrics   *metrics.Server // nil: off
+	local     *local.Server
+	link      link
+	name      string // the agent's id
+	ready     atomic.Bool
+	connected atomic.Bool
+
+	mu      sync.Mutex
+	flushed time.Time // the flush loop last came round
+}
+
+// Run builds the agent and works until ctx ends; it returns nil then. Units and brokers that do not answer are states. An
+// error is something only a person can mend: a state directory in use, an address taken, a file that cannot be read.
+func Run(ctx context.Context, o Options) error {
+	a := &agent{Options: o, started: time.Now(), flushed: time.Now()}
+	var err error
+	if a.clock, err = clock.New(); err != nil {
+		return err
+	}
+	cfg := o.Config
+	a.store, err = store.Open(ctx, cfg.StateDir, store.Options{
+		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: cfg.Spool.MaxBytes, Log: o.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	if err := a.build(ctx, cfg); err != nil {
+		return errors.Join(err, a.store.Close())
+	}
+	return errors.Join(a.run(ctx), a.store.Close()) // what was not sent waits for the next start
+}
+
+func (a *agent) build(ctx context.Context, cfg *config.Config) error {
+	var err error
+	if a.name, a.link.certExpiry, err = agentID(ctx, cfg.Uplink, a.store); err != nil {
+		return err
+	}
+	if err := a.reportGaps(ctx); err != nil {
+		return err
+	}
+	var names []string
+	for _, l := range lines(cfg.Units) {
+		names = append(names, l[0].Name)
+	}
+	reg, series := metrics.New(a.sources(), names)
+	a.series = series
+	rec := newRecorder(a.store, a.clock, a.Log)
+	a.site = &site{
+		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: newFlusher(a.store, a.clock, series, a.Log), log: a.Log,
+		changed: make(chan struct{}, 1),
+	}
+	if cfg.Uplink != nil {
+		a.link.session, err = newUplink(uplinkParts{
+			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
+			units: a.site.all, changed: a.site.changed, seen: a.connected.Store, log: a.Log,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if cfg.Metrics.Listen != "" {
+		if a.metrics, err = metrics.Listen(cfg.Metrics.Listen, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady); err != nil {
+			return err
+		}
+	}
+	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, a.status)
+	return err
+}
+
+func (a *agent) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	rest := context.WithoutCancel(ctx)
+	recording, recorded := context.WithCancel(rest) // ends after the lines: their last events are written, too
+	sending, sent := context.WithCancel(rest)       // ends last, so that what the end brought has a chance to go out
+
+	if err := a.site.apply(ctx, a.Config.Units); err != nil {
+		recorded()
+		sent()
+		return errors.Join(err, a.site.endAll(ctx))
+	}
+	a.warnOfRates(a.Config.Units)
+	g.Go(func() error { return a.site.recorder.run(recording, stopWithin) })
+	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
+	g.Go(func() error { return a.reload(ctx) })
+	g.Go(func() error { return a.watch(ctx) })
+	g.Go(func() error {
+		if a.link.session == nil {
+			return nil
+		}
+		return a.link.session.Run(sending)
+	})
+	g.Go(func() error { return a.local.Run(ctx) })
+	if a.metrics != nil {
+		g.Go(func() error { return a.metrics.Run(ctx) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		err := a.site.endAll(ctx)
+		recorded()
+		sent()
+		return err
+	})
+	a.announce()
+	return g.Wait()
+}
+
+func (a *agent) announce() {
+	a.ready.Store(true)
+	where := []any{"version", a.Version, "units", len(a.Config.Units), "boot", a.store.Boot()}
+	if a.metrics != nil {
+		where = append(where, "metrics", a.metrics.Addr())
+	}
+	a.Log.Info("agent started", where...)
+	if len(a.Config.Units) == 0 {
+		a.Log.Warn("no units are configured; upsagent probe finds them")
+	}
+	if len(a.Config.Orders.Allow) > 0 {
+		a.Log.Warn("orders.allow names groups, but this version carries out no remote orders")
+	}
+	if a.Ready != nil {
+		a.Ready()
+	}
+}
+
+// reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come.
+func (a *agent) reportGaps(ctx context.Context) error {
+	now := a.clock.Stamp(time.Now())
+	if name := a.store.SetAside(); name != "" {
+		a.Log.Error("the database was broken; it was set aside and a new stream has begun", "file", name)
+	}
+	for _, i := range a.store.Crashed() {
+		to := i.Resumed
+		if (to == wire.Stamp{}) {
+			to = now
+		}
+		if err := a.store.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: wire.GapCrash}, now); err != nil {
+			return err
+		}
+		a.Log.Warn("the agent was stopped without warning; a gap record names the samples that are lost", "unit", i.Unit)
+	}
+	return nil
+}
+
+// reload applies changes of units. Other changes need a restart, and the log says so.
+func (a *agent) reload(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case next := <-a.Reload:
+			if err := a.site.apply(ctx, next.Units); err != nil {
+				return fmt.Errorf("apply the new configuration: %w", err)
+			}
+			a.warnOfRates(next.Units)
+			if restartNeeded(a.Config, next) {
+				a.Log.Warn("units were changed; the other changes of the configuration need a restart")
+			}
+			a.site.notify()
+			a.Log.Info("configuration applied", "units", len(next.Units))
+		}
+	}
+}
+
+// turn returns the units for a flush and notes that the loop goes round.
+func (a *agent) turn() []*unit {
+	a.mu.Lock()
+	a.flushed = time.Now()
+	a.mu.Unlock()
+	return a.site.all()
+}
+
+// watch feeds the service manager's watchdog while the agent makes progress.
+func (a *agent) watch(ctx context.Context) error {
+	if a.Alive == nil {
+		return nil
+	}
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		if a.healthy() == nil {
+			a.Alive()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// healthy reports whether the loop that puts samples comes round. It goes through the store, the lines' batches and the disk;
+// where it stands still a restart is what helps.
+func (a *agent) healthy() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if behind := time.Since(a.flushed) - a.Config.Spool.Flush; behind > time.Minute {
+		return fmt.Errorf("samples have not been stored for %v", behind.Round(time.Second))
+	}
+	return nil
+}
+
+func (a *agent) isReady() error {
+	if !a.ready.Load() {
+		return errors.New("starting")
+	}
+	return a.healthy()
+}

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"upsedge/internal/config"
+	"upsedge/internal/metrics"
+	"upsedge/internal/sampler"
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
+	"upsedge/internal/ups/smartups"
+)
+
+// A line is one serial port or TCP connection, its driver per unit and its sampler.
+type line struct {
+	name    string
+	modbus  *modbus.Line
+	sampler *sampler.Sampler
+}
+
+// sink takes what the sampler of a line reads.
+type sink struct {
+	units    map[string]*unit
+	recorder *recorder
+	changed  func() // the condition of a unit changed
+}
+
+// Put takes a reading; see sampler.Sink.
+func (s *sink) Put(r *ups.Reading) {
+	s.settle(r.Unit, s.units[r.Unit].put(r))
+}
+
+// Missed takes a failed read; see sampler.Sink.
+func (s *sink) Missed(unit string, t ups.Tier, at time.Time, err error) {
+	s.settle(unit, s.units[unit].miss(t, at, err))
+}
+
+func (s *sink) settle(unit string, out outcome) {
+	s.recorder.add(unit, out)
+	if out.condition {
+		s.changed()
+	}
+}
+
+// OpenLine returns a line to the unit, not yet running. observe may be nil.
+func OpenLine(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) *modbus.Line {
+	cfg := modbus.Config{Name: name, Observe: observe, Log: log}
+	if u.Serial != nil {
+		cfg.Framing, cfg.Baud = modbus.RTU, u.Serial.Baud
+		if u.Serial.Parity != "none" {
+			cfg.Bits = 11
+		}
+		cfg.Open = modbus.OpenSerial(u.Serial.Device, u.Serial.Baud, u.Serial.Parity)
+	} else {
+		cfg.Framing = modbus.TCP
+		cfg.Open = modbus.OpenTCP(u.TCP.Address)
+	}
+	return modbus.New(cfg)
+}
+
+// NewDriver returns the driver of a unit on a line.
+func NewDriver(u config.Unit, l *modbus.Line, log *slog.Logger) *smartups.Driver {
+	return smartups.New(smartups.Config{Name: u.Name, Line: l, UnitID: u.UnitID, Card: u.OverCard(), Log: log})
+}
+
+var results = []modbus.Result{
+	modbus.ResultOK, modbus.ResultTimeout, modbus.ResultFrame, modbus.ResultException, modbus.ResultLink,
+}
+
+func newLine(units []*unit, s *sink, series *metrics.Agent, log *slog.Logger) *line {
+	first := units[0]
+	l := &line{name: first.line}
+	requests := map[modbus.Result]func(float64){}
+	for _, r := range results {
+		requests[r] = series.Requests.WithLabelValues(l.name, string(r)).Add
+	}
+	took, busy := series.RequestTime.WithLabelValues(l.name), series.LineBusy.WithLabelValues(l.name)
+	l.modbus = OpenLine(first.cfg, l.name, func(e modbus.Exchange) {
+		requests[e.Result](1)
+		busy.Add(e.Busy.Seconds())
+		if e.Result == modbus.ResultOK {
+			took.Observe(e.Took.Seconds())
+		}
+	}, log)
+	cfg := sampler.Config{Sink: s, Log: log}
+	var late [ups.TierCount]func(float64)
+	for t := range late {
+		late[t] = series.Lateness.WithLabelValues(ups.Tier(t).String()).Observe
+	}
+	cfg.Late = func(t ups.Tier, by time.Duration) { late[t](max(by, 0).Seconds()) }
+	for _, u := range units {
+		cfg.Units = append(cfg.Units, sampler.Unit{Name: u.cfg.Name, Source: NewDriver(u.cfg, l.modbus, log), Rates: u.cfg.Poll})
+	}
+	l.sampler = sampler.New(cfg)
+	return l
+}
+
+// run works until ctx ends. The line outlives its sampler, so that a read under way ends with an answer of the line.
+func (l *line) run(ctx context.Context) error {
+	over, end := context.WithCancel(context.WithoutCancel(ctx))
+	g := new(errgroup.Group)
+	g.Go(func() error { return l.modbus.Run(over) })
+	g.Go(func() error {
+		defer end()
+		return l.sampler.Run(ctx)
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// lines groups units by the line they are on, in the order of the configuration.
+func lines(units []config.Unit) [][]config.Unit {
+	var keys []string
+	groups := map[string][]config.Unit{}
+	for _, u := range units {
+		k := u.LineKey()
+		if !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], u)
+	}
+	var out [][]config.Unit
+	for _, k := range keys {
+		out = append(out, groups[k])
+	}
+	return out
+}

@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/store"
+	"upsedge/internal/ups"
+)
+
+// A recorder writes events to the store, in the order in which they came and together with the alarm state they led to. Lines
+// hand over and go on: a commit on flash takes longer than the gap between two requests.
+type recorder struct {
+	store *store.Store
+	clock *clock.Clock
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	queue []entry
+	wake  chan struct{}
+}
+
+type entry struct {
+	unit   string
+	events []store.Event
+	saved  []byte
+}
+
+func newRecorder(s *store.Store, c *clock.Clock, log *slog.Logger) *recorder {
+	return &recorder{store: s, clock: c, log: log, wake: make(chan struct{}, 1)}
+}
+
+// add queues what a reading led to. It never waits.
+func (r *recorder) add(unit string, out outcome) {
+	if len(out.events) == 0 && out.saved == nil {
+		return
+	}
+	e := entry{unit: unit, saved: out.saved}
+	for _, ev := range out.events {
+		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
+		r.tell(ev)
+	}
+	r.mu.Lock()
+	r.queue = append(r.queue, e)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tell logs an event. A log line names the unit as the configuration does, and no value.
+func (r *recorder) tell(e ups.Event) {
+	level := slog.LevelInfo
+	if e.Severity > ups.Informational && e.Kind != ups.Clear {
+		level = slog.LevelWarn
+	}
+	message := map[ups.EventKind]string{ups.Raise: "alarm raised", ups.Clear: "alarm cleared", ups.Moment: "event"}[e.Kind]
+	r.log.Log(context.Background(), level, message, "unit", e.Unit, "alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text)
+}
+
+// run writes until ctx ends, then what is left, for at most the time until give.
+func (r *recorder) run(ctx context.Context, give time.Duration) error {
+	last := context.WithoutCancel(ctx)
+	for {
+		select {
+		case <-r.wake:
+			r.drain(ctx)
+		case <-ctx.Done():
+			end, cancel := context.WithTimeout(last, give)
+			defer cancel()
+			r.drain(end)
+			return nil
+		}
+	}
+}
+
+// drain writes everything queued. What cannot be written is kept and tried again: an alarm is never dropped for a disk that is
+// full now.
+func (r *recorder) drain(ctx context.Context) {
+	pause, failing := 250*time.Millisecond, false
+	for {
+		e, ok := r.first()
+		if !ok {
+			return
+		}
+		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
+		err := r.store.PutEvents(context.WithoutCancel(ctx), e.unit, e.saved, e.events)
+		if err == nil {
+			if failing {
+				r.log.Info("events are stored again")
+			}
+			failing, pause = false, 250*time.Millisecond
+			r.pop()
+			continue
+		}
+		if !failing {
+			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
+		}
+		failing = true
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, 10*time.Second)
+		}
+	}
+}
+
+func (r *recorder) first() (entry, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return entry{}, false
+	}
+	return r.queue[0], true
+}
+
+func (r *recorder) pop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = r.queue[1:]
+}

@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"upsedge/internal/alarm"
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/metrics"
+	"upsedge/internal/sampler"
+	"upsedge/internal/store"
+)
+
+// A site runs the lines of the configuration and replaces those whose units have changed, leaving the others alone.
+type site struct {
+	store    *store.Store
+	clock    *clock.Clock
+	series   *metrics.Agent
+	recorder *recorder
+	flusher  *flusher
+	log      *slog.Logger
+	changed  chan struct{} // the condition of a unit changed; holds at most one
+
+	mu      sync.Mutex
+	units   []*unit // in the order of the configuration
+	running []*running
+}
+
+// running is a line at work.
+type running struct {
+	cfg   []config.Unit
+	units []*unit
+	stop  context.CancelFunc
+	done  chan error
+}
+
+// apply makes the lines those of cfg. Lines whose units are the same go on undisturbed; of the others the samples are flushed
+// before they end.
+func (s *site) apply(ctx context.Context, cfg []config.Unit) error {
+	wanted := lines(cfg)
+	var kept []*running
+	for _, r := range s.list() {
+		if slices.ContainsFunc(wanted, func(l []config.Unit) bool { return reflect.DeepEqual(l, r.cfg) }) {
+			kept = append(kept, r)
+			continue
+		}
+		if err := s.end(ctx, r, cfg); err != nil {
+			return err
+		}
+	}
+	for _, l := range wanted {
+		if slices.ContainsFunc(kept, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
+			continue
+		}
+		r, err := s.begin(ctx, l)
+		if err != nil {
+			return err
+		}
+		kept = append(kept, r)
+	}
+	s.set(cfg, kept)
+	return nil
+}
+
+func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
+	r := &running{cfg: cfg, done: make(chan error, 1)}
+	units := map[string]*unit{}
+	for _, c := range cfg {
+		u, err := s.newUnit(ctx, c, cfg[0].Name)
+		if err != nil {
+			return nil, err
+		}
+		units[c.Name] = u
+		r.units = append(r.units, u)
+	}
+	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.series, s.log)
+	over, stop := context.WithCancel(ctx)
+	r.stop = stop
+	go func() { r.done <- l.run(over) }()
+	return r, nil
+}
+
+func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, error) {
+	saved, err := s.store.AlarmState(ctx, c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("alarms of %s: %w", c.Name, err)
+	}
+	engine, err := alarm.New(c.Name, alarm.Limits{LowBatteryRuntime: c.Thresholds.LowBatteryRuntime}, saved)
+	if err != nil {
+		s.log.Error("the saved alarms cannot be read; alarms begin anew", "unit", c.Name, "err", err)
+	}
+	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); err != nil {
+		return nil, err
+	}
+	return newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log), nil
+}
+
+// end stops a line and puts what its units still hold. Units that next still has go on on another line.
+func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
+	r.stop()
+	if err := <-r.done; err != nil {
+		return err
+	}
+	s.flusher.flush(ctx, r.units)
+	for _, u := range r.units {
+		if slices.ContainsFunc(next, func(c config.Unit) bool { return c.Name == u.cfg.Name }) {
+			continue
+		}
+		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endAll stops every line at once and flushes once.
+func (s *site) endAll(ctx context.Context) error {
+	all := s.list()
+	for _, r := range all {
+		r.stop()
+	}
+	var failed error
+	for _, r := range all {
+		if err := <-r.done; err != nil {
+			failed = err
+		}
+	}
+	s.flusher.flush(ctx, s.all())
+	return failed
+}
+
+func (s *site) list() []*running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.running)
+}
+
+// all returns the units in the order of the configuration.
+func (s *site) all() []*unit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.units)
+}
+
+func (s *site) set(cfg []config.Unit, lines []*running) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running, s.units = lines, nil
+	for _, c := range cfg {
+		for _, r := range lines {
+			for _, u := range r.units {
+				if u.cfg.Name == c.Name {
+					s.units = append(s.units, u)
+				}
+			}
+		}
+	}
+}
+
+func (s *site) notify() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"upsedge/internal/alarm"
+	"upsedge/internal/config"
+	"upsedge/internal/local"
+	"upsedge/internal/metrics"
+	"upsedge/internal/sampler"
+	"upsedge/internal/ups"
+)
+
+// A unit is what the agent knows of one UPS: the latest values, the alarms, the counters of this run and the samples that wait
+// for the next flush. The line's goroutine writes it, scrapes and the status page read it.
+type unit struct {
+	cfg   config.Unit
+	line  string // name of the line: of the first unit on it
+	log   *slog.Logger
+	batch *sampler.Batch
+
+	mu        sync.Mutex
+	state     *ups.State
+	alarms    *alarm.Engine
+	raised    map[ups.AlarmID]uint64
+	transfers map[string]uint64
+	onBattery time.Duration
+	energy    energy
+	answered  time.Time // last good read
+	live      time.Time // last good read of the live tier
+	missed    int       // live reads missed since
+	lost      bool      // the sampler tries to connect
+	failure   error     // of the last failed read, nil after a good one
+	changed   time.Time // condition or alarms last changed
+	shown     ups.Status
+}
+
+func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
+	return &unit{
+		cfg: cfg, line: line, log: log, batch: batch, alarms: alarms, state: ups.NewState(), energy: energy{total: ups.Absent},
+		raised: map[ups.AlarmID]uint64{}, transfers: map[string]uint64{}, lost: true,
+	}
+}
+
+// An outcome is what a reading or a miss led to.
+type outcome struct {
+	events    []ups.Event // copies
+	saved     []byte      // alarm state to be kept with them; nil: as before
+	condition bool        // the condition shown to others changed
+}
+
+// put takes a reading over.
+func (u *unit) put(r *ups.Reading) outcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.count(r)
+	u.state.Apply(r)
+	u.answered, u.lost, u.failure = r.At, false, nil
+	if r.Tier == ups.TierLive {
+		u.live, u.missed = r.At, 0
+		u.energy.see(u.state)
+	}
+	u.batch.Put(r)
+	return u.settle(r.At, u.alarms.Observe(u.state, r))
+}
+
+// miss takes note of a read that failed.
+func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failure = err
+	switch tier {
+	case ups.TierLive:
+		u.missed++
+	case ups.TierIdentity:
+		u.lost = true
+	}
+	return u.settle(at, u.alarms.Missed(at, ups.FailureOf(err)))
+}
+
+// settle copies what the alarm engine said and finds out whether the condition changed.
+func (u *unit) settle(at time.Time, events []ups.Event) outcome {
+	var out outcome
+	for _, e := range events {
+		e.Raw = append([]ups.RawValue(nil), e.Raw...)
+		out.events = append(out.events, e)
+		if e.Kind != ups.Clear {
+			u.raised[e.ID]++
+		}
+		if e.ID == 101 && e.Kind == ups.Raise {
+			u.transfers[causeName(u.state)]++
+		}
+	}
+	if blob, changed := u.alarms.State(); changed {
+		out.saved = blob
+	}
+	if now := u.status(at); now != u.shown || len(events) > 0 {
+		u.shown, u.changed, out.condition = now, at, true
+	}
+	return out
+}
+
+// count adds the time on battery since the last reading that held the status word.
+func (u *unit) count(r *ups.Reading) {
+	last := u.state.At(ups.TierWatch)
+	if r.Tier > ups.TierStatus || last.IsZero() || u.state.Flags(ups.StatusFlags)&ups.UOnBattery == 0 {
+		return
+	}
+	u.onBattery += min(r.At.Sub(last), maxStep)
+}
+
+// maxStep bounds what one pair of readings may add to the time on battery: after a silence nobody knows.
+const maxStep = 10 * time.Second
+
+// status is the condition at the time at, with what one reading cannot tell.
+func (u *unit) status(at time.Time) ups.Status {
+	s := u.state.Status()
+	if u.alarms.Is(201) {
+		s |= ups.LowBattery
+	}
+	if u.stale(at) {
+		if s |= ups.Stale; s&ups.OnBattery != 0 {
+			s |= ups.CriticalUnknown // last on battery and then silence
+		}
+	}
+	return s
+}
+
+// stale reports whether two live cycles were missed (design, section 10). A unit whose live tier is off is stale when it was
+// lost or has not answered for a while.
+func (u *unit) stale(at time.Time) bool {
+	const least = 5 * time.Second // a line that is full reads less often than asked for, and is not stale for that
+	if u.lost || u.missed >= 2 || u.answered.IsZero() {
+		return true
+	}
+	period := u.cfg.Poll[ups.TierLive]
+	if period == 0 {
+		return at.Sub(u.answered) > max(least, 5*u.slowest())
+	}
+	return at.Sub(u.live) > max(least, 5*period)
+}
+
+// slowest returns the longest period of the tiers that are read often.
+func (u *unit) slowest() time.Duration {
+	return max(u.cfg.Poll[ups.TierWatch], u.cfg.Poll[ups.TierStatus], u.cfg.Poll[ups.TierLive])
+}
+
+// metrics copies what a scrape shows.
+func (u *unit) metrics(now time.Time, wall func(time.Time) time.Time) metrics.Unit {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	st := *u.state
+	m := metrics.Unit{
+		Name: u.cfg.Name, State: &st, Status: u.status(now), Active: map[ups.AlarmID]bool{},
+		Raised: maps.Clone(u.raised), Transfers: maps.Clone(u.transfers), OnBattery: u.onBattery, Energy: u.energy.total,
+	}
+	m.Up = m.Status&ups.Stale == 0
+	for _, id := range u.alarms.Active() {
+		m.Active[id] = true
+	}
+	for t := range ups.TierCount {
+		if at := st.At(t); !at.IsZero() {
+			m.Sampled[t] = wall(at)
+		}
+	}
+	return m
+}
+
+// local copies what the status page and the socket show.
+func (u *unit) local(now time.Time, values bool) local.Unit {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	id := u.state.Identity()
+	out := local.Unit{
+		Name: u.cfg.Name, Line: u.line, Model: id.Model, SKU: id.SKU, Serial: id.Serial, Firmware: id.Firmware,
+		Condition: []string{}, Alarms: []local.Alarm{},
+	}
+	if names := u.status(now).Names(); names != nil {
+		out.Condition = names
+	}
+	for _, a := range u.alarms.Active() {
+		row := ups.AlarmByID(a)
+		out.Alarms = append(out.Alarms, local.Alarm{ID: int(a), Severity: row.Severity.String(), Text: row.Text})
+	}
+	if u.failure != nil {
+		out.Failure = Advice(u.cfg, u.failure)
+	}
+	if !u.answered.IsZero() {
+		age := now.Sub(u.answered).Seconds()
+		out.Age = &age
+	}
+	if values {
+		out.Values = local.Values(u.state)
+	}
+	return out
+}
+
+func causeName(st *ups.State) string {
+	raw, _ := st.Raw(ups.StatusCause)
+	for _, n := range ups.Names(ups.StatusCause) {
+		if int64(n.Number) == raw {
+			return n.Name
+		}
+	}
+	return "unknown"
+}
+
+// energy filters the energy register: an isolated decrease is not believed, or Prometheus would take it for a reset. Two
+// readings in a row below the last believed one are a reset or a wrap.
+type energy struct {
+	total int64 // Wh, ups.Absent before the first
+	doubt bool
+}
+
+func (e *energy) see(st *ups.State) {
+	raw, ok := st.Raw(ups.OutputEnergy)
+	if !ok {
+		return
+	}
+	if raw < e.total && !e.doubt {
+		e.doubt = true
+		return
+	}
+	e.total, e.doubt = raw, false
+}

@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/metrics"
+	"upsedge/internal/store"
+	"upsedge/internal/uplink"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// link is the uplink and what others want to know of it.
+type link struct {
+	session    *uplink.Session // nil: no broker configured
+	certExpiry time.Time
+}
+
+// agentID is the name the agent has on the broker: of its certificate, of the configuration, or the random one made at the
+// first start (design, section 6).
+func agentID(ctx context.Context, cfg *config.Uplink, s *store.Store) (id string, certExpiry time.Time, err error) {
+	if cfg == nil || (cfg.CertFile == "" && cfg.AgentID == "") {
+		id, err = s.AgentID(ctx)
+		return id, time.Time{}, err
+	}
+	if cfg.CertFile == "" {
+		return cfg.AgentID, time.Time{}, nil
+	}
+	cert, err := uplink.ReadCertificate(cfg.CertFile)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %w", err)
+	}
+	if err := wire.CheckAgent(cert.Subject.CommonName); err != nil {
+		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", cfg.CertFile, err)
+	}
+	return cert.Subject.CommonName, cert.NotAfter, nil
+}
+
+// uplinkParts is what the uplink is made of.
+type uplinkParts struct {
+	cfg     *config.Uplink
+	agent   string
+	version string
+	allow   []string
+	store   *store.Store
+	clock   *clock.Clock
+	series  *metrics.Agent
+	units   func() []*unit
+	changed <-chan struct{}
+	seen    func(connected bool)
+	log     *slog.Logger
+}
+
+func newUplink(p uplinkParts) (*uplink.Session, error) {
+	broker, err := url.Parse(p.cfg.Broker)
+	if err != nil {
+		return nil, fmt.Errorf("uplink.broker: %w", err)
+	}
+	cfg := uplink.Config{
+		Broker: broker, Insecure: p.cfg.Insecure, AgentID: p.agent, Boot: p.store.Boot(), MaxRate: p.cfg.MaxRate,
+		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Log: p.log,
+		Observe: uplink.Observer{
+			Connected: func(on bool) {
+				p.series.Connected.Set(map[bool]float64{true: 1}[on])
+				p.seen(on)
+			},
+			Reconnected: p.series.Reconnects.Inc,
+			Delivered:   p.delivered,
+		},
+	}
+	if broker.Scheme == "tls" {
+		if cfg.TLS, err = uplink.TLSConfig(p.cfg.CAFile, p.cfg.CertFile, p.cfg.KeyFile); err != nil {
+			return nil, fmt.Errorf("uplink.tls: %w", err)
+		}
+	}
+	return uplink.New(cfg, p.store), nil
+}
+
+// delivered measures how long an event took from being seen at the unit to its acknowledgement.
+func (p uplinkParts) delivered(rec wire.Record, at time.Time) {
+	if rec.Class == wire.ClassAlarm && rec.Stamp.BootID == p.clock.Boot() {
+		p.series.AlarmDelivery.Observe((p.clock.Mono(at) - rec.Stamp.Mono).Seconds())
+	}
+}
+
+// reject lets a gap record stand for a record that cannot be published: the lane goes on, and the cloud knows.
+func (p uplinkParts) reject(ctx context.Context, rec wire.Record, err error) error {
+	p.log.Error("a record cannot be published; a gap record stands for it", "lane", rec.Lane.String(), "seq", rec.Seq, "err", err)
+	gap := wire.Gap{Lane: rec.Lane, First: rec.Seq, Last: rec.Seq, Reason: wire.GapDamage}
+	return p.store.PutGap(ctx, gap, p.clock.Stamp(time.Now()))
+}
+
+func (p uplinkParts) fullState() *wire.FullState {
+	now := time.Now()
+	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow, Now: p.clock.Stamp(now)}
+	for _, u := range p.units() {
+		full.Units = append(full.Units, u.wire(now, p.clock))
+	}
+	return full
+}
+
+// wire is what the state message says of a unit.
+func (u *unit) wire(now time.Time, c *clock.Clock) wire.UnitState {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	id := u.state.Identity()
+	s := wire.UnitState{
+		Unit: u.cfg.Name, Serial: id.Serial, Model: id.Model, Firmware: id.Firmware,
+		Condition: u.status(now), Alarms: append([]ups.AlarmID(nil), u.alarms.Active()...),
+	}
+	if !u.changed.IsZero() {
+		s.Since = c.Stamp(u.changed)
+	}
+	return s
+}
