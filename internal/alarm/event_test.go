@@ -33,8 +33,10 @@ func TestAnEventIsComplete(t *testing.T) {
 			ID: 301, Kind: ups.Raise, Severity: ups.Critical, Unit: "rack-a", Device: "AS1234567890", At: second(2),
 			Text: "UPS overloaded", Detail: "OutputOverload, load 120 %, apparent load 35 %",
 			Raw: []ups.RawValue{
-				{Point: ups.StatusFlags, Raw: 0x244}, {Point: ups.PowerError, Raw: 1},
-				{Point: ups.LoadReal, Raw: 120 * 256}, {Point: ups.LoadApparent, Raw: 35 * 256},
+				{Point: ups.StatusFlags, Raw: 0x244},
+				{Point: ups.PowerError, Raw: 1},
+				{Point: ups.LoadReal, Raw: 120 * 256},
+				{Point: ups.LoadApparent, Raw: 35 * 256},
 			},
 		},
 		{

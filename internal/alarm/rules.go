@@ -19,7 +19,6 @@ const withoutStatus = 10 * time.Second
 var (
 	onStatus      = points(ups.StatusFlags)
 	onCalibration = points(ups.Calibration)
-	onTest        = points(ups.BatteryTest)
 	onPower       = points(ups.PowerError)
 	onSignalling  = points(ups.Signalling)
 	onRuntime     = points(ups.Runtime)

@@ -207,7 +207,7 @@ var stories = []struct {
 		1..29 miss no-answer
 		30   miss no-answer      -> raise 802
 		31   unconfirmed
-		40   watch U=2          
+		40   watch U=2
 		41   miss garbled
 		42   live
 		43   watch               -> clear 802 @42 ""; event 803 @42 "without communication for 42s"
@@ -240,13 +240,14 @@ var stories = []struct {
 		1.4  status
 		1.5  live runtime=119    -> raise 201 "runtime 119 s, limit 120 s"
 		2    live runtime=150
+		2.5  status
 		3    live runtime=180
-		4    live runtime=181
-		5    live runtime=180
-		6    live runtime=181
-		6.5  status
-		7    live               
-		7.5  status              -> clear 201 "runtime 181 s"`},
+		3.5  status
+		4    live
+		5    live runtime=181
+		6    live runtime=180
+		7    live runtime=181
+		8    live                -> clear 201 "runtime 181 s"`},
 	{"8.6 one runtime of 0 is no low battery", `
 		0    status U=244        -> raise 101
 		1    live runtime=0
