@@ -107,13 +107,16 @@ func (s *Store) closeFile() error {
 
 func (s *Store) openFile(ctx context.Context, setAside string) error {
 	path := filepath.Join(s.dir, fileName)
-	if err := prepareFile(path); err != nil {
+	fresh, err := prepareFile(path)
+	if err != nil {
 		return err
 	}
-	var err error
-	// busy_timeout: only a checkpoint and the recovery of a log can be in the way. cache_size is in KiB when negative.
-	if s.w.db, err = s.connect(path, 1, "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize)); err != nil {
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize)}
+	if fresh {
+		pragmas = append([]string{"auto_vacuum(2)"}, pragmas...) // it would write to an old file
+	}
+	if s.w.db, err = s.connect(path, 1, pragmas...); err != nil {
 		return err
 	}
 	s.w.stmts = make(map[string]*sql.Stmt)
@@ -145,6 +148,7 @@ func (s *Store) openReaders(ctx context.Context, path string) (err error) {
 }
 
 func (s *Store) connect(path string, conns int, pragmas ...string) (*sql.DB, error) {
+	// busy_timeout in ms: only a checkpoint and the recovery of a log can be in the way. cache_size is in KiB when negative.
 	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-2000)"}, pragmas...)}
 	db, err := sql.Open(s.o.driver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
@@ -155,20 +159,25 @@ func (s *Store) connect(path string, conns int, pragmas ...string) (*sql.DB, err
 	return db, nil
 }
 
-// prepareFile makes an empty file that nobody else can read, SQLite gives its companions the same mode.
-func prepareFile(path string) error {
+// prepareFile makes an empty file that nobody else can read, SQLite gives its companions the same mode. It reports whether the
+// file is empty.
+func prepareFile(path string) (fresh bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	if err := f.Chmod(0o600); err != nil {
-		return err
+		return false, err
 	}
 	if err := checkHeader(f); err != nil {
-		return err
+		return false, err
 	}
-	return syncDir(filepath.Dir(path))
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	return fi.Size() == 0, syncDir(filepath.Dir(path))
 }
 
 // checkHeader tells a foreign or broken first page, which SQLite in part answers with "read only" or takes for its own.

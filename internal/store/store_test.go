@@ -33,6 +33,17 @@ func reopen(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
+// fastDir is a directory for tests of which many calls wait for the disk and that lose nothing with it: in memory where the
+// system has such a place.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "store")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // crash ends the store as a killed process would: nothing is marked, nothing is checkpointed by us.
 func (s *Store) crash() {
 	s.turn <- struct{}{}

@@ -1,0 +1,259 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// cloud is the other side: it keeps numbers by identity and takes a gap record's range as delivered.
+type cloud struct{ have [3]map[uint64]string }
+
+func newCloud() *cloud {
+	return &cloud{[3]map[uint64]string{wire.Events: {}, wire.Samples: {}}}
+}
+
+func (c *cloud) take(t testing.TB, records []wire.Record) {
+	t.Helper()
+	for _, r := range records {
+		if c.have[r.Lane][r.Seq] == "" {
+			c.have[r.Lane][r.Seq] = "record"
+		}
+		if r.Class != wire.ClassGap {
+			continue
+		}
+		g, err := wire.DecodeGap(r.Payload)
+		must(t, err)
+		for n := g.First; g.Lane != 0 && n <= g.Last; n++ {
+			if c.have[g.Lane][n] == "" {
+				c.have[g.Lane][n] = string(g.Reason)
+			}
+		}
+	}
+}
+
+// through is the number to acknowledge.
+func (c *cloud) through(l wire.Lane) (n uint64) {
+	for c.have[l][n+1] != "" {
+		n++
+	}
+	return n
+}
+
+// drain takes everything and fails where a number is neither a record nor in a gap.
+func (c *cloud) drain(t testing.TB, s *Store) {
+	t.Helper()
+	for _, l := range wire.Lanes {
+		c.take(t, all(t, s, l))
+	}
+	for _, l := range wire.Lanes {
+		if last := s.Stats().Lane(l).Last; c.through(l) != last {
+			t.Fatalf("lane %v: number %d of %d is neither a record nor in a gap", l, c.through(l)+1, last)
+		}
+	}
+}
+
+func (c *cloud) count(l wire.Lane, what string) (n int) {
+	for _, v := range c.have[l] {
+		if v == what {
+			n++
+		}
+	}
+	return n
+}
+
+func filesOf(t testing.TB, dir string) (n int64) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal"} {
+		fi, err := os.Stat(filepath.Join(dir, fileName+suffix))
+		must(t, err)
+		n += fi.Size()
+	}
+	return n
+}
+
+func TestQuotaDropsTheOldestSamplesAndLeavesOneGap(t *testing.T) {
+	dir := t.TempDir()
+	s := reopen(t, dir, Options{MaxBytes: MinBytes})
+	must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{event(101, ups.Raise, 1)}))
+	for n := range 300 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000), block("rack-b", n, 300)}))
+		if size := filesOf(t, dir); size > MinBytes {
+			t.Fatalf("files of %d bytes, the quota is %d", size, MinBytes)
+		}
+	}
+	st := s.Stats()
+	dropped := st.Samples.Dropped[wire.GapQuota]
+	if st.Samples.Last != 600 || dropped == 0 || int64(dropped)+st.Samples.Records != 600 || st.Samples.Records < 100 {
+		t.Errorf("samples %+v", st.Samples)
+	}
+	if oldest := all(t, s, wire.Samples)[0]; oldest.Seq != dropped+1 || st.Samples.Oldest != oldest.Stamp {
+		t.Errorf("oldest record %d, %v, want %d, statistics say %v", oldest.Seq, oldest.Stamp, dropped+1, st.Samples.Oldest)
+	}
+	events := all(t, s, wire.Events)
+	if len(events) != 2 {
+		t.Fatalf("%d events, want the alarm and one gap", len(events))
+	}
+	g, err := wire.DecodeGap(events[1].Payload)
+	must(t, err)
+	same(t, "gap", g, wire.Gap{Lane: wire.Samples, First: 1, Last: dropped, Reason: wire.GapQuota})
+
+	// It has been handed out now: it must not grow any more.
+	for n := range 20 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000)}))
+	}
+	same(t, "the gap handed out", all(t, s, wire.Events)[1], events[1])
+	newCloud().drain(t, s)
+}
+
+func TestQuotaDropsEventsOnlyForEventsAndOnlyWithoutSamples(t *testing.T) {
+	s := reopen(t, t.TempDir(), Options{MaxBytes: MinBytes})
+	for n := range 50 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 5000)}))
+	}
+	long := event(102, ups.Moment, 1)
+	long.Detail = strings.Repeat("x", 200)
+	many := make([]Event, 50)
+	for i := range many {
+		many[i] = long
+	}
+	for range 100 {
+		must(t, s.PutEvents(t.Context(), "rack-a", nil, many))
+		st := s.Stats()
+		if st.Events.Dropped[wire.GapQuota] > 0 && st.Samples.Records > 0 {
+			t.Fatal("events dropped while there were samples")
+		}
+	}
+	st := s.Stats()
+	if st.Events.Dropped[wire.GapQuota] == 0 || st.Samples.Records != 0 {
+		t.Fatalf("statistics %+v", st)
+	}
+	gaps := 0
+	for _, r := range all(t, s, wire.Events) {
+		if r.Class == wire.ClassGap {
+			gaps++
+		}
+	}
+	if gaps > 5 {
+		t.Errorf("%d gap records, they should have been merged", gaps)
+	}
+	err := s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 100000)})
+	if !errors.Is(err, ErrFull) {
+		t.Errorf("samples into a spool full of events: %v, want ErrFull", err)
+	}
+	if err := s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 2*MinBytes)}); !errors.Is(err, ErrFull) {
+		t.Errorf("a block above the quota: %v, want ErrFull", err)
+	}
+	same(t, "statistics after ErrFull", s.Stats().Events.Records, st.Events.Records)
+	c := newCloud()
+	c.drain(t, s)
+	if n := c.count(wire.Events, "quota"); n == 0 {
+		t.Error("no event in a gap")
+	}
+	must(t, s.Ack(t.Context(), wire.Events, s.Stats().Events.Last))
+	must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 100000)}))
+}
+
+func TestASmallerQuotaIsReachedWithTheNextPut(t *testing.T) {
+	dir := t.TempDir()
+	s := reopen(t, dir, Options{MaxBytes: 4 * MinBytes})
+	for n := range 60 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 40000)}))
+	}
+	must(t, s.Close())
+	s = reopen(t, dir, Options{MaxBytes: MinBytes})
+	must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 99, 40000)}))
+	if b := s.Stats().Samples.Bytes; b > MinBytes {
+		t.Errorf("%d bytes wait", b)
+	}
+	newCloud().drain(t, s)
+}
+
+// Every number that was ever given reaches the other side as a record or inside a gap: over drops, crashes, restarts and a link
+// that comes and goes, whatever the order.
+func TestEveryNumberIsDeliveredOrInAGap(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			dir := t.TempDir()
+			s := reopen(t, dir, Options{MaxBytes: MinBytes})
+			c := newCloud()
+			for n := range 600 {
+				switch r.IntN(12) {
+				case 0, 1, 2, 3, 4:
+					must(t, ignoreFull(s.PutSamples(t.Context(), []Samples{block("rack-a", n, r.IntN(40000))})))
+				case 5, 6, 7, 8:
+					e := event(102, ups.Moment, n)
+					e.Detail = strings.Repeat("y", r.IntN(3000))
+					must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e, e, e, e, e, e}))
+				case 9: // sent, and not all of it arrives
+					l := wire.Lanes[r.IntN(2)]
+					records, err := s.Next(t.Context(), l, c.through(l), 1+r.IntN(20), 1<<20)
+					must(t, err)
+					for _, one := range records {
+						if r.IntN(4) > 0 {
+							c.take(t, []wire.Record{one})
+						}
+					}
+				case 10:
+					if l := wire.Lanes[r.IntN(2)]; r.IntN(3) == 0 {
+						must(t, s.Ack(t.Context(), l, c.through(l)))
+					}
+				case 11:
+					if r.IntN(4) > 0 {
+						continue
+					}
+					if r.IntN(2) == 0 {
+						must(t, s.Close())
+					} else {
+						s.crash()
+					}
+					s = reopen(t, dir, Options{MaxBytes: MinBytes})
+				}
+			}
+			c.drain(t, s)
+			t.Logf("samples: %d records, %d dropped; events: %d records, %d dropped", c.count(wire.Samples, "record"),
+				c.count(wire.Samples, "quota"), c.count(wire.Events, "record"), c.count(wire.Events, "quota"))
+		})
+	}
+}
+
+func ignoreFull(err error) error {
+	if errors.Is(err, ErrFull) {
+		return nil
+	}
+	return err
+}
+
+func TestGivesSpaceBackAfterABacklog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 40 MB")
+	}
+	dir := t.TempDir()
+	s := reopen(t, dir, Options{})
+	blocks := make([]Samples, 20)
+	for i := range blocks {
+		blocks[i] = Samples{Unit: "rack-a", First: at(1), Last: at(2), Payload: bytes.Repeat([]byte{1}, 100000)}
+	}
+	for range 20 {
+		must(t, s.PutSamples(t.Context(), blocks))
+	}
+	full := s.Stats().FileBytes
+	for n := range uint64(400) {
+		must(t, s.Ack(t.Context(), wire.Samples, n+1))
+	}
+	must(t, s.Close())
+	fi, err := os.Stat(filepath.Join(dir, fileName))
+	must(t, err)
+	if full < 40e6 || fi.Size() > 20<<20 {
+		t.Errorf("file of %d bytes after an acknowledged backlog of %d", fi.Size(), full)
+	}
+}
