@@ -10,12 +10,12 @@ import (
 // more memory than about 16 MiB. A minute at 100 rows a second is 6000 rows.
 const (
 	MaxSections = 64
-	MaxRows     = 1 << 16 // of one section
-	MaxColumns  = 256     // of one section
-	MaxCells    = 1 << 20 // of a block: rows · (columns + 1), the row times included
-	MaxContent  = 4 << 20 // bytes of a block before compression
-	MaxMessage  = 4 << 20 // bytes of a message
-	maxName     = 256     // bytes of a unit's name or a serial number
+	MaxRows     = 1 << 16           // of one section
+	MaxColumns  = 256               // of one section
+	MaxCells    = 1 << 20           // of a block: rows · (columns + 1), the row times included
+	MaxContent  = 4 << 20           // bytes of a block before compression
+	MaxMessage  = MaxContent + 1024 // bytes of a message: what could be encoded can also be sent
+	maxName     = 256               // bytes of a unit's name or a serial number
 )
 
 // Rows are the rows of one layout of one unit, in time order.

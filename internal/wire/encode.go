@@ -25,7 +25,7 @@ const repeatSchema = 30 * 60 * 1000 // ms
 // announceTier marks a section that carries its schema instead of its name.
 const announceTier = 0x80
 
-// An Encoder encodes blocks, of as many units as one likes: its buffers, about 1 MiB, are better shared. It remembers which
+// An Encoder encodes blocks, of as many units as one likes: its buffers, 1.3 MiB, are better shared. It remembers which
 // schemas it has written. Not safe for concurrent use.
 type Encoder struct {
 	layouts   map[*ups.Layout]*layoutUse
@@ -84,6 +84,7 @@ func (e *Encoder) Encode(dst []byte, b *Block) ([]byte, error) {
 	}
 	e.content = c
 	if len(c) > MaxContent {
+		e.Forget() // what this block announced never leaves
 		return dst, fmt.Errorf("block of %d bytes, want at most %d", len(c), MaxContent)
 	}
 	e.packed = e.zstd.EncodeAll(c[1:], e.packed[:0])
@@ -119,7 +120,7 @@ func (e *Encoder) announces(b *Block) bool {
 	for i := range b.Sections {
 		s := &b.Sections[i]
 		last, ok := e.announced[e.layouts[s.Layout].hash]
-		if !ok || len(s.At) > 0 && (s.At[0] < last || s.At[0]-last >= repeatSchema) {
+		if !ok || len(s.At) > 0 && s.At[0]-last >= repeatSchema {
 			return true
 		}
 	}

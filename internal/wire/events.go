@@ -36,6 +36,9 @@ func EncodeEvent(e ups.Event) ([]byte, error) {
 		b.put("raised_by", e.RaisedBy)
 	}
 	b.close()
+	if len(b.buf) > maxBody {
+		return nil, fmt.Errorf("event %d has %d bytes, want at most %d", e.ID, len(b.buf), maxBody)
+	}
 	return b.buf, b.err
 }
 

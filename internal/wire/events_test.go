@@ -246,6 +246,7 @@ func TestWritersRefuseWhatReadersWould(t *testing.T) {
 	}
 	for _, e := range []ups.Event{
 		{}, {ID: 1, Kind: 9, Severity: 1}, {ID: 1, Kind: ups.Raise, Severity: 9}, {ID: 1, Kind: ups.Raise, Severity: 1, RaisedBy: 4},
+		{ID: 1, Kind: ups.Raise, Severity: 1, Detail: strings.Repeat("x", maxBody)},
 		{ID: 1, Kind: ups.Raise, Severity: 1, Raw: []ups.RawValue{{Point: 1}, {Point: 1}}},
 	} {
 		if b, err := EncodeEvent(e); err == nil {
@@ -262,6 +263,19 @@ func TestWritersRefuseWhatReadersWould(t *testing.T) {
 func failsWithoutOutput(out []byte, err error) bool { return err != nil && string(out) == "x" }
 
 func TestStatesThatAreNotAreRefused(t *testing.T) {
+	full, err := EncodeState(goldenStates(t)["state-full.json"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for old, change := range map[string]string{
+		`"trusted":true`: `"trusted":false`, `"allow":["d`: `"allow":["d",3,"`, `"since":{"boot_id"`: `"since":{"boot"`, `"agent":"box-7"`: `"agent":"+"`,
+		`"alarms":[101`: `"alarms":[-1`, `"condition":["on_battery"`: `"condition":[1`, `"clock":{`: `"clock":{"trusted":true,`,
+	} {
+		msg := strings.Replace(string(full), old, change, 1)
+		if s, err := DecodeState([]byte(msg)); err == nil || msg == string(full) {
+			t.Errorf("%s for %s: %+v", change, old, s)
+		}
+	}
 	for _, msg := range []string{
 		``, `null`, `[]`, `{}`, `{"v":1}`, `{"v":1,"session":0,"online":false}`, `{"v":1,"session":4}`, `{"v":1,"session":4,"online":null}`,
 		`{"v":1,"session":4,"nonce":"00","version":"x"}`,

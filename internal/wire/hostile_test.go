@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,7 @@ func TestBlocksThatCannotBeAreRefused(t *testing.T) {
 		{content(0, 0, 1, oneSchema, 2, "\x00", 20, "\x08\x02", 8), "runs"},
 		{content(0, 0, 1, oneSchema, 2, "\x00", 20, "\x08\x00\x02", 8), "runs"},
 		{content(0, 0, 1, oneSchema, 2, "\x00", 20, "\x08\x01\x00\x01", 8), "runs"},
+		{content(0, 0, 1, oneSchema, 3, "\x00", 20, "\x08\x01\x00\x01\x01", 8), "runs"},
 		{content(0, 0, 1, oneSchema, 2, "\x00", 20, "\x10", 8), "too early"},
 		{content(0, 0, 1, oneSchema, 2, "\x00", 20, "\xf0", 8, 1), "too early"},
 		{append(slices.Clone(good), 0), "behind the last section"},
@@ -103,9 +105,10 @@ func TestFewBytesCannotClaimMuchMemory(t *testing.T) {
 	if _, err := new(Schemas).DecodeBody(bomb); err == nil || !strings.Contains(err.Error(), "too great a size") {
 		t.Errorf("zstd frame of %d bytes: %v", len(bomb), err)
 	}
-	two := append(bomb[:0:0], bodyZstd)
-	small := z.EncodeAll(make([]byte, 100), nil)
-	two = append(append(two, small[len(zstdMagic):]...), zeros...)
+	// Two frames, the second holding a good rest of the block that the first begins.
+	good := content(0, 0, 1, oneSchema, 2, "\x00", 20, "\x00", 8)[1:]
+	two := append([]byte{bodyZstd}, z.EncodeAll(good[:5], nil)[len(zstdMagic):]...)
+	two = z.EncodeAll(good[5:], two)
 	if _, err := new(Schemas).DecodeBody(two); err == nil {
 		t.Error("a second frame behind a small one is no error")
 	}
@@ -128,6 +131,25 @@ func TestEncodeRefusesWhatIsOutsideTheLimits(t *testing.T) {
 	wide := &ups.Layout{Columns: make([]ups.Column, 40)}
 	for i := range wide.Columns {
 		wide.Columns[i] = ups.Column{Point: 1, Divisor: 1}
+	}
+	// Wild values in every cell: 10 bytes each, 10 MiB.
+	wild := &Block{Sections: []Rows{{Layout: wide, At: make([]int64, 25_000), Raw: make([]int64, 40*25_000)}}}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range wild.Sections[0].Raw {
+		wild.Sections[0].Raw[i] = random.Int64() - math.MaxInt64/2
+	}
+	e := NewEncoder()
+	for range 2 {
+		if !failsWithoutOutput(e.Encode([]byte("x"), wild)) {
+			t.Error("content: no error, or output")
+		}
+	}
+	body, err := e.Encode(nil, &Block{Sections: []Rows{{Layout: wide}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(Schemas).DecodeBody(body); err != nil {
+		t.Errorf("a refused block counts as announced: %v", err)
 	}
 	for name, b := range map[string]*Block{
 		"unit":     {Unit: strings.Repeat("x", maxName+1)},

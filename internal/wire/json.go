@@ -18,6 +18,9 @@ const Version = 1
 // MaxJSON is the length of the longest JSON message in bytes. A state of 1000 units with all their alarms has about half.
 const MaxJSON = 1 << 20
 
+// maxBody is the length of the longest body of an event: what could be stored can also be sent, with its numbers.
+const maxBody = MaxJSON - 1024
+
 // A VersionError says that a message is of a version this program does not know.
 type VersionError struct {
 	What    string // "events message", "sample block" …
