@@ -94,10 +94,12 @@ bench: ## measured against the targets and against other pollers; a table and JS
 packages: .cache/bin/nfpm ## dist/*.deb for amd64, arm64 and armv7
 	@VERSION=$(VERSION) packaging/build $(ARCHS)
 
+# Only this machine's architecture can run here.
 .PHONY: test-deb
-test-deb: system-packages packages ## install, run, remove and purge the package on a bare system (root)
-	@packaging/test-deb dist
+test-deb: system-packages .cache/bin/nfpm ## install, run, remove and purge the package on a bare system (root)
+	@VERSION=$(VERSION) DIST=.cache/test-deb packaging/build $$(dpkg --print-architecture | sed s/armhf/armv7/)
+	@packaging/test-deb .cache/test-deb
 
 .PHONY: clean
 clean: ## bin, dist and built tools; fetched packages stay in .cache/debian
-	rm -rf bin dist .cache/bin .cache/test-programs
+	rm -rf bin dist .cache/bin .cache/packages .cache/test-deb .cache/test-programs
