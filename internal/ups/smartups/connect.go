@@ -117,17 +117,17 @@ func (d *Driver) try(ctx context.Context, reads []*read) (readings []*ups.Readin
 	return readings, nil, nil
 }
 
-// retreat changes what may be planned after a unit refused rd: first no more undefined registers, then none of the items
-// that it refuses by themselves, and where it refuses none of them, these items one by one. Each call forbids something, so
-// that prove comes to an end.
+// retreat changes what may be planned after a unit refused rd: an item that was asked for by itself no more; otherwise first
+// no more undefined registers, then the items of the read only one by one, without those that are refused. Each call forbids
+// something, so that prove comes to an end.
 func (d *Driver) retreat(ctx context.Context, pl *planner, rd *read) error {
+	if len(rd.fields) == 1 && rd.count == rd.fields[0].words {
+		return d.leaveOut(pl, rd.fields[0].register)
+	}
 	if pl.holes && !pl.certain(rd.span) {
 		d.cfg.Log.Info("unit refuses reads with undefined registers", "read", rd.name)
 		pl.holes, d.noHoles = false, true
 		return nil
-	}
-	if len(rd.fields) == 1 && rd.count == rd.fields[0].words {
-		return d.leaveOut(pl, rd.fields[0].register)
 	}
 	for _, f := range rd.fields {
 		alone := newRead(rd.tier, span{f.addr, f.words}, []*register{f.register})

@@ -30,11 +30,16 @@ type planner struct {
 	used    map[uint16]bool // lengths of the reads made so far
 }
 
+// optional are the items, by address, that units of the map's families may not know: the undocumented product id, and the
+// wide voltage setting of newer firmware (protocol reference, section 5.3). They are read by themselves, so that a refusal is
+// about them.
+var optional = map[uint16]bool{512: true, 644: true}
+
 // newPlanner returns a planner for a unit of which nothing bad is known. The lengths of the reads that resynchronise a line are
 // kept for them.
 func newPlanner(t modbus.Timing, p profile) *planner {
 	return &planner{
-		timing: t, p: p, holes: true, refused: map[uint16]bool{}, alone: map[uint16]bool{},
+		timing: t, p: p, holes: true, refused: map[uint16]bool{}, alone: maps.Clone(optional),
 		used: map[uint16]bool{verifyCount: true, serialRead.count: true},
 	}
 }

@@ -1,8 +1,8 @@
 package upstest
 
 import (
-	"bytes"
 	"math"
+	"strings"
 
 	"upsedge/internal/ups"
 )
@@ -22,11 +22,7 @@ func (r Register) Decode(words []uint16, na string) Value {
 		data = append(data, byte(w>>8), byte(w))
 	}
 	if r.Type == "STR" {
-		data = bytes.TrimRight(bytes.TrimLeft(data, "\x00"), "\x00 \xff")
-		if bytes.ContainsFunc(data, func(c rune) bool { return c < 0x20 || c > 0x7E }) {
-			data = nil
-		}
-		return Value{Has: len(data) > 0, Text: string(data)}
+		return decodeText(data)
 	}
 	unsigned := 0.0
 	for _, b := range data {
@@ -43,6 +39,23 @@ func (r Register) Decode(words []uint16, na string) Value {
 		unsigned -= top
 	}
 	return Value{Has: true, Number: unsigned / float64(r.Divisor)}
+}
+
+// decodeText trims byte by byte: package bytes takes a byte that is not UTF-8 for any other such byte.
+func decodeText(data []byte) Value {
+	i, j := 0, len(data)
+	for i < j && data[i] == 0 {
+		i++
+	}
+	for j > i && strings.IndexByte("\x00 \xff", data[j-1]) >= 0 {
+		j--
+	}
+	for _, c := range data[i:j] {
+		if c < 0x20 || c > 0x7E {
+			return Value{}
+		}
+	}
+	return Value{Has: i < j, Text: string(data[i:j])}
 }
 
 // GroupOf returns the outlet group an item belongs to, by its name.
