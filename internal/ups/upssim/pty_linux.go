@@ -26,6 +26,11 @@ func OpenPTY(path string) (*PTY, error) {
 		return nil, fmt.Errorf("open a pseudo terminal: %w", err)
 	}
 	p := &PTY{File: master, slave: slave, link: path}
+	if p.File, err = pollable(master); err != nil {
+		p.File = master
+		p.Close()
+		return nil, fmt.Errorf("open a pseudo terminal: %w", err)
+	}
 	if err := raw(int(slave.Fd())); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("set %s to raw mode: %w", slave.Name(), err)
@@ -69,6 +74,20 @@ func (p *PTY) makeLink() error {
 		return err
 	}
 	return os.Rename(fresh, p.link)
+}
+
+// pollable returns the same terminal as a file with deadlines, and closes f. Whoever calls Fd, as creack/pty does for its
+// ioctls, puts a file into blocking mode, where a Read cannot be ended.
+func pollable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), f.Close()
 }
 
 // raw passes bytes through as they are, as cfmakeraw does. The slave stays open here, so its settings stay too.
