@@ -15,16 +15,16 @@ import (
 // A real file system without room: what was accepted stays, acknowledgements still make room, and with room it goes on.
 func TestAFullDiskLosesNothingAndIsNotForEver(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
 		t.Skipf("needs the right to mount a small file system: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	filler := filepath.Join(dir, "filler")
-	must(t, os.WriteFile(filler, make([]byte, 3<<20), 0o600))
+	must(t, os.WriteFile(filler, make([]byte, 4<<20), 0o600))
 
 	s := reopen(t, dir, Options{})
 	accepted, err := uint64(0), error(nil)
-	for ; err == nil && accepted < 1000; accepted++ {
+	for ; err == nil && accepted < 2000; accepted++ {
 		err = s.PutSamples(t.Context(), []Samples{block("rack-a", int(accepted), 20000)})
 	}
 	accepted--
@@ -39,6 +39,12 @@ func TestAFullDiskLosesNothingAndIsNotForEver(t *testing.T) {
 	}
 	if n := uint64(len(all(t, s, wire.Samples))); n != accepted || s.Stats().Samples.Last != accepted {
 		t.Errorf("%d records, %+v, accepted %d", n, s.Stats().Samples, accepted)
+	}
+	for n := range accepted / 2 {
+		must(t, s.Ack(t.Context(), wire.Samples, n+1))
+	}
+	if n := uint64(len(all(t, s, wire.Samples))); n != accepted-accepted/2 {
+		t.Errorf("%d records after half of %d were acknowledged on the full disk", n, accepted)
 	}
 	must(t, os.Remove(filler))
 	must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 20000)}))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,9 @@ import (
 	"upsedge/internal/wire"
 )
 
+// soak makes the random tests run long.
+var soak = os.Getenv("UPSEDGE_SOAK") != ""
+
 const childEnv = "UPSEDGE_STORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -24,6 +28,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	if !soak {
+		// A hundred times, the default, take half a minute under the race detector.
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -109,7 +119,7 @@ func killed(t *testing.T, dir string, lines int) map[string]uint64 {
 
 func TestAKilledProcessLosesNothingItAccepted(t *testing.T) {
 	rounds := 10
-	if os.Getenv("UPSEDGE_SOAK") != "" {
+	if soak {
 		rounds = 500
 	}
 	dir := t.TempDir()

@@ -25,6 +25,10 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 	}
 	what := fmt.Sprintf("put %d sample blocks", len(blocks))
 	err := s.write(ctx, what, durable, func(t *tx) {
+		if err := s.keepReserve(); err != nil {
+			t.fail(err)
+			return
+		}
 		through := t.lanes[wire.Samples].last
 		for _, b := range blocks {
 			t.put(wire.Samples, wire.ClassSamples, b.Epoch, b.First, b.Payload)

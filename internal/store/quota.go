@@ -12,12 +12,12 @@ type budget struct {
 	log   int64 // length of the write-ahead log that starts a checkpoint
 }
 
-// budgetOf keeps a quarter, at most 8 MiB, for the write-ahead log: it is written back at half of that, and what a commit or a
-// reader adds on top fits in the other half.
+// budgetOf keeps three eighths, at most 12 MiB, for what is not the database: the write-ahead log is written back at an eighth,
+// what a commit or a reader adds on top fits in the second, and the reserve is the third.
 func budgetOf(maxBytes int64) budget {
 	pages := maxBytes / pageSize
 	log := min(pages/8, 1024)
-	return budget{pages: pages - 2*log, log: log}
+	return budget{pages: pages - 3*log, log: log}
 }
 
 // over returns by how many pages the database is beyond its budget.

@@ -72,8 +72,8 @@ func (c *cloud) count(l wire.Lane, what string) (n int) {
 
 func filesOf(t testing.TB, dir string) (n int64) {
 	t.Helper()
-	for _, suffix := range []string{"", "-wal"} {
-		fi, err := os.Stat(filepath.Join(dir, fileName+suffix))
+	for _, name := range []string{fileName, fileName + "-wal", reserveName} {
+		fi, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)
 		n += fi.Size()
 	}
@@ -92,7 +92,7 @@ func TestQuotaDropsTheOldestSamplesAndLeavesOneGap(t *testing.T) {
 	}
 	st := s.Stats()
 	dropped := st.Samples.Dropped[wire.GapQuota]
-	if st.Samples.Last != 600 || dropped == 0 || int64(dropped)+st.Samples.Records != 600 || st.Samples.Records < 100 {
+	if st.Samples.Last != 600 || dropped == 0 || int64(dropped)+st.Samples.Records != 600 || st.Samples.Records < 50 {
 		t.Errorf("samples %+v", st.Samples)
 	}
 	if oldest := all(t, s, wire.Samples)[0]; oldest.Seq != dropped+1 || st.Samples.Oldest != oldest.Stamp {
@@ -180,10 +180,14 @@ func TestASmallerQuotaIsReachedWithTheNextPut(t *testing.T) {
 // Every number that was ever given reaches the other side as a record or inside a gap: over drops, crashes, restarts and a link
 // that comes and goes, whatever the order.
 func TestEveryNumberIsDeliveredOrInAGap(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(2)
+	if soak {
+		seeds = 100
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
-			dir := t.TempDir()
+			dir := fastDir(t)
 			s := reopen(t, dir, Options{MaxBytes: MinBytes})
 			c := newCloud()
 			for n := range 600 {

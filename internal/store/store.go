@@ -28,7 +28,7 @@ type Options struct {
 const (
 	// DefaultMaxBytes is spool.max_bytes of the configuration.
 	DefaultMaxBytes = 1 << 30
-	// MinBytes is the least quota: 256 pages, of which a quarter is for the write-ahead log.
+	// MinBytes is the least quota: 256 pages, of which three eighths are for the log and the reserve.
 	MinBytes = 1 << 20
 )
 
@@ -41,9 +41,10 @@ type Store struct {
 	mark  *os.File
 	log   *slog.Logger
 
-	w       writer // guarded by turn
-	readers *sql.DB
-	selects [len(laneTables)]*sql.Stmt
+	w        writer // guarded by turn
+	reserved bool   // the reserve exists; guarded by turn
+	readers  *sql.DB
+	selects  [len(laneTables)]*sql.Stmt
 
 	stream     wire.ID
 	boot       uint32

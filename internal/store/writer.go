@@ -104,7 +104,12 @@ func (s *Store) write(ctx context.Context, what string, d durability, fn func(*t
 	if err := s.state(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return s.commit(context.WithoutCancel(ctx), what, d, fn)
+	ctx = context.WithoutCancel(ctx)
+	err := s.commit(ctx, what, d, fn)
+	if d == eventually && diskFull(err) && s.useReserve(ctx) {
+		err = s.commit(ctx, what, d, fn)
+	}
+	return err
 }
 
 // commit is write for a caller that has the turn.
