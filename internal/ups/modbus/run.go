@@ -166,10 +166,11 @@ func (r *runner) handle(q *request) error {
 	if q.function == writeFunction {
 		u.lastWrite = time.Now()
 	}
-	var lost *LinkError
-	if errors.As(err, &lost) && q.function == readFunction && closedByPeer(lost.Err) && r.cfg.Framing == TCP && !q.reconnected {
-		q.state.Store(queued)
-		return r.unsent(q, lost.Err)
+	if err != nil && q.function == readFunction && r.cfg.Framing == TCP && !q.reconnected {
+		if lost := linkLost(err); lost != nil && closedByPeer(lost.Err) {
+			q.state.Store(queued)
+			return r.unsent(q, lost.Err)
+		}
 	}
 	result, giveUp := r.classify(err)
 	r.observe(q, result, begin)
@@ -233,6 +234,9 @@ func (r *runner) call(u *unit, q *request) error {
 // translate makes goburrow's errors ours. The transporter's come through as they are; what goburrow finds wrong with a
 // reply the transporter has let pass is a bad frame.
 func translate(err error) error {
+	if err == nil {
+		return nil // here, so that a good exchange allocates nothing
+	}
 	var exception *modbus.ModbusError
 	if errors.As(err, &exception) {
 		return &ExceptionError{Function: exception.FunctionCode &^ exceptionBit, Code: exception.ExceptionCode}
@@ -243,10 +247,7 @@ func translate(err error) error {
 // classify draws the conclusions from an exchange: its label, the gap that follows, and whether the link is given up.
 func (r *runner) classify(err error) (Result, error) {
 	r.gap = r.cfg.Gap
-	var exception *ExceptionError
-	var lost *LinkError
-	switch {
-	case err == nil, errors.As(err, &exception):
+	if err == nil || refusal(err) {
 		r.silences, r.garbled = 0, 0
 		r.end = r.in
 		r.restored()
@@ -254,7 +255,9 @@ func (r *runner) classify(err error) (Result, error) {
 			return ResultException, nil
 		}
 		return ResultOK, nil
-	case errors.As(err, &lost):
+	}
+	switch {
+	case linkLost(err) != nil:
 		r.end = time.Now()
 		return ResultLink, err
 	case errors.Is(err, ErrClosed):
@@ -268,6 +271,20 @@ func (r *runner) classify(err error) (Result, error) {
 		r.garbled++
 		return ResultFrame, r.recover(err, r.cfg.Framing == TCP || r.garbled >= mostGarbled)
 	}
+}
+
+func refusal(err error) bool {
+	var exception *ExceptionError
+	return errors.As(err, &exception)
+}
+
+// linkLost returns the LinkError in err, nil if there is none.
+func linkLost(err error) *LinkError {
+	var lost *LinkError
+	if errors.As(err, &lost) {
+		return lost
+	}
+	return nil
 }
 
 // recover brings the line to rest after an exchange that failed.

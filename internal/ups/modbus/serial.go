@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -42,6 +43,11 @@ func OpenSerial(device string, baud int, parity string) func(context.Context) (L
 			unix.Close(node)
 			return nil, openError(device, err)
 		}
+		if err := leavePoller(port, device); err != nil {
+			port.Close()
+			unix.Close(node)
+			return nil, openError(device, err)
+		}
 		s := &serialLink{port: port, node: node, writes: make(chan []byte), wrote: make(chan error, 1)}
 		s.writing.Go(s.serveWrites)
 		return s, nil
@@ -60,6 +66,32 @@ func openNode(device string) (int, error) {
 		return -1, openError(device, err)
 	}
 	return node, nil
+}
+
+// leavePoller takes the port out of the runtime's epoll set, into which os.OpenFile has put it. There, every byte that
+// arrives wakes a thread, whether anything waits for it or not; measured at 9600 baud this costs several times as much
+// as the exchange itself. Nothing takes a file out but closing it, so the descriptor gets another description of the
+// same device. tarm/serial keeps its descriptor to itself; should its struct change, the port works, at that price.
+func leavePoller(port *serial.Port, device string) error {
+	field := reflect.ValueOf(port).Elem().FieldByName("f")
+	if field.Type() != reflect.TypeFor[*os.File]() {
+		return nil
+	}
+	raw, err := (*os.File)(field.UnsafePointer()).SyscallConn()
+	if err != nil {
+		return err
+	}
+	other, err := unix.Open(device, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(other)
+	if err := unix.SetNonblock(other, false); err != nil {
+		return err
+	}
+	var duplicated error
+	err = raw.Control(func(fd uintptr) { duplicated = unix.Dup3(other, int(fd), unix.O_CLOEXEC) })
+	return errors.Join(err, duplicated)
 }
 
 // openError says what the person at the port can do about it.
