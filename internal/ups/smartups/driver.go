@@ -47,7 +47,7 @@ const (
 	inStep trust = iota
 	// outOfStep: an exchange failed, and a late answer may still come. The verification block must be read first.
 	outOfStep
-	// unsure: the link was lost, or nothing came back twice. Another unit may hang on it now: its serial number must be read, too.
+	// unsure: the link was lost, nothing came back twice, or another unit seemed to answer. The serial number must be read, too.
 	unsure
 )
 
@@ -103,9 +103,15 @@ func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 	answered := d.cfg.Now()
 	if err := d.plausible(rd, words); err != nil {
 		d.trust = max(d.trust, outOfStep)
+		if _, ok := errors.AsType[*UnitChangedError](err); ok {
+			d.trust = unsure
+		}
 		return err
 	}
 	rd.decode(words, d.profile, dst)
+	if rd.text {
+		d.note(dst)
+	}
 	dst.Unit, dst.Tier, dst.At, dst.Took = d.cfg.Name, rd.tier, answered, answered.Sub(asked)
 	return nil
 }
@@ -119,6 +125,15 @@ func (rd *read) decode(words []uint16, p profile, dst *ups.Reading) {
 			dst.Raw[i] = f.value(item, p)
 		} else {
 			dst.Text[i], _ = text(item)
+		}
+	}
+}
+
+// note keeps what a reading says of the unit that can change while it is connected: an update changes the firmware.
+func (d *Driver) note(r *ups.Reading) {
+	for i, c := range r.Layout.Columns {
+		if c.Point == ups.Firmware && r.Text[i] != "" {
+			d.identity.Firmware = r.Text[i]
 		}
 	}
 }

@@ -302,6 +302,26 @@ func TestAChangedRatingIsAnotherUnit(t *testing.T) {
 	}
 }
 
+func TestAnUpdateChangesTheIdentity(t *testing.T) {
+	u := upssim.New(upssim.Options{})
+	_, d := newScript(u, false, nothing)
+	plan := connected(t, d)
+	words, err := row(t, ups.Firmware).encodeText("UPS 04.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Poke(516, words...)
+	for _, b := range plan {
+		var r ups.Reading
+		if err := d.Read(t.Context(), b, &r); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := d.Identity().Firmware; got != "UPS 04.9" {
+		t.Errorf("firmware %q after the update", got)
+	}
+}
+
 func TestReadAllHasEverything(t *testing.T) {
 	u := upssim.New(upssim.Options{})
 	_, d := newScript(u, false, nothing)

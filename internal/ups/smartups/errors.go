@@ -25,8 +25,8 @@ func (e *ImplausibleError) Error() string {
 // Failure tells that the content of an answer cannot be.
 func (e *ImplausibleError) Failure() ups.Failure { return ups.FailureImplausible }
 
-// A UnitChangedError says that another unit answers than the one that was connected to. Reads of values go on failing or
-// must not be trusted until Connect was called again.
+// A UnitChangedError says that another unit answers than the one that was connected to. While its serial number is another one,
+// every Read fails with it, until Connect is called again.
 type UnitChangedError struct {
 	Point   ups.Point // what differs: the serial number, a rating, the outlet groups
 	Was, Is string

@@ -133,3 +133,20 @@ func TestFulfilsTheContractOnAPacedPTY(t *testing.T) {
 		}
 	}}.Run(t)
 }
+
+func TestFulfilsTheContractOnTCP(t *testing.T) {
+	upstest.Suite{Open: func(t *testing.T) upstest.World {
+		unit := upssim.New(upssim.Options{})
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serving, running sync.WaitGroup
+		ctx, cancel := context.WithCancel(context.Background())
+		serving.Go(func() { _ = upssim.ServeTCP(ctx, ln, map[uint8]*upssim.Unit{1: unit}, upssim.TCPOptions{}) })
+		t.Cleanup(func() { cancel(); serving.Wait() })
+		line := runLine(t, modbus.Config{Framing: modbus.TCP, Open: modbus.OpenTCP(ln.Addr().String())}, &running)
+		// Deaf stays out: a TCP time-out is two seconds.
+		return upstest.World{Driver: New(Config{Name: "rack-a", Line: line, UnitID: 1}), Unit: unit}
+	}}.Run(t)
+}

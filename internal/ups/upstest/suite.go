@@ -340,6 +340,10 @@ func anotherSerial(t *testing.T, w World) {
 	if failed == 0 {
 		t.Error("no read noticed that the serial number had changed")
 	}
+	for range 3 {
+		var r ups.Reading
+		wantFailure(t, w.read(t, block(t, plan, ups.TierStatus), &r), ups.FailureImplausible)
+	}
 	connect(t, w)
 }
 
