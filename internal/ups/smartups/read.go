@@ -93,4 +93,3 @@ func wanted(t ups.Tier, p profile) []*register {
 	}
 	return out
 }
-
