@@ -121,7 +121,7 @@ func TestTellsADamagedAlarmState(t *testing.T) {
 // Whatever byte of the file changes, each record is told as it was put, or as a gap, or the file is set aside; none is told
 // with other content, and the store works afterwards.
 func TestNoFlippedBitIsBelieved(t *testing.T) {
-	rounds := 60
+	rounds := 40
 	if soak {
 		rounds = 20000
 	}

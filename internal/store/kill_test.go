@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	if !soak {
 		// A hundred times, the default, take half a minute under the race detector.
-		if err := flag.Set("rapid.checks", "20"); err != nil {
+		if err := flag.Set("rapid.checks", "12"); err != nil {
 			panic(err)
 		}
 	}

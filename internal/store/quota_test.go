@@ -114,6 +114,30 @@ func TestQuotaDropsTheOldestSamplesAndLeavesOneGap(t *testing.T) {
 	newCloud().drain(t, s)
 }
 
+// Whether an earlier run has handed a gap record out is not known: it may be on its way to be acknowledged, so it must not grow.
+func TestAGapOfAnEarlierRunDoesNotGrow(t *testing.T) {
+	dir := t.TempDir()
+	s := reopen(t, dir, Options{MaxBytes: MinBytes})
+	fill := func() []wire.Record {
+		for n := range 150 {
+			must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000)}))
+		}
+		return all(t, s, wire.Events)
+	}
+	before := fill()
+	s.crash()
+	s = reopen(t, dir, Options{MaxBytes: MinBytes})
+	after := fill()
+	if len(before) != 1 || len(after) != 2 {
+		t.Fatalf("%d gap records before and %d after the restart, want 1 and 2", len(before), len(after))
+	}
+	same(t, "the gap of the earlier run", after[0], before[0])
+	must(t, s.Ack(t.Context(), wire.Events, 1))
+	c := newCloud()
+	c.take(t, before)
+	c.drain(t, s)
+}
+
 func TestQuotaDropsEventsOnlyForEventsAndOnlyWithoutSamples(t *testing.T) {
 	s := reopen(t, t.TempDir(), Options{MaxBytes: MinBytes})
 	for n := range 50 {
