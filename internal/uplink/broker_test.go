@@ -143,3 +143,24 @@ func TestKeepsAtMostSixtyFourInFlight(t *testing.T) {
 		t.Errorf("at most %d records were in flight, want 8 to 64", p.most)
 	}
 }
+
+func TestTheLogTellsEachChangeOfStateOnce(t *testing.T) {
+	broker, log := testenv.Mosquitto(t, ""), &logBook{}
+	cfg := testConfig(t, broker.Addr)
+	cfg.Log = log.logger()
+	stop := start(t, quick(cfg, newMemSpool()))
+	await(t, "connection", func() bool { return log.has("broker connected") })
+	broker.Stop()
+	await(t, "five attempts", func() bool { return log.has("attempts=5") })
+	broker.Start()
+	await(t, "second connection", func() bool { return log.count("broker connected") == 2 })
+	stop()
+	for line, want := range map[string]int{
+		`level=INFO msg="broker connected"`: 2, `level=WARN msg="broker lost"`: 1, "closed the connection": 1,
+		`level=WARN msg="broker not reached"`: 1, `level=INFO msg="broker left"`: 1,
+	} {
+		if n := log.count(line); n != want {
+			t.Errorf("%q stands %d times in the log, want %d:\n%s", line, n, want, log.text.String())
+		}
+	}
+}

@@ -46,7 +46,7 @@ type conversation struct {
 func (c *conversation) serve(ctx context.Context) error {
 	err := c.begin()
 	if err == nil {
-		err = c.work(ctx)
+		err = c.reason(c.work(ctx))
 	}
 	if errors.Is(err, errStopped) && c.sayGoodbye() {
 		c.client.Disconnect(uint(hangUpWithin.Milliseconds()))
@@ -54,6 +54,22 @@ func (c *conversation) serve(ctx context.Context) error {
 	c.link.hangUp()
 	c.client.Disconnect(uint(hangUpWithin.Milliseconds())) // it does not notice by itself that we closed the connection
 	return err
+}
+
+// reason returns why the connection ended. A message that was in flight says only that it did; the library's own word comes
+// right behind.
+func (c *conversation) reason(err error) error {
+	if errors.Is(err, errStopped) || errors.Is(err, errAckStall) {
+		return err
+	}
+	wait := time.NewTimer(hangUpWithin)
+	defer wait.Stop()
+	select {
+	case lost := <-c.lost:
+		return lost
+	case <-wait.C:
+		return err
+	}
 }
 
 // begin queues what every session begins with. There are no cloud keys, so the full state does not wait for a statement.
@@ -79,6 +95,7 @@ func (c *conversation) work(ctx context.Context) error {
 		case <-ctx.Done():
 			return errStopped
 		case err := <-c.lost:
+			c.lost <- err // it holds one
 			return err
 		case <-c.link.wrote:
 			c.writing = false

@@ -43,7 +43,7 @@ var explanations = []struct {
 	{"the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
 	{"nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
 	{"the broker's name cannot be looked up", isType[*net.DNSError]},
-	{"the broker closed the connection", isErr(io.EOF)},
+	{"the broker closed the connection, as it also does when another client takes our identifier", isErr(io.EOF)},
 	{"the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
 }
 

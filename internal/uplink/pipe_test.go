@@ -319,9 +319,32 @@ func TestPingsGoBetweenMessagesNotIntoThem(t *testing.T) {
 		b, spool := &pipeBroker{}, newMemSpool()
 		spool.put(wire.Samples, 100_000) // 100 s at 1 kB/s: the library pings meanwhile
 		spool.put(wire.Samples, 100)
-		inBubble(t, pipeSession(b, spool, func(c *Config) { c.MaxRate = 1000 }), b, 3*time.Minute, nil)
-		if len(b.dials) != 1 || spool.ackedThrough(wire.Samples) != 2 {
+		inBubble(t, pipeSession(b, spool, func(c *Config) { c.MaxRate = 1000 }), b, 3*time.Minute, func() {
+			time.Sleep(10 * time.Second)
+			spool.put(wire.Events, 100) // must wait for the message that is being written, and for nothing else
+		})
+		if len(b.dials) != 1 || !drained(spool, 1, 2)() {
 			t.Errorf("%d connections, acknowledged through %d; want 1 and 2", len(b.dials), spool.ackedThrough(wire.Samples))
+		}
+		if r := b.records(); len(r) != 3 || recordOf(r[1].pub).lane != wire.Events {
+			t.Errorf("%d records, want three with the event second", len(r))
+		}
+	})
+}
+
+func TestWhatWasDeliveredIsNotSentAgainThoughTheSpoolCannotDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, spool := &pipeBroker{}, newMemSpool()
+		spool.failAck = func(wire.Lane) error { return errDisk }
+		spool.put(wire.Samples, 100)
+		inBubble(t, pipeSession(b, spool, nil), b, 10*time.Second, func() {
+			time.Sleep(time.Minute)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			_ = b.conns[0].Close()
+		})
+		if n := len(b.records()); n != 1 || len(b.dials) != 2 {
+			t.Errorf("%d records on %d connections, want 1 on 2", n, len(b.dials))
 		}
 	})
 }

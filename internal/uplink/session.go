@@ -26,7 +26,8 @@ type Session struct {
 	acks  *acker
 	retry backoff
 
-	sessions uint64    // begun in this run
+	sessions uint64    // numbers given in this run
+	served   bool      // there was a session in this run
 	attempts int       // to connect, since the last session
 	lostAt   time.Time // when the last session ended, or Run began
 	trouble  string    // what was logged last about failing attempts
@@ -79,9 +80,10 @@ func (s *Session) once(ctx context.Context) {
 		"attempts", s.attempts, "down", began.Sub(s.lostAt).Round(time.Millisecond))
 	s.attempts, s.trouble = 0, ""
 	s.cfg.Observe.connected(true)
-	if s.sessions > 1 {
+	if s.served {
 		s.cfg.Observe.reconnected()
 	}
+	s.served = true
 	err = c.serve(ctx)
 	s.cfg.Observe.connected(false)
 	s.lostAt = time.Now()
