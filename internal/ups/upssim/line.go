@@ -215,18 +215,22 @@ func (w *wire) send(ctx context.Context, adu []byte, start time.Time) {
 	if d, ok := w.port.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		_ = d.SetWriteDeadline(w.busy.Add(100 * time.Millisecond)) // nobody reads: the bytes are lost, as on a wire
 	}
+	var last time.Time // the last byte cannot have been seen before this
 	for i := range adu {
 		if w.o.SleepUntil(ctx, start.Add(time.Duration(i+1)*w.framer.byteTime)) != nil {
 			return
 		}
+		last = w.o.Now()
 		if _, err := w.port.Write(adu[i : i+1]); err != nil {
 			w.o.Stats.lost.Add(uint64(len(adu) - i))
 			break
 		}
 		w.o.Stats.sent.Add(1)
 	}
-	if now := w.o.Now(); now.After(w.busy) {
-		w.busy = now
+	// A line that fell behind ends later. The time is taken before the write, not after: a client that keeps its gap from the
+	// byte it saw must not be called early because this thread was put aside in between.
+	if last.After(w.busy) {
+		w.busy = last
 	}
 	w.quiet = w.busy
 }

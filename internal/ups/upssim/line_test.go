@@ -298,6 +298,39 @@ func TestServeSerialEndsWithThePort(t *testing.T) {
 	}
 }
 
+// A sluggish port gives a byte away at once and comes back later, as a thread does that was put aside after its write.
+type sluggish struct{ net.Conn }
+
+func (s sluggish) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	time.Sleep(5 * time.Millisecond)
+	return n, err
+}
+
+// TestGapCountsFromTheByteTheClientSaw: a simulator that is late itself must not find its client early.
+func TestGapCountsFromTheByteTheClientSaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		b := &bench{t: t, unit: New(Options{}), client: client}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		o := SerialOptions{StrictGap: true, Stats: &b.stats, SleepUntil: goTimers}
+		go func() { ended <- ServeSerial(ctx, sluggish{server}, o, map[uint8]*Unit{1: b.unit}) }()
+		for range 3 {
+			b.send(statusRequest)
+			b.receive(11, time.Second)
+			time.Sleep(gapBetween)
+		}
+		b.counts(Counts{Requests: 3, Answered: 3})
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		client.Close()
+		server.Close()
+	})
+}
+
 // FuzzFramer feeds bytes and silences. Whatever comes, every byte ends up in exactly one frame, in order.
 func FuzzFramer(f *testing.F) {
 	f.Add([]byte("\x01\x03\x00\x00\x00\x03\x05\xcb"), uint64(0))
