@@ -352,3 +352,74 @@ func TestReadingsCarryTheirTime(t *testing.T) {
 		}
 	})
 }
+
+// A unit that must be read without undefined registers has reads of the same length: 6/2 and 644/2. A late answer to one is
+// all that an answer to the other has to be, and only the resynchronisation tells.
+func TestALateAnswerOfTheSameLengthIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := newBench(t, upssim.Options{}, Config{})
+		pl := newPlanner(nineSix, profile{groups: 0b0011})
+		b.refusal = func(addr, count uint16) byte {
+			if addr < verifyAddr && !pl.certain(span{addr, count}) {
+				return illegalAddress
+			}
+			return 0
+		}
+		b.Poke(6, 0x0000, 0x0001) // on
+		b.Poke(644, 0x0000, 0x0020)
+		var outlet, setting ups.Block
+		for _, bl := range connected(t, d) {
+			switch bl.Name {
+			case "6/2":
+				outlet = bl
+			case "644/2":
+				setting = bl
+			}
+		}
+		if outlet.Name == "" || setting.Name == "" {
+			t.Fatalf("plan %v, want 6/2 and 644/2 in it", names(blocks(d.reads, nineSix)))
+		}
+		var r ups.Reading
+		b.late.Store(true)
+		if err := d.Read(t.Context(), outlet, &r); !errors.Is(err, modbus.ErrTimeout) {
+			t.Fatalf("Read without an answer = %v", err)
+		}
+		for n := range 5 {
+			err := d.Read(t.Context(), setting, &r)
+			if err == nil && r.Raw[0] != 0x20 {
+				t.Fatalf("attempt %d: the voltage setting is 0x%X, which is the outlet's state", n, r.Raw[0])
+			}
+			if err == nil {
+				return
+			}
+		}
+		t.Error("the unit answers and is not read again")
+	})
+}
+
+// A still line answers every read with the same words.
+type still []uint16
+
+func (l still) Timing() modbus.Timing { return nineSix }
+
+func (l still) ReadHolding(_ context.Context, _ modbus.Priority, _ uint8, _, count uint16, dst []uint16) ([]uint16, error) {
+	return dst[:copy(dst, l[:count])], nil
+}
+
+func TestReadingAllocatesNothing(t *testing.T) {
+	_, d := newScript(upssim.New(upssim.Options{}), false, nothing)
+	plan := connected(t, d)
+	words := make(still, modbus.MostRead)
+	words[1] = 2 // online
+	d.cfg.Line = words
+	for _, b := range []ups.Block{find(t, plan, ups.TierWatch), find(t, plan, ups.TierStatus), find(t, plan, ups.TierLive), find(t, plan, ups.TierSettings)} {
+		var r ups.Reading
+		if n := testing.AllocsPerRun(50, func() {
+			if err := d.Read(t.Context(), b, &r); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("a read of %s allocates %v times", b.Name, n)
+		}
+	}
+}

@@ -19,31 +19,37 @@ import (
 type bench struct {
 	*upssim.Unit
 	deaf, refuse, late atomic.Bool
-	asked              atomic.Int64                  // requests seen
 	refusal            func(addr, count uint16) byte // nil, or the exception to a read; 0 = none
 }
 
-// serve answers RTU reads on port until it closes.
+// serve answers RTU reads on port until it closes. Like a real port it does not wait for anyone to take an answer.
 func (b *bench) serve(port io.ReadWriteCloser) {
 	defer port.Close()
+	answers := make(chan []byte, 64)
+	defer close(answers)
+	go func() {
+		for a := range answers {
+			_, _ = port.Write(a) // fails when the link is closed, and then serve ends as well
+		}
+	}()
 	var held []byte
 	for {
 		request := make([]byte, 8)
 		if _, err := io.ReadFull(port, request); err != nil {
 			return
 		}
-		b.asked.Add(1)
-		reply := append(held, frame(request[0], b.answer(request[1:6]))...)
-		held = nil
+		if held != nil { // the late answer, and well after it the one that is asked for
+			answers <- held
+			held = nil
+			time.Sleep(20 * time.Millisecond)
+		}
+		reply := frame(request[0], b.answer(request[1:6]))
 		switch {
 		case b.deaf.Load():
-			continue
 		case b.late.CompareAndSwap(true, false):
-			held = reply // comes just before the answer to the next request
-			continue
-		}
-		if _, err := port.Write(reply); err != nil {
-			return
+			held = reply
+		default:
+			answers <- reply
 		}
 	}
 }
