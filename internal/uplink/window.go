@@ -12,8 +12,9 @@ const (
 	reservedRecords = 8
 	// queueing is how much of the measured link rate may be in flight (design, section 6).
 	queueing = 200 * time.Millisecond
-	// firstWindow is allowed before anything is measured, and always: less would stop a link that was measured badly.
+	// firstWindow is allowed before anything is measured, leastWindow always: 200 ms of 40 kbit/s.
 	firstWindow = 4 << 10
+	leastWindow = 1 << 10
 	// maxWindow bounds memory on a fast link: the library keeps a copy of what is in flight.
 	maxWindow = 1 << 20
 	// maxBase bounds the empty link's round trip that is believed; a geostationary satellite has 0.6 s.
@@ -45,8 +46,11 @@ type mark struct {
 // In flight divided by rate is the round trip. If the empty link alone takes longer than queueing, the allowance has to exceed
 // its round trip, or the link would never be filled.
 func (w *window) allowance() int {
+	if w.rate == 0 {
+		return firstWindow
+	}
 	span := max(queueing, w.base+w.base/4)
-	return int(min(max(w.rate*span.Seconds(), firstWindow), maxWindow))
+	return int(min(max(w.rate*span.Seconds(), leastWindow), maxWindow))
 }
 
 // admits reports whether a record of size bytes may be sent, of whose lane so many are in flight. With nothing in flight one

@@ -71,8 +71,8 @@ func TestWindowFillsTheLinkWithLittleInFlight(t *testing.T) {
 			if used := float64(delivered) / (c.rate * span.Seconds() / 2); used < 0.9 {
 				t.Errorf("%.0f %% of the link used, want at least 90 %%", 100*used)
 			}
-			// In flight: 200 ms, or the round trip and a quarter where that is longer; or the least window.
-			allowed := max(c.rate*max(queueing, c.delay+c.delay/4).Seconds(), firstWindow) * 1.05
+			// In flight: 200 ms, or the round trip and a quarter where that is longer; or one record.
+			allowed := max(c.rate*max(queueing, c.delay+c.delay/4).Seconds(), float64(c.size)) * 1.05
 			if float64(most) > allowed {
 				t.Errorf("%d bytes in flight, want at most %.0f", most, allowed)
 			}
