@@ -26,7 +26,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: demo
-demo: ## a simulated site end to end; Ctrl-C stops it
+demo: bin/upsagent ## a simulated site end to end; Ctrl-C stops it
 	@go build -o .cache/bin/demo ./internal/demo
 	@exec .cache/bin/demo $(ARGS)
 
