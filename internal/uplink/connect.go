@@ -32,7 +32,7 @@ func (s *Session) connect(ctx context.Context) (*conversation, error) {
 	}
 	c := &conversation{s: s, id: s.newState(), link: l, lost: make(chan error, 1)}
 	for i := range wire.Lanes {
-		c.lanes[i] = s.startAfter(i)
+		c.lanes[i] = s.newQueue(i)
 	}
 	will, err := c.encodeState(false, nil)
 	if err != nil {

@@ -163,8 +163,12 @@ func TestStateBeginsEachSessionAndBeatsEveryMinute(t *testing.T) {
 			form     string
 			retained bool
 		}{
-			{0, "first", true}, {0, "full", true}, {60 * time.Second, "full", false}, {90 * time.Second, "full", true},
-			{120 * time.Second, "full", false}, {180 * time.Second, "full", false},
+			{0, "first", true},
+			{0, "full", true},
+			{60 * time.Second, "full", false},
+			{90 * time.Second, "full", true},
+			{120 * time.Second, "full", false},
+			{180 * time.Second, "full", false},
 			{210 * time.Second, "offline", true},
 		}
 		got := b.states()

@@ -121,8 +121,8 @@ func (s *Session) newState() wire.State {
 	return st
 }
 
-// startAfter returns the number behind which the lane at index i of wire.Lanes is read in a new session: what is delivered is
-// not sent again, though the spool may still hold it.
-func (s *Session) startAfter(i int) *queue {
+// newQueue returns the lane at index i of wire.Lanes as a new session begins it: behind what is delivered, which is
+// not sent again though the spool may still hold it.
+func (s *Session) newQueue(i int) *queue {
 	return &queue{lane: wire.Lanes[i], after: s.acks.deliveredThrough(i)}
 }
