@@ -22,6 +22,7 @@ type lineReport struct {
 	Line    string       `json:"line"`
 	Kind    string       `json:"kind"`
 	GapMs   float64      `json:"gap_ms"`
+	Assumed float64      `json:"assumed_turnaround_ms"` // until the first reply was measured
 	Load    float64      `json:"load"` // share of the line's time that is asked for
 	Fits    bool         `json:"fits"`
 	Reads   []readReport `json:"reads"`
@@ -69,7 +70,7 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 
 func report(b agent.Budget) lineReport {
 	r := lineReport{
-		Line: b.Line, Kind: kind(b.Units[0]), GapMs: ms(b.Timing.Gap), Load: b.Load, Fits: b.Load <= 1,
+		Line: b.Line, Kind: kind(b.Units[0]), GapMs: ms(b.Timing.Gap), Assumed: ms(b.Timing.Turnaround), Load: b.Load, Fits: b.Load <= 1,
 		Reads: []readReport{},
 	}
 	refresh := time.Duration(0)
@@ -94,7 +95,8 @@ func report(b agent.Budget) lineReport {
 }
 
 func (r lineReport) print(w io.Writer) {
-	fmt.Fprintf(w, "\nline %s: %s, %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
+	fmt.Fprintf(w, "\nline %s: %s; %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
+	fmt.Fprintf(w, "  computed for replies that begin after %.0f ms and a unit with every outlet group\n", r.Assumed)
 	if !r.Fits {
 		fmt.Fprintf(w, "  warning: the rates do not fit the line; every tier is stretched by %.2f\n", r.Load)
 	}

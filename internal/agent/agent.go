@@ -47,6 +47,8 @@ type agent struct {
 	name      string // the agent's id
 	ready     atomic.Bool
 	connected atomic.Bool
+	broken    chan struct{} // closed when the database is beyond use
+	breakOnce sync.Once
 
 	mu      sync.Mutex
 	flushed time.Time // the flush loop last came round
@@ -54,8 +56,21 @@ type agent struct {
 
 // Run builds the agent and works until ctx ends; it returns nil then. Units and brokers that do not answer are states. An
 // error is something only a person can mend: a state directory in use, an address taken, a file that cannot be read.
+//
+// When the database breaks while it is in use everything is built anew on a fresh one: the store sets the broken file aside
+// when it is opened, and a new stream begins.
 func Run(ctx context.Context, o Options) error {
-	a := &agent{Options: o, started: time.Now(), flushed: time.Now()}
+	for {
+		err := runOnce(ctx, o)
+		if !errors.Is(err, store.ErrBroken) || ctx.Err() != nil {
+			return err
+		}
+		o.Log.Error("the database is broken; the agent starts anew with a fresh one", "err", err)
+	}
+}
+
+func runOnce(ctx context.Context, o Options) error {
+	a := &agent{Options: o, started: time.Now(), flushed: time.Now(), broken: make(chan struct{})}
 	var err error
 	if a.clock, err = clock.New(); err != nil {
 		return err
@@ -87,9 +102,9 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	}
 	reg, series := metrics.New(a.sources(), names)
 	a.series = series
-	rec := newRecorder(a.store, a.clock, a.Log)
+	rec := newRecorder(a.store, a.clock, a.breakDown, a.Log)
 	a.site = &site{
-		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: newFlusher(a.store, a.clock, series, a.Log), log: a.Log,
+		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: newFlusher(a.store, a.clock, series, a.breakDown, a.Log), log: a.Log,
 		changed: make(chan struct{}, 1),
 	}
 	if cfg.Uplink != nil {
@@ -125,6 +140,14 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.site.recorder.run(recording, stopWithin) })
 	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
 	g.Go(func() error { return a.reload(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.broken:
+			return store.ErrBroken
+		}
+	})
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error {
 		if a.link.session == nil {
@@ -146,6 +169,8 @@ func (a *agent) run(ctx context.Context) error {
 	a.announce()
 	return g.Wait()
 }
+
+func (a *agent) breakDown() { a.breakOnce.Do(func() { close(a.broken) }) }
 
 func (a *agent) announce() {
 	a.ready.Store(true)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,26 +18,22 @@ type flusher struct {
 	store   *store.Store
 	clock   *clock.Clock
 	encoder *wire.Encoder
+	broken  func() // the database is beyond use
 	series  *metrics.Agent
 	log     *slog.Logger
 
-	mu        sync.Mutex      // the loop flushes all units, the end of a line its own
-	pending   []store.Samples // encoded, not yet put: the store refused
-	samples   int             // in pending
-	announced time.Time       // when every schema was last carried by a block
-	failing   bool
+	mu      sync.Mutex      // the loop flushes all units, the end of a line its own
+	pending []store.Samples // encoded, not yet put: the store refused
+	samples int             // in pending
+	failing bool
 }
-
-// announceEvery is how often blocks carry their schema again, about 100 bytes each: a receiver that missed the first one, to
-// the quota or because it came later, can read everything it kept from then on.
-const announceEvery = time.Hour
 
 // maxPending bounds what is kept in memory while the store refuses: half an hour of one unit at the default interval, of
 // sixteen units five minutes at the least.
 const maxPending = 480
 
-func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, log *slog.Logger) *flusher {
-	return &flusher{store: s, clock: c, encoder: wire.NewEncoder(), series: series, log: log, announced: time.Now()}
+func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(), log *slog.Logger) *flusher {
+	return &flusher{store: s, clock: c, encoder: wire.NewEncoder(), broken: broken, series: series, log: log}
 }
 
 // run flushes every interval until ctx ends. The last flush belongs to whoever stops the lines.
@@ -57,10 +54,6 @@ func (f *flusher) run(ctx context.Context, every time.Duration, units func() []*
 func (f *flusher) flush(ctx context.Context, units []*unit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.announced) > announceEvery {
-		f.encoder.Forget()
-		f.announced = time.Now()
-	}
 	for _, u := range units {
 		f.take(u)
 	}
@@ -111,6 +104,10 @@ func (f *flusher) refused(ctx context.Context, err error) {
 		f.log.Error("samples cannot be stored; they are kept in memory and tried again", "err", err)
 	}
 	f.failing = true
+	if errors.Is(err, store.ErrBroken) {
+		f.broken()
+		return
+	}
 	for len(f.pending) > maxPending {
 		s := f.pending[0]
 		gap := wire.Gap{Unit: s.Unit, From: s.First, To: s.Last, Reason: wire.GapCrash}

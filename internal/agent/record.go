@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -9,14 +10,16 @@ import (
 	"upsedge/internal/clock"
 	"upsedge/internal/store"
 	"upsedge/internal/ups"
+	"upsedge/internal/wire"
 )
 
 // A recorder writes events to the store, in the order in which they came and together with the alarm state they led to. Lines
 // hand over and go on: a commit on flash takes longer than the gap between two requests.
 type recorder struct {
-	store *store.Store
-	clock *clock.Clock
-	log   *slog.Logger
+	store  *store.Store
+	clock  *clock.Clock
+	broken func() // the database is beyond use
+	log    *slog.Logger
 
 	mu    sync.Mutex
 	queue []entry
@@ -29,8 +32,8 @@ type entry struct {
 	saved  []byte
 }
 
-func newRecorder(s *store.Store, c *clock.Clock, log *slog.Logger) *recorder {
-	return &recorder{store: s, clock: c, log: log, wake: make(chan struct{}, 1)}
+func newRecorder(s *store.Store, c *clock.Clock, broken func(), log *slog.Logger) *recorder {
+	return &recorder{store: s, clock: c, broken: broken, log: log, wake: make(chan struct{}, 1)}
 }
 
 // add queues what a reading led to. It never waits.
@@ -40,8 +43,12 @@ func (r *recorder) add(unit string, out outcome) {
 	}
 	e := entry{unit: unit, saved: out.saved}
 	for _, ev := range out.events {
-		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
 		r.tell(ev)
+		if _, err := wire.EncodeEvent(ev); err != nil { // it never could be stored, and would hold up what comes after it
+			r.log.Error("an event cannot be written down", "unit", unit, "alarm", int(ev.ID), "err", err)
+			continue
+		}
+		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
 	}
 	r.mu.Lock()
 	r.queue = append(r.queue, e)
@@ -101,6 +108,10 @@ func (r *recorder) drain(ctx context.Context) {
 			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
 		}
 		failing = true
+		if errors.Is(err, store.ErrBroken) {
+			r.broken()
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -99,6 +99,7 @@ func Budgets(units []config.Unit) []Budget {
 	var out []Budget
 	for _, group := range lines(units) {
 		b := Budget{Line: group[0].Name, Units: group, Timing: OpenLine(group[0], group[0].Name, nil, nil).Timing()}
+		b.Timing.Turnaround = assumedTurnaround(group[0])
 		for _, u := range group {
 			b.Plan = smartups.DefaultPlan(b.Timing, u.OverCard())
 			for _, block := range b.Plan {
@@ -110,6 +111,18 @@ func Budgets(units []config.Unit) []Budget {
 		out = append(out, b)
 	}
 	return out
+}
+
+// assumedTurnaround is how long a unit is taken to think before its first reply has been measured. On the unit's own ports
+// nothing is published but upper bounds; of a card replies just under 500 ms were seen (protocol reference, section 2).
+func assumedTurnaround(u config.Unit) time.Duration {
+	switch {
+	case u.Serial != nil:
+		return 10 * time.Millisecond
+	case u.OverCard():
+		return 500 * time.Millisecond
+	}
+	return 20 * time.Millisecond
 }
 
 // restartNeeded reports whether anything but the units differs.

@@ -17,8 +17,8 @@ const (
 	TierWatch    Tier = iota // status word and cause
 	TierStatus               // the whole status block
 	TierLive                 // measurements and countdowns
-	TierSettings             // delays, limits, names
-	TierIdentity             // who the unit is; the verification block
+	TierSettings             // delays, limits
+	TierIdentity             // who the unit is, names; the verification block
 	TierCount                // number of tiers
 )
 

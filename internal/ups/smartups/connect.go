@@ -24,7 +24,7 @@ func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
 	plan := blocks(d.reads, d.cfg.Line.Timing())
-	d.cfg.Log.Info("unit connected", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
+	d.cfg.Log.Debug("unit identified", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
 	return plan, nil
 }
 
