@@ -5,11 +5,8 @@ import "time"
 const (
 	writeTimeout = 500 * time.Millisecond // for a request to leave; a serial driver and a socket take one at once
 
-	// goTimerLate: a Go timer wakes up to a millisecond late, because the runtime waits in whole milliseconds.
-	goTimerLate = 1100 * time.Microsecond
-	// beforeEnd is how long before the computed end of a reply the line begins to read: a third of a byte at 9600 baud, so
-	// that the end is seen and not only found.
-	beforeEnd = 300 * time.Microsecond
+	// longestNap bounds a sleep that the end of the context cannot interrupt.
+	longestNap = 400 * time.Millisecond
 	// atOnce: a Read that returned within this had its bytes waiting.
 	atOnce = 150 * time.Microsecond
 )
@@ -42,13 +39,13 @@ func (r *runner) write(request []byte, now time.Time) error {
 	return nil
 }
 
-// receiveRTU sleeps until just before the reply can be complete and then reads it. Bytes come one by one at the far end,
-// and waking up for each of them would cost more than everything else together.
+// receiveRTU sleeps until the reply should just be complete and then reads it. Bytes come one by one at the far end, and
+// waking up for each of them would cost more than everything else together.
 func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 	pace := &r.asked.pace
 	ask := r.byteTime * time.Duration(len(request))
 	wire := ask + r.byteTime*time.Duration(replyBytes(request))
-	if !r.sleepUntil(r.out.Add(wire+pace.early-beforeEnd)) && r.current.function == readFunction {
+	if !r.sleepUntil(r.out.Add(wire+pace.early)) && r.current.function == readFunction {
 		return nil, ErrClosed
 	}
 	// Silence is over with the first byte; the rest may take as long as it takes on the wire.
@@ -137,22 +134,20 @@ func (r *runner) silent(err error, n int) error {
 	return silence(r.in.Sub(r.out))
 }
 
-// sleepUntil sleeps until t, to a few hundredths of a millisecond where the link can. It returns false at the end of ctx.
+// sleepUntil sleeps until t, to a tenth of a millisecond where the link can. It returns false at the end of ctx.
 func (r *runner) sleepUntil(t time.Time) bool {
-	wake := t
-	if r.precise != nil {
-		wake = t.Add(-goTimerLate)
+	rest := time.Until(t)
+	if rest <= 0 {
+		return r.ctx.Err() == nil
 	}
-	if rest := time.Until(wake); rest > 0 {
-		r.timer.Reset(rest)
-		select {
-		case <-r.timer.C:
-		case <-r.ctx.Done():
-			return false
-		}
+	if r.precise != nil && rest < longestNap && r.precise.SleepUntil(t) == nil {
+		return r.ctx.Err() == nil
 	}
-	if r.precise != nil {
-		r.precise.SleepUntil(t)
+	r.timer.Reset(time.Until(t))
+	select {
+	case <-r.timer.C:
+		return true
+	case <-r.ctx.Done():
+		return false
 	}
-	return r.ctx.Err() == nil
 }

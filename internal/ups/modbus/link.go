@@ -28,7 +28,7 @@ type checkedLink interface {
 // A preciseLink can sleep more exactly than a Go timer, which wakes up to a millisecond late. Only a real port does: in
 // the bubble of a test the time would stand still meanwhile.
 type preciseLink interface {
-	SleepUntil(t time.Time)
+	SleepUntil(t time.Time) error
 }
 
 // timed returns link itself if it has deadlines, and otherwise a link that reads it ahead.

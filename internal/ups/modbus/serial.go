@@ -48,7 +48,13 @@ func OpenSerial(device string, baud int, parity string) func(context.Context) (L
 			unix.Close(node)
 			return nil, openError(device, err)
 		}
-		s := &serialLink{port: port, node: node, writes: make(chan []byte), wrote: make(chan error, 1)}
+		clock, err := newAlarmClock()
+		if err != nil {
+			port.Close()
+			unix.Close(node)
+			return nil, err
+		}
+		s := &serialLink{port: port, clock: clock, node: node, writes: make(chan []byte), wrote: make(chan error, 1)}
 		s.writing.Go(s.serveWrites)
 		return s, nil
 	}
@@ -116,6 +122,7 @@ func openError(device string, err error) error {
 // because nothing can interrupt it for certain.
 type serialLink struct {
 	port                        *serial.Port
+	clock                       *alarmClock
 	node                        int
 	poll                        [1]unix.PollFd
 	readDeadline, writeDeadline time.Time
@@ -125,6 +132,7 @@ type serialLink struct {
 	writing sync.WaitGroup
 	out     [256]byte // what the writing goroutine writes: the caller's slice may change while it is stuck
 	stuck   bool
+	heard   bool // bytes have come since the last Write
 }
 
 func (s *serialLink) serveWrites() {
@@ -149,6 +157,7 @@ func (s *serialLink) Read(p []byte) (int, error) {
 		}
 		n, err := s.port.Read(p)
 		if n > 0 || err != nil && err != io.EOF {
+			s.heard = s.heard || n > 0
 			return n, err
 		}
 		// Somebody else took the bytes, or the port hung up in between: poll tells.
@@ -161,6 +170,12 @@ func (s *serialLink) Read(p []byte) (int, error) {
 func (s *serialLink) Write(p []byte) (int, error) {
 	if s.stuck {
 		return 0, errBlocked
+	}
+	if s.heard {
+		// The far end has answered, so at most one request can still be in the buffer, which holds more than two of them in
+		// every driver: this cannot block, and spares two changes of goroutine.
+		s.heard = false
+		return s.port.Write(p)
 	}
 	seen, err := s.wait(unix.POLLOUT, s.writeDeadline)
 	if err != nil {
@@ -220,23 +235,14 @@ func (s *serialLink) Check() (waiting bool, err error) {
 	return seen != 0, err
 }
 
-// SleepUntil sleeps in the kernel, to within about 60 µs. It is for the last millisecond or so: a thread sits in it.
-func (s *serialLink) SleepUntil(t time.Time) {
-	for range 100 {
-		left := time.Until(t)
-		if left <= 0 {
-			return
-		}
-		span := unix.NsecToTimespec(left.Nanoseconds())
-		if unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil) != unix.EINTR {
-			return
-		}
-	}
-}
+// SleepUntil sleeps until t, or, should the clock fail, not at all: then the line reads byte by byte, or waits for the gap
+// with a timer.
+func (s *serialLink) SleepUntil(t time.Time) error { return s.clock.sleepUntil(t) }
 
 // Close closes the port and gives up the lock. Only a write that nothing could wake is left behind.
 func (s *serialLink) Close() error {
 	close(s.writes)
+	s.clock.Close()
 	if s.stuck {
 		go s.port.Close() // may wait for the write
 		unix.Close(s.node)

@@ -51,12 +51,19 @@ func byteTime(baud, bits int) time.Duration {
 
 // A pace is what one unit's replies have shown of its speed.
 type pace struct {
-	early   time.Duration // the line sleeps until a reply could end with this turnaround; never much above the least seen
+	early   time.Duration // the line sleeps until a reply with this turnaround has ended
 	mean    time.Duration
 	spread  time.Duration // mean deviation from mean
 	timeout time.Duration
 	replies int
 }
+
+const (
+	// A reply that has not ended when the line wakes up costs a wait, one that ended long ago costs line time. After a wait
+	// the line sleeps a little longer, otherwise a little shorter, so that about one reply in ten is waited for.
+	longer  = 300 * time.Microsecond
+	shorter = 30 * time.Microsecond
+)
 
 // reply takes the turnaround of a reply into account. seen tells that the end of the reply was waited for; otherwise
 // it had already come when it was read, and took is only an upper bound.
@@ -64,11 +71,11 @@ func (p *pace) reply(took time.Duration, seen bool, least time.Duration) {
 	took = max(took, 0)
 	switch {
 	case !seen:
-		p.early = max(0, min(p.early, took)-max(p.early/32, 200*time.Microsecond))
-	case took < p.early || p.replies == 0:
-		p.early = took
+		p.early = max(0, min(p.early, took)-shorter-p.spread/4)
+	case p.replies == 0:
+		p.early = took + longer
 	default:
-		p.early += (took - p.early) / 8
+		p.early += max(0, took-p.early)/2 + longer
 	}
 	if p.replies == 0 {
 		p.mean, p.spread = took, took/2
