@@ -29,6 +29,9 @@ func NewBatch(mono func(time.Time) time.Duration) *Batch { return &Batch{mono: m
 
 // Put adds one reading. Texts are not kept: who a unit is goes with the state, not with the samples.
 func (b *Batch) Put(r *ups.Reading) {
+	if onlyTexts(r) {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.section(r)
@@ -38,6 +41,18 @@ func (b *Batch) Put(r *ups.Reading) {
 	s.last = r.At
 	s.rows.At = append(s.rows.At, b.mono(r.At).Milliseconds())
 	s.rows.Raw = append(s.rows.Raw, r.Raw...)
+}
+
+func onlyTexts(r *ups.Reading) bool {
+	if r.Text == nil {
+		return false
+	}
+	for _, c := range r.Layout.Columns {
+		if c.Point.Info().Kind != ups.Text {
+			return false
+		}
+	}
+	return true
 }
 
 // section finds the rows of the reading's layout and tier. A unit has a handful of them.

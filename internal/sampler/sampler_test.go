@@ -278,6 +278,7 @@ func TestBatchGivesEveryReadingOnce(t *testing.T) {
 	begin := time.Now()
 	b := NewBatch(func(at time.Time) time.Duration { return at.Sub(begin) })
 	other := &ups.Layout{Columns: []ups.Column{{Point: ups.Charge, Divisor: 512}, {Point: ups.Runtime, Divisor: 1}}}
+	texts := &ups.Layout{Columns: []ups.Column{{Point: ups.MapID, Divisor: 1}}}
 	put := func(l *ups.Layout, tier ups.Tier, ms int, raw ...int64) {
 		b.Put(&ups.Reading{Tier: tier, Layout: l, At: begin.Add(time.Duration(ms) * time.Millisecond), Raw: raw})
 	}
@@ -285,6 +286,7 @@ func TestBatchGivesEveryReadingOnce(t *testing.T) {
 		put(oneColumn, ups.TierWatch, 10, 1)
 		put(oneColumn, ups.TierWatch, 20, 2)
 		put(other, ups.TierLive, 15, 3, ups.Absent)
+		b.Put(&ups.Reading{Layout: texts, At: begin, Raw: []int64{ups.Absent}, Text: []string{"00.5"}}) // who the unit is: no sample
 		var got []wire.Rows
 		err := b.Take(func(first, last time.Time, rows []wire.Rows) error {
 			if first.Sub(begin) != 10*time.Millisecond || last.Sub(begin) != 20*time.Millisecond {
