@@ -23,7 +23,7 @@ type lineReport struct {
 	Kind    string       `json:"kind"`
 	GapMs   float64      `json:"gap_ms"`
 	Assumed float64      `json:"assumed_turnaround_ms"` // until the first reply was measured
-	Load    float64      `json:"load"` // share of the line's time that is asked for
+	Load    float64      `json:"load"`                  // share of the line's time that is asked for
 	Fits    bool         `json:"fits"`
 	Reads   []readReport `json:"reads"`
 	Refresh float64      `json:"full_refreshes_per_second"` // at most: status and live blocks, nothing else

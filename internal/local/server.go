@@ -20,7 +20,7 @@ var pages embed.FS
 
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"ago": func(s *float64) string {
-		return (time.Duration(*s * float64(time.Second))).Round(100 * time.Millisecond).String()
+		return time.Duration(*s * float64(time.Second)).Round(100 * time.Millisecond).String()
 	},
 }).ParseFS(pages, "page.html"))
 

@@ -27,18 +27,32 @@ var update = flag.Bool("update", false, "write the golden files")
 func onBattery() Unit {
 	st := ups.NewState()
 	cols := []ups.Column{
-		{Point: ups.StatusFlags, Divisor: 1}, {Point: ups.Runtime, Divisor: 1}, {Point: ups.Charge, Divisor: 512},
-		{Point: ups.LoadReal, Divisor: 256}, {Point: ups.LoadApparent, Divisor: 256}, {Point: ups.InputVoltage, Divisor: 64},
-		{Point: ups.Efficiency, Divisor: 128}, {Point: ups.ReplaceBy, Divisor: 1}, {Point: ups.OutletConfig, Divisor: 1},
-		{Point: ups.MainOutlet, Divisor: 1}, {Point: ups.SOG0Outlet, Divisor: 1}, {Point: ups.BatteryTest, Divisor: 1},
-		{Point: ups.OutputEnergy, Divisor: 1}, {Point: ups.NominalPower, Divisor: 1},
-		{Point: ups.Model, Divisor: 1}, {Point: ups.SKU, Divisor: 1}, {Point: ups.Serial, Divisor: 1}, {Point: ups.Firmware, Divisor: 1},
+		{Point: ups.StatusFlags, Divisor: 1},
+		{Point: ups.Runtime, Divisor: 1},
+		{Point: ups.Charge, Divisor: 512},
+		{Point: ups.LoadReal, Divisor: 256},
+		{Point: ups.LoadApparent, Divisor: 256},
+		{Point: ups.InputVoltage, Divisor: 64},
+		{Point: ups.Efficiency, Divisor: 128},
+		{Point: ups.ReplaceBy, Divisor: 1},
+		{Point: ups.OutletConfig, Divisor: 1},
+		{Point: ups.MainOutlet, Divisor: 1},
+		{Point: ups.SOG0Outlet, Divisor: 1},
+		{Point: ups.BatteryTest, Divisor: 1},
+		{Point: ups.OutputEnergy, Divisor: 1},
+		{Point: ups.NominalPower, Divisor: 1},
+		{Point: ups.Model, Divisor: 1},
+		{Point: ups.SKU, Divisor: 1},
+		{Point: ups.Serial, Divisor: 1},
+		{Point: ups.Firmware, Divisor: 1},
 	}
 	st.Apply(&ups.Reading{
 		Tier: ups.TierLive, At: time.Unix(1790000000, 0), Layout: &ups.Layout{Columns: cols},
 		Raw: []int64{0x244, 3600, 25600, 6400, 7680, 0, -4, 9500, 3, 1, 2, 0x44, 1000, 1000, ups.Absent, ups.Absent, ups.Absent, ups.Absent},
-		Text: []string{"", "", "", "", "", "", "", "", "", "", "", "", "", "",
-			"Smart-UPS 1500", "SMT1500RM2UC", "AS1234567890", "UPS 04.1"},
+		Text: []string{
+			"", "", "", "", "", "", "", "", "", "", "", "", "", "",
+			"Smart-UPS 1500", "SMT1500RM2UC", "AS1234567890", "UPS 04.1",
+		},
 	})
 	return Unit{
 		Name: "rack-a", State: st, Up: true, Status: st.Status(), Active: map[ups.AlarmID]bool{101: true},

@@ -89,6 +89,7 @@ type memSink struct {
 func (m *memSink) Put(r *ups.Reading) {
 	m.put = append(m.put, exchange{unit: r.Unit, tier: r.Tier, end: r.At})
 }
+
 func (m *memSink) Missed(unit string, t ups.Tier, _ time.Time, err error) {
 	m.missed = append(m.missed, fmt.Sprintf("%s %v: %v", unit, t, err))
 }

@@ -111,8 +111,10 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 	if err != nil {
 		return err
 	}
-	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize)}
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize),
+	}
 	if fresh {
 		pragmas = append([]string{"auto_vacuum(2)"}, pragmas...) // it would write to an old file
 	}

@@ -88,7 +88,6 @@ type tx struct {
 	oldest  [len(laneTables)]bool // the oldest record may be another one now
 	dropped [len(laneTables)]uint64
 	reason  wire.GapReason // of dropped
-	pages   int64          // of the file, 0 while unknown
 	holding bool           // hand is held
 	after   []func()       // run under mu once it is committed: memory follows the disk
 }

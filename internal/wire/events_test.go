@@ -245,7 +245,10 @@ func TestWritersRefuseWhatReadersWould(t *testing.T) {
 		t.Error("agent: no error")
 	}
 	for _, e := range []ups.Event{
-		{}, {ID: 1, Kind: 9, Severity: 1}, {ID: 1, Kind: ups.Raise, Severity: 9}, {ID: 1, Kind: ups.Raise, Severity: 1, RaisedBy: 4},
+		{},
+		{ID: 1, Kind: 9, Severity: 1},
+		{ID: 1, Kind: ups.Raise, Severity: 9},
+		{ID: 1, Kind: ups.Raise, Severity: 1, RaisedBy: 4},
 		{ID: 1, Kind: ups.Raise, Severity: 1, Detail: strings.Repeat("x", maxBody)},
 		{ID: 1, Kind: ups.Raise, Severity: 1, Raw: []ups.RawValue{{Point: 1}, {Point: 1}}},
 	} {

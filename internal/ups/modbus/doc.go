@@ -6,7 +6,7 @@
 //
 // goburrow/modbus is the client and packager; its transporters are not used, because they oversleep, never recover from
 // a late reply, do not reconnect and race (design, section 4). The transporters here know the length of the reply from
-// the request, so that the line sleeps until just before the computed end of the reply and then reads it in one piece.
+// the request, so that the line sleeps until the computed end of the reply and then reads it in one piece.
 //
 // [Line.ReadHolding] and [Line.WriteHolding] may be called from any number of goroutines; the one goroutine in
 // [Line.Run] does all the work. A write is sent at most once, whatever happens.

@@ -171,7 +171,7 @@ func TestApcupsdReadsTheUnit(t *testing.T) {
 	}
 
 	u.SetMains(false)
-	v = until(t, "ONBATT", ask, func(v map[string]string) bool { return strings.Contains(v["STATUS"], "ONBATT") && v["LINEV"] == "0.0" })
+	until(t, "ONBATT", ask, func(v map[string]string) bool { return strings.Contains(v["STATUS"], "ONBATT") && v["LINEV"] == "0.0" })
 	u.SetMains(true)
 	v = until(t, "ONLINE again", ask, func(v map[string]string) bool { return v["STATUS"] == "ONLINE" })
 	if v["NUMXFERS"] != "1" {

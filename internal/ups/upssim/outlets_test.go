@@ -7,11 +7,13 @@ import (
 
 // TestOutletWords is the table of section 7.3: what a unit takes, and what it must refuse with exception 4.
 func TestOutletWords(t *testing.T) {
-	legal := []uint32{0x4301, 0x4302, 0x4342, 0x4322, 0x4304, 0x4384, 0x43C8, 0x4310, 0x43D0,
+	legal := []uint32{
+		0x4301, 0x4302, 0x4342, 0x4322, 0x4304, 0x4384, 0x43C8, 0x4310, 0x43D0,
 		0x1310, 0x20310, 0x310, // other sources, and none
 		0x4210, 0x4204, // the switched group alone
 	}
-	illegal := []uint32{0x00000000, 0x00000007, 0x00004341, 0x00004382, 0x00004344, 0x000043E8, 0x00004002,
+	illegal := []uint32{
+		0x00000000, 0x00000007, 0x00004341, 0x00004382, 0x00004344, 0x000043E8, 0x00004002,
 		0x00070000,     // sources and nothing else
 		0x44D0, 0x4700, // a group that is not there; no command
 		0x5310,         // two sources
