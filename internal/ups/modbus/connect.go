@@ -1,6 +1,8 @@
 package modbus
 
 import (
+	"errors"
+	"net"
 	"time"
 )
 
@@ -111,7 +113,7 @@ func (r *runner) lose(err error, had bool) {
 	}
 	if !l.logged {
 		l.logged, l.since = true, time.Now()
-		r.cfg.Log.Warn("link lost", "err", link.Err)
+		r.cfg.Log.Warn("link lost", "err", bare(link.Err))
 	}
 }
 
@@ -130,4 +132,13 @@ func (r *runner) logRestored() {
 		r.cfg.Log.Info("link restored", "down", time.Since(r.loss.since).Round(time.Millisecond), "attempts", r.loss.attempts)
 	}
 	r.loss.logged, r.loss.err = false, nil
+}
+
+// bare takes the addresses off a network error: logs name a line, never an address.
+func bare(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }

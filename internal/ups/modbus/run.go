@@ -20,6 +20,7 @@ const (
 	mostSilences = 3
 	mostGarbled  = 3
 
+	closingTime = 300 * time.Millisecond // for a unit of one request per connection to close it
 	wakeSlice   = 100 * time.Millisecond // how long Read waits at most before it looks at the context
 	finishWrite = 700 * time.Millisecond // how long a write may go on after the end of the context
 )
@@ -37,6 +38,8 @@ type runner struct {
 	link     timedLink   // nil while there is none
 	precise  preciseLink // the same, if it can
 	answered bool        // something valid came over this link
+	answers  int         // how many
+	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
 	held     *request    // to be sent first on the next link
 	end      time.Time   // of the last exchange on the line
 	gap      time.Duration
@@ -105,7 +108,7 @@ func (r *runner) run(ctx context.Context) {
 
 // serve answers requests over the open link until it is lost, or, with nil, until ctx ends.
 func (r *runner) serve() error {
-	r.silences, r.garbled, r.fill, r.answered = 0, 0, 0, false
+	r.silences, r.garbled, r.fill, r.answered, r.answers = 0, 0, 0, false, 0
 	if r.cfg.Framing == RTU {
 		if err := r.drain(); err != nil { // whatever an earlier master, or a device that starts, has left on the line
 			return err
@@ -156,9 +159,14 @@ func (r *runner) handle(q *request) error {
 	if !q.state.CompareAndSwap(queued, sent) {
 		return nil // its caller has gone
 	}
-	if err := r.check(); err != nil {
+	if err := r.check(q.function); err != nil {
 		q.state.Store(queued)
 		return r.unsent(q, err)
+	}
+	if r.ctx.Err() != nil {
+		q.state.Store(queued)
+		q.finish(ErrClosed)
+		return nil
 	}
 	begin := time.Now()
 	r.current, r.asked, r.out, r.in = q, u, begin, begin
@@ -185,6 +193,7 @@ func (r *runner) unsent(q *request, cause error) error {
 	if r.cfg.Framing == TCP && closedByPeer(cause) && !q.reconnected {
 		q.reconnected = true
 		r.held = q
+		r.oneShot = r.oneShot || r.answers == 1
 		return err
 	}
 	q.finish(err)
@@ -203,7 +212,7 @@ func (u *unit) restUntil(function uint8) time.Time {
 }
 
 // check looks at the link before a request goes out: bytes nobody asked for would be taken for its reply.
-func (r *runner) check() error {
+func (r *runner) check(function uint8) error {
 	c, ok := r.link.(checkedLink)
 	if !ok {
 		return nil
@@ -212,7 +221,21 @@ func (r *runner) check() error {
 	if err == nil && waiting && r.cfg.Framing == RTU {
 		return r.drain()
 	}
+	if err == nil && function == writeFunction && r.oneShot && r.answers > 0 {
+		return r.awaitClose()
+	}
 	return err
+}
+
+// awaitClose gives the other end time to close a connection that it has answered on, where it was seen to do so. A read
+// sent into the closing is asked again; a write must not be, and its caller would never know.
+func (r *runner) awaitClose() error {
+	r.current = nil
+	_, err := r.read(r.buf[r.fill:], time.Now().Add(closingTime))
+	if lost := linkLost(err); lost != nil {
+		return lost.Err
+	}
+	return nil // still open; what came was late, and nobody waits for it
 }
 
 // call has goburrow ask, and puts the answer into the request.
@@ -249,6 +272,7 @@ func (r *runner) classify(err error) (Result, error) {
 	r.gap = r.cfg.Gap
 	if err == nil || refusal(err) {
 		r.silences, r.garbled = 0, 0
+		r.answers++
 		r.end = r.in
 		r.restored()
 		if err != nil {

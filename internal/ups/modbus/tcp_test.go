@@ -55,6 +55,7 @@ func TestOneRequestPerConnection(t *testing.T) {
 		}
 		requests.Add(1)
 		conn.Write(registersAt(TCP)(request))
+		time.Sleep(20 * time.Millisecond) // the next request may be on its way by then
 	})
 	var log syncBuffer
 	line := quickTCP(t, Config{Open: OpenTCP(address), Log: slog.New(slog.NewTextHandler(&log, nil))})
