@@ -86,7 +86,7 @@ soak: ## tests named TestSoak…, under load for SOAK (10m)
 	UPSEDGE_SOAK=$(SOAK) go test $(RACE) -vet=off -count=1 -v -timeout 0 -run '^TestSoak' ./...
 
 .PHONY: bench
-bench: ## measured against the targets and against other pollers; a table and JSON
+bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON
 	@go build -o .cache/bin/bench ./internal/bench
 	@exec .cache/bin/bench $(ARGS)
 

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A report is everything one run has found, as the JSON file has it.
+type report struct {
+	Version   string    `json:"agent_version"`
+	When      time.Time `json:"when"`
+	Quick     bool      `json:"quick"`
+	Simulated string    `json:"simulated"`
+	Machine   machine   `json:"machine"`
+	Window    float64   `json:"window_seconds"`
+	Pollers   []polled  `json:"pollers"`
+	Events    eventTime `json:"mains_lost_to_metrics"`
+	Rows      []row     `json:"rows"`
+	Missing   []string  `json:"not_measured"`
+}
+
+// A row is a target and what was measured.
+type row struct {
+	What     string  `json:"what"`
+	Target   string  `json:"target"`
+	Value    float64 `json:"value"`
+	Measured string  `json:"measured"`
+	Met      bool    `json:"met"`
+}
+
+const simulated = "simulated line and unit (pseudo terminal, 9600 baud 8N1, bytes one by one, turnaround 10 ms; a request after less than 35 ms\n" +
+	"of silence is counted and not answered); never tried on real hardware"
+
+var missing = []string{
+	"NUT: its driver for these units, apc_modbus, came with NUT 2.8.1; Debian 12's nut-modbus is 2.8.0 and has none",
+}
+
+// judge compares with the targets of the design, section 11.
+func (r *report) judge() {
+	own := r.Pollers[0]
+	least := func(what, format string, target, value float64) {
+		r.Rows = append(r.Rows, row{what, "≥ " + fmt.Sprintf(format, target), value, fmt.Sprintf(format, value), value >= target})
+	}
+	most := func(what, format string, target, value float64) {
+		r.Rows = append(r.Rows, row{what, "≤ " + fmt.Sprintf(format, target), value, fmt.Sprintf(format, value), value <= target})
+	}
+	least("share of the plan's ideal exchange rate", "%.1f %%", 98, 100*own.Share)
+	least("full refreshes per second, reckoned for 0/27 + 128/44", "%.2f", 3.7, own.Projected)
+	most("requests that came before the gap was over", "%.0f", 0, float64(own.Early))
+	most("requests that overlapped a reply", "%.0f", 0, float64(own.Overlapping))
+	most("CPU per full refresh, whole process", "%.2f ms", 0.5, own.CPU)
+	most("mains lost to on_battery on /metrics, default tiers, p99", "%.0f ms", 300, r.Events.P99)
+}
+
+// print writes the report for people.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "upsagent %s, %s\n%s\n%s\n\n", r.Version, r.When.Format(time.DateTime), r.Machine, r.Simulated)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "target\twanted\tmeasured\t\n")
+	for _, x := range r.Rows {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", x.What, x.Target, x.Measured, map[bool]string{true: "met", false: "MISSED"}[x.Met])
+	}
+	t.Flush()
+	fmt.Fprintf(w, "\nOne line each, all at the same time, %.0f s:\n", r.Window)
+	fmt.Fprintf(t, "poller\trefreshes/s\tof ideal\trequests\tearly\toverlapping\tunanswered\tCPU/refresh\twakeups/exchange\tmax RSS\t\n")
+	for _, p := range r.Pollers {
+		if p.Failed != "" {
+			fmt.Fprintf(t, "%s\tnot measured: %s\n", p.Name, p.Failed)
+			continue
+		}
+		cpu := "-"
+		if p.Refreshes > 0 {
+			cpu = fmt.Sprintf("%.2f ms", p.CPU)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t%.1f %%\t%d\t%d\t%d\t%d\t%s\t%.1f\t%.1f MiB\t\n", p.Name, p.Refreshes, 100*p.Share,
+			p.Requests, p.Early, p.Overlapping, p.Unanswered, cpu, p.Wakeups, float64(p.RSS)/(1<<20))
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+	for _, p := range r.Pollers {
+		if p.Failed == "" {
+			fmt.Fprintf(w, "%s: %s. Read %s. Per exchange it was %.2f ms later than the gap (p99 %.2f), the simulated line itself %.2f ms late.\n",
+				p.Name, p.Note, reads(p.Reads), p.Late, p.LateP99, p.Slow)
+		}
+	}
+	own := r.Pollers[0]
+	fmt.Fprintf(w, "The ideal of upsagent's own reads is %.2f refreshes/s, of 0/27 + 128/44 it would be %.2f.\n",
+		own.IdealRefresh, 1/(span{0, 27}.ideal()+span{128, 44}.ideal()).Seconds())
+	e := r.Events
+	fmt.Fprintf(w, "\nMains lost to on_battery on /metrics: %d trials on %d lines of one agent, default tiers (lines %.0f %% busy): "+
+		"mean %.0f, p50 %.0f, p99 %.0f, max %.0f ms.\nOf this the scrapes are a part: one takes %.1f ms (p50); seen at once, p99 would be at least %.0f ms.\n",
+		e.Trials, e.Lines, 100*e.Busy, e.Mean, e.P50, e.P99, e.Max, e.Scrape, e.LeastP99)
+	for _, m := range r.Missing {
+		fmt.Fprintf(w, "\nNot measured: %s.\n", m)
+	}
+	if r.Quick {
+		fmt.Fprintln(w, "\nA quick run: the windows are too short for the numbers to mean much.")
+	}
+}
+
+// reads lists blocks and how often each was read, the most frequent first, at most eight.
+func reads(counts map[string]int) string {
+	var names []string
+	for n := range counts {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := counts[b] - counts[a]; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	const most = 8
+	rest := ""
+	if len(names) > most {
+		rest = fmt.Sprintf(" and %d more", len(names)-most)
+		names = names[:most]
+	}
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s (%d)", n, counts[n])
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ") + rest
+}
+
+// save writes the report as JSON.
+func (r *report) save(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
