@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
 	"upsedge/internal/config"
 	"upsedge/internal/ups"
@@ -22,6 +24,8 @@ func Advice(u config.Unit, err error) string {
 	case f == ups.FailureRefused:
 		return fmt.Sprintf("%v. Modbus TCP is off on the unit (display: Menu type Advanced, Configuration, Modbus, TCP Protocols), or another "+
 			"master is connected: most units serve one at a time.", err)
+	case f == ups.FailureUnreachable && (errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EBUSY)):
+		return fmt.Sprintf("%v. One program at a time: stop the other one. If it is the agent, ask it: upsagent read %s.", err, u.Name)
 	case f == ups.FailureUnreachable && u.Serial != nil:
 		return fmt.Sprintf("%v. The port cannot be used: is the adapter plugged in, and may this user open it (group dialout)?", err)
 	case f == ups.FailureUnreachable:
