@@ -35,7 +35,8 @@ type Options struct {
 const stopWithin = 5 * time.Second
 
 type agent struct {
-	Options
+	Options                   // Config is the one of the start
+	latest    **config.Config // the one applied last
 	started   time.Time
 	clock     *clock.Clock
 	store     *store.Store
@@ -61,7 +62,10 @@ type agent struct {
 // when it is opened, and a new stream begins.
 func Run(ctx context.Context, o Options) error {
 	for {
-		err := runOnce(ctx, o)
+		err := runOnce(ctx, &o)
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // stopped before it was ready
+		}
 		if !errors.Is(err, store.ErrBroken) || ctx.Err() != nil {
 			return err
 		}
@@ -69,8 +73,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-func runOnce(ctx context.Context, o Options) error {
-	a := &agent{Options: o, started: time.Now(), flushed: time.Now(), broken: make(chan struct{})}
+// runOnce leaves the configuration that was applied last in o, for the next time.
+func runOnce(ctx context.Context, o *Options) error {
+	a := &agent{Options: *o, latest: &o.Config, started: time.Now(), flushed: time.Now(), broken: make(chan struct{})}
 	var err error
 	if a.clock, err = clock.New(); err != nil {
 		return err
@@ -91,9 +96,6 @@ func runOnce(ctx context.Context, o Options) error {
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	var err error
 	if a.name, a.link.certExpiry, err = agentID(ctx, cfg.Uplink, a.store); err != nil {
-		return err
-	}
-	if err := a.reportGaps(ctx); err != nil {
 		return err
 	}
 	var names []string
@@ -131,12 +133,8 @@ func (a *agent) run(ctx context.Context) error {
 	recording, recorded := context.WithCancel(rest) // ends after the lines: their last events are written, too
 	sending, sent := context.WithCancel(rest)       // ends last, so that what the end brought has a chance to go out
 
-	if err := a.site.apply(ctx, a.Config.Units); err != nil {
-		recorded()
-		sent()
-		return errors.Join(err, a.site.endAll(ctx))
-	}
-	a.warnOfRates(a.Config.Units)
+	err := a.begin(ctx)
+	g.Go(func() error { return err }) // an error ends all that is started below as any other end does
 	g.Go(func() error { return a.site.recorder.run(recording, stopWithin) })
 	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
 	g.Go(func() error { return a.reload(ctx) })
@@ -166,8 +164,21 @@ func (a *agent) run(ctx context.Context) error {
 		sent()
 		return err
 	})
-	a.announce()
+	if err == nil {
+		a.announce()
+	}
 	return g.Wait()
+}
+
+// begin starts the lines and reports the gaps of earlier runs, in this order: a gap ends where samples are collected again,
+// and a run that ends before that, because an address is taken or because it crashes, must not have ended it.
+func (a *agent) begin(ctx context.Context) error {
+	now := a.clock.Stamp(time.Now())
+	if err := a.site.apply(ctx, a.Config.Units); err != nil {
+		return err
+	}
+	a.warnOfRates(a.Config.Units)
+	return a.reportGaps(ctx, now)
 }
 
 func (a *agent) breakDown() { a.breakOnce.Do(func() { close(a.broken) }) }
@@ -191,8 +202,7 @@ func (a *agent) announce() {
 }
 
 // reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come.
-func (a *agent) reportGaps(ctx context.Context) error {
-	now := a.clock.Stamp(time.Now())
+func (a *agent) reportGaps(ctx context.Context, now wire.Stamp) error {
 	if name := a.store.SetAside(); name != "" {
 		a.Log.Error("the database was broken; it was set aside and a new stream has begun", "file", name)
 	}
@@ -217,8 +227,12 @@ func (a *agent) reload(ctx context.Context) error {
 			return nil
 		case next := <-a.Reload:
 			if err := a.site.apply(ctx, next.Units); err != nil {
+				if ctx.Err() != nil {
+					return nil // stopped meanwhile
+				}
 				return fmt.Errorf("apply the new configuration: %w", err)
 			}
+			*a.latest = next
 			a.warnOfRates(next.Units)
 			if restartNeeded(a.Config, next) {
 				a.Log.Warn("units were changed; the other changes of the configuration need a restart")

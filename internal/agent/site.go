@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -27,6 +28,9 @@ type site struct {
 	log      *slog.Logger
 	changed  chan struct{} // the condition of a unit changed; holds at most one
 
+	applying sync.Mutex        // held while lines are replaced or ended
+	alarms   map[string][]byte // alarm state of units whose lines ended in this run; guarded by applying
+
 	mu      sync.Mutex
 	units   []*unit // in the order of the configuration
 	running []*running
@@ -41,18 +45,26 @@ type running struct {
 }
 
 // apply makes the lines those of cfg. Lines whose units are the same go on undisturbed; of the others the samples are flushed
-// before they end.
+// before they end. After an error the lines that run are known all the same, so that endAll can end them.
 func (s *site) apply(ctx context.Context, cfg []config.Unit) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	lines, err := s.replace(ctx, cfg)
+	s.set(cfg, lines)
+	return err
+}
+
+func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running, err error) {
 	wanted := lines(cfg)
-	var kept []*running
 	for _, r := range s.list() {
 		if slices.ContainsFunc(wanted, func(l []config.Unit) bool { return reflect.DeepEqual(l, r.cfg) }) {
 			kept = append(kept, r)
 			continue
 		}
-		if err := s.end(ctx, r, cfg); err != nil {
-			return err
-		}
+		err = errors.Join(err, s.end(ctx, r, cfg))
+	}
+	if err != nil {
+		return kept, err
 	}
 	for _, l := range wanted {
 		if slices.ContainsFunc(kept, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
@@ -60,12 +72,11 @@ func (s *site) apply(ctx context.Context, cfg []config.Unit) error {
 		}
 		r, err := s.begin(ctx, l)
 		if err != nil {
-			return err
+			return kept, err
 		}
 		kept = append(kept, r)
 	}
-	s.set(cfg, kept)
-	return nil
+	return kept, nil
 }
 
 func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
@@ -87,9 +98,15 @@ func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 }
 
 func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, error) {
-	saved, err := s.store.AlarmState(ctx, c.Name)
-	if err != nil {
-		return nil, fmt.Errorf("alarms of %s: %w", c.Name, err)
+	saved, known := s.alarms[c.Name] // the recorder may not have written it yet
+	if !known {
+		var err error
+		saved, err = s.store.AlarmState(ctx, c.Name)
+		if damaged := (*store.CorruptError)(nil); errors.As(err, &damaged) {
+			s.log.Error("the saved alarms are damaged; alarms begin anew", "unit", c.Name, "err", err)
+		} else if err != nil {
+			return nil, fmt.Errorf("alarms of %s: %w", c.Name, err)
+		}
 	}
 	engine, err := alarm.New(c.Name, alarm.Limits{LowBatteryRuntime: c.Thresholds.LowBatteryRuntime}, saved)
 	if err != nil {
@@ -109,6 +126,7 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 	}
 	s.flusher.flush(ctx, r.units)
 	for _, u := range r.units {
+		s.keepAlarms(u)
 		if slices.ContainsFunc(next, func(c config.Unit) bool { return c.Name == u.cfg.Name }) {
 			continue
 		}
@@ -119,8 +137,20 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 	return nil
 }
 
+// keepAlarms remembers the alarms of a unit whose line has ended, for its next one.
+func (s *site) keepAlarms(u *unit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if s.alarms == nil {
+		s.alarms = map[string][]byte{}
+	}
+	s.alarms[u.cfg.Name], _ = u.alarms.State()
+}
+
 // endAll stops every line at once and flushes once.
 func (s *site) endAll(ctx context.Context) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	all := s.list()
 	for _, r := range all {
 		r.stop()
