@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,6 +115,9 @@ func listen(t testing.TB, units map[uint8]*upssim.Unit) string {
 
 func one(u *upssim.Unit) map[uint8]*upssim.Unit { return map[uint8]*upssim.Unit{1: u} }
 
+// hasty takes the second away that a program with the race detector sleeps at its end.
+const hasty = "GORACE=atexit_sleep_ms=0"
+
 // A place is an installed agent: a directory with its configuration, its state and its socket.
 type place struct {
 	t    testing.TB
@@ -145,6 +150,7 @@ func (p *place) write(text string) {
 func (p *place) upsagent(args ...string) (stdout, stderr string, code int) {
 	p.t.Helper()
 	cmd := exec.CommandContext(p.t.Context(), testenv.Build(p.t, "./cmd/agent"), append([]string{"--config", p.file}, args...)...)
+	cmd.Env = append(os.Environ(), hasty)
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -189,6 +195,7 @@ func (p *place) launch() *process {
 	d := &process{t: p.t, log: new(notes), gone: make(chan struct{}), began: time.Now()}
 	d.cmd = exec.CommandContext(p.t.Context(), testenv.Build(p.t, "./cmd/agent"), "--config", p.file, "run")
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd.Env = append(os.Environ(), hasty)
 	// It ends with this process, whatever way that goes. The kernel ties that to the thread that started it.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -309,4 +316,26 @@ func (d *process) showing(name, value string) {
 	got := ""
 	until(d.t, fmt.Sprintf("%s %s", name, value), func() bool { got = d.series(name); return got == value },
 		func() string { return fmt.Sprintf("it is %q", got) })
+}
+
+// replace changes words of the configuration.
+func (p *place) replace(old, words string) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.file)
+	if err == nil {
+		err = os.WriteFile(p.file, bytes.ReplaceAll(text, []byte(old), []byte(words)), 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestMain lets more tests run at once than there are processors: they wait for lines and brokers nearly all the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	together := flag.Lookup("test.parallel")
+	if n, err := strconv.Atoi(together.Value.String()); err == nil && n == runtime.GOMAXPROCS(0) {
+		_ = together.Value.Set("8") // fails for no number
+	}
+	os.Exit(m.Run())
 }

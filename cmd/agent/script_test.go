@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+":"+env.Getenv("PATH"))
+			env.Vars = append(env.Vars, hasty)
 			env.Setenv("CONFIG", filepath.Join(env.WorkDir, "agent.yaml"))
 			return nil
 		},
