@@ -121,11 +121,22 @@ func (u Unit) LineKey() string {
 // OverCard reports whether the unit is read through a network card.
 func (u Unit) OverCard() bool { return u.TCP != nil && u.TCP.Card }
 
+// maxSize is far above any real file; whatever is longer was named by mistake.
+const maxSize = 4 << 20
+
 // Load reads and checks the file.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(data) > maxSize {
+		return nil, fmt.Errorf("read the configuration: %s is longer than %d MiB", path, maxSize>>20)
 	}
 	return Parse(path, data)
 }

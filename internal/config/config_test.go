@@ -108,6 +108,12 @@ func TestErrorsNameTheKeyTheLineAndTheReason(t *testing.T) {
 	}
 }
 
+func TestAFileWithoutEndIsNotRead(t *testing.T) {
+	if _, err := Load("/dev/zero"); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("/dev/zero: %v", err)
+	}
+}
+
 func TestAllErrorsAreReportedAtOnce(t *testing.T) {
 	_, err := Parse("f.yaml", []byte("units: [{name: A, tcp: {address: h}, unit_id: 0, poll: {watch: 1ms}}]\n"))
 	if err == nil || len(strings.Split(err.Error(), "\n")) != 3 {
