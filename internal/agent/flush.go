@@ -22,9 +22,10 @@ type flusher struct {
 	series  *metrics.Agent
 	log     *slog.Logger
 
-	mu      sync.Mutex      // the loop flushes all units, the end of a line its own
-	pending []store.Samples // encoded, not yet put: the store refused
-	samples int             // in pending
+	mu      sync.Mutex          // the loop flushes all units, the end of a line its own
+	pending []store.Samples     // encoded, not yet put: the store refused
+	samples []int               // in each of pending
+	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
 	failing bool
 }
 
@@ -33,7 +34,7 @@ type flusher struct {
 const maxPending = 480
 
 func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(), log *slog.Logger) *flusher {
-	return &flusher{store: s, clock: c, encoder: wire.NewEncoder(), broken: broken, series: series, log: log}
+	return &flusher{store: s, clock: c, encoder: wire.NewEncoder(), lost: map[string]wire.Gap{}, broken: broken, series: series, log: log}
 }
 
 // run flushes every interval until ctx ends. The last flush belongs to whoever stops the lines.
@@ -60,20 +61,29 @@ func (f *flusher) flush(ctx context.Context, units []*unit) {
 	if len(f.pending) == 0 {
 		return
 	}
-	if err := f.store.PutSamples(context.WithoutCancel(ctx), f.pending); err != nil {
-		f.refused(ctx, err)
+	if err := f.put(context.WithoutCancel(ctx)); err != nil {
+		f.refused(err)
 		return
 	}
 	if f.failing {
 		f.log.Info("samples are stored again")
 	}
-	size := 0
-	for _, s := range f.pending {
-		size += len(s.Payload)
+	for i, s := range f.pending {
+		f.series.Samples.Add(float64(f.samples[i]))
+		f.series.EncodedBytes.Add(float64(len(s.Payload)))
 	}
-	f.series.Samples.Add(float64(f.samples))
-	f.series.EncodedBytes.Add(float64(size))
-	f.pending, f.samples, f.failing = nil, 0, false
+	f.pending, f.samples, f.failing = nil, nil, false
+}
+
+// put stores what is lost, then what is pending.
+func (f *flusher) put(ctx context.Context) error {
+	for unit, gap := range f.lost {
+		if err := f.store.PutGap(ctx, gap, gap.To); err != nil {
+			return err
+		}
+		delete(f.lost, unit)
+	}
+	return f.store.PutSamples(ctx, f.pending)
 }
 
 func (f *flusher) take(u *unit) {
@@ -89,7 +99,7 @@ func (f *flusher) take(u *unit) {
 		f.pending = append(f.pending, store.Samples{
 			Unit: u.cfg.Name, First: f.clock.Stamp(first), Last: f.clock.Stamp(last), Payload: body,
 		})
-		f.samples += block.Samples()
+		f.samples = append(f.samples, block.Samples())
 		return nil
 	})
 	if err != nil {
@@ -97,9 +107,9 @@ func (f *flusher) take(u *unit) {
 	}
 }
 
-// refused keeps what could not be put, up to a bound; beyond it the oldest go, each leaving a gap record when the store works
-// again.
-func (f *flusher) refused(ctx context.Context, err error) {
+// refused keeps what could not be put, up to a bound; beyond it the oldest go, and a gap record per unit names them when the
+// store works again. (Until then the store itself counts the unit as interrupted: a crash leaves no less.)
+func (f *flusher) refused(err error) {
 	if !f.failing {
 		f.log.Error("samples cannot be stored; they are kept in memory and tried again", "err", err)
 	}
@@ -110,11 +120,13 @@ func (f *flusher) refused(ctx context.Context, err error) {
 	}
 	for len(f.pending) > maxPending {
 		s := f.pending[0]
-		gap := wire.Gap{Unit: s.Unit, From: s.First, To: s.Last, Reason: wire.GapCrash}
-		if f.store.PutGap(context.WithoutCancel(ctx), gap, s.Last) != nil {
-			return // not even that: keep it, the next interval tries again
+		f.pending, f.samples = f.pending[1:], f.samples[1:]
+		gap, begun := f.lost[s.Unit]
+		if !begun {
+			gap = wire.Gap{Unit: s.Unit, From: s.First, Reason: wire.GapCrash}
 		}
-		f.pending = f.pending[1:]
+		gap.To = s.Last
+		f.lost[s.Unit] = gap
 		f.encoder.Forget() // the block that is gone may have carried a schema
 	}
 }
