@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"upsedge/internal/config"
+	"upsedge/internal/store"
+	"upsedge/internal/wire"
+)
+
+// flushing is a flusher with one unit, and how often it said that the database is broken.
+type flushing struct {
+	*world
+	f *flusher
+	u *unit
+}
+
+func newFlushing(t *testing.T) *flushing {
+	w := newWorld(t)
+	w.t.Helper()
+	never := func() { t.Error("the database is said to be broken") }
+	return &flushing{w, newFlusher(w.store, w.clock, w.series(), never, w.log), w.unit(config.Unit{Name: "rack-a"})}
+}
+
+// interval is one reading and one flush.
+func (w *flushing) interval(volts int64) {
+	w.u.put(measured("rack-a", time.Now(), volts, volts))
+	w.f.flush(w.t.Context(), []*unit{w.u})
+}
+
+// volts decodes what the store holds, in its order.
+func (w *flushing) volts() (out []int64) {
+	w.t.Helper()
+	var schemas wire.Schemas
+	for _, r := range w.records(wire.Samples) {
+		b, err := schemas.DecodeBody(r.Payload)
+		if err != nil {
+			w.t.Fatalf("block %d: %v", r.Seq, err)
+		}
+		for _, s := range b.Sections {
+			for i := range s.At {
+				out = append(out, s.Raw[i*len(s.Layout.Columns)]/64)
+			}
+		}
+	}
+	return out
+}
+
+func TestSamplesThatAreRefusedAreStoredLaterInTheirOrder(t *testing.T) {
+	w := newFlushing(t)
+	w.interval(1)
+	w.f.store = w.refusing()
+	for v := range int64(5) {
+		w.interval(2 + v)
+	}
+	if got := w.volts(); len(got) != 1 {
+		t.Fatalf("stored %v while the store refuses", got)
+	}
+	w.f.store = w.store
+	w.f.flush(t.Context(), nil) // another unit's line ends: what is pending goes with it
+	w.interval(7)
+	got := w.volts()
+	if len(got) != 7 {
+		t.Fatalf("stored %v, want 1 to 7", got)
+	}
+	for i, v := range got {
+		if v != int64(i+1) {
+			t.Errorf("stored %v, want 1 to 7 in order", got)
+			break
+		}
+	}
+	if n := len(w.records(wire.Events)); n > 0 {
+		t.Errorf("%d events, nothing was lost", n)
+	}
+}
+
+// TestMemoryIsBoundedWhileTheStoreRefuses: beyond the bound the oldest go, whatever else fails, and one gap record says which.
+func TestMemoryIsBoundedWhileTheStoreRefuses(t *testing.T) {
+	w := newFlushing(t)
+	w.f.store = w.refusing()
+	const over = 20
+	var first, last wire.Stamp
+	for v := range int64(maxPending + over) {
+		w.u.put(measured("rack-a", time.Now(), v, v))
+		w.f.flush(t.Context(), []*unit{w.u})
+		switch v {
+		case 0:
+			first = w.f.pending[0].First
+		case over - 1:
+			last = w.f.pending[over-1].Last
+		}
+	}
+	if n := len(w.f.pending); n != maxPending || len(w.f.samples) != n {
+		t.Errorf("%d blocks and %d counts in memory, want %d", n, len(w.f.samples), maxPending)
+	}
+	w.f.store = w.store
+	w.f.flush(t.Context(), nil)
+	if n := len(w.records(wire.Samples)); n != maxPending {
+		t.Errorf("%d blocks stored, want %d", n, maxPending)
+	}
+	events := w.records(wire.Events)
+	if len(events) != 1 {
+		t.Fatalf("%d events, want one gap", len(events))
+	}
+	gap, err := wire.DecodeGap(events[0].Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := func(a, b wire.Stamp) bool { return (a.Mono - b.Mono).Abs() < time.Millisecond }
+	if gap.Unit != "rack-a" || !near(gap.From, first) || !near(gap.To, last) {
+		t.Errorf("gap %+v, want rack-a from %v to %v", gap, first.Mono, last.Mono)
+	}
+	w.interval(9999)
+	if n := len(w.records(wire.Events)); n != 1 {
+		t.Errorf("%d gaps, it was told already", n)
+	}
+}
+
+func TestABrokenDatabaseIsSaidOnce(t *testing.T) {
+	w := newFlushing(t)
+	said := 0
+	w.f.broken = func() { said++ }
+	w.f.pending = []store.Samples{{Unit: "rack-a"}}
+	w.f.samples = []int{1}
+	w.f.refused(store.ErrBroken)
+	if said != 1 {
+		t.Errorf("said %d times", said)
+	}
+}

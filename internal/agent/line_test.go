@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"upsedge/internal/config"
+	"upsedge/internal/ups"
+)
+
+func TestLinesGroupsUnitsOfOnePortOrAddress(t *testing.T) {
+	units := []config.Unit{
+		serialUnit("a", "/dev/ttyUSB0", 1), tcpUnit("b", "192.0.2.1:502", 1), serialUnit("c", "/dev/ttyUSB0", 2),
+		tcpUnit("d", "192.0.2.1:503", 1), tcpUnit("e", "192.0.2.1:502", 2),
+	}
+	var got string
+	for _, l := range lines(units) {
+		for _, u := range l {
+			got += u.Name
+		}
+		got += " "
+	}
+	if want := "ac be d "; got != want {
+		t.Errorf("lines %q, want %q", got, want)
+	}
+	if l := lines(nil); l != nil {
+		t.Errorf("lines of nothing: %v", l)
+	}
+}
+
+func TestBudgetsAddUpWhatTheUnitsOfALineAsk(t *testing.T) {
+	one := Budgets([]config.Unit{serialUnit("a", "/dev/ttyUSB0", 1)})[0]
+	two := Budgets([]config.Unit{serialUnit("a", "/dev/ttyUSB0", 1), serialUnit("b", "/dev/ttyUSB0", 2)})
+	if len(two) != 1 || two[0].Line != "a" || len(two[0].Units) != 2 {
+		t.Fatalf("budgets %+v, want one line a with two units", two)
+	}
+	if two[0].Load != 2*one.Load {
+		t.Errorf("the load of two units is %v, of one %v", two[0].Load, one.Load)
+	}
+	// 0/3 five times, 0/27 once and 128/44 twice a second: 65, 115 and 150 ms on a 9600 baud line.
+	if one.Load < 0.65 || one.Load > 0.85 {
+		t.Errorf("the default rates ask for %v of a serial line", one.Load)
+	}
+	off := serialUnit("a", "/dev/ttyUSB0", 1)
+	off.Poll = [ups.TierCount]time.Duration{}
+	if b := Budgets([]config.Unit{off})[0]; b.Load != 0 || len(b.Plan) == 0 {
+		t.Errorf("with every tier off the load is %v, the plan has %d reads", b.Load, len(b.Plan))
+	}
+	if b := Budgets([]config.Unit{tcpUnit("a", "192.0.2.1:502", 1)})[0]; b.Load >= one.Load {
+		t.Errorf("a unit's own port is loaded with %v, a serial line with %v", b.Load, one.Load)
+	}
+}
+
+func TestOnlyChangesBesideTheUnitsNeedARestart(t *testing.T) {
+	parse := func(text string) *config.Config {
+		t.Helper()
+		c, err := config.Parse("test", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const base = "units: [{name: a, tcp: {address: 192.0.2.1}}]\n"
+	for text, want := range map[string]bool{
+		base:        false,
+		"units: []": false,
+		"units: [{name: a, tcp: {address: 192.0.2.1}, poll: {live: 1s}}]": false,
+		base + "spool: {flush: 10s}":                                      false, // the default
+		base + "spool: {flush: 11s}":                                      true,
+		base + "uplink: {broker: 'tls://cloud.example:8883'}":             true,
+		base + "metrics: {listen: ''}":                                    true,
+		base + "orders: {allow: [reboot]}":                                true,
+		base + "log: {level: debug}":                                      true,
+	} {
+		if got := restartNeeded(parse(base), parse(text)); got != want {
+			t.Errorf("restart needed is %v for\n%s", got, text)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+func raised(unit string, id ups.AlarmID, kind ups.EventKind, state string) outcome {
+	return outcome{
+		events: []ups.Event{{ID: id, Kind: kind, Severity: ups.Warning, Unit: unit, Text: "a test", At: time.Now()}},
+		saved:  []byte(state),
+	}
+}
+
+// TestEventsWaitForTheStoreInTheirOrder: what is refused is kept and written before anything that came later, with the state
+// that belongs to it.
+func TestEventsWaitForTheStoreInTheirOrder(t *testing.T) {
+	w := newWorld(t)
+	r := newRecorder(w.refusing(), w.clock, func() { t.Error("the database is said to be broken") }, w.log)
+	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))
+	r.add("rack-b", raised("rack-b", 101, ups.Raise, "b1"))
+	r.add("rack-b", outcome{}) // nothing happened
+	over, end := context.WithCancel(t.Context())
+	end()
+	r.drain(over) // one attempt, then no time is left
+	if n := len(r.queue); n != 2 {
+		t.Fatalf("%d entries wait, want 2", n)
+	}
+	r.add("rack-a", raised("rack-a", 101, ups.Clear, "a2"))
+	r.store = w.store
+	r.drain(over)
+	if n := len(r.queue); n != 0 {
+		t.Errorf("%d entries still wait", n)
+	}
+	var got []string
+	for _, e := range w.events() {
+		got = append(got, e.Unit+" "+e.Kind.String())
+	}
+	if want := []string{"rack-a raise", "rack-b raise", "rack-a clear"}; !slices.Equal(got, want) {
+		t.Errorf("stored %v, want %v", got, want)
+	}
+	for unit, want := range map[string]string{"rack-a": "a2", "rack-b": "b1"} {
+		if state, err := w.store.AlarmState(t.Context(), unit); err != nil || !bytes.Equal(state, []byte(want)) {
+			t.Errorf("alarm state of %s: %q, %v, want %q", unit, state, err, want)
+		}
+	}
+}
+
+// TestRecorderWritesWhatIsLeftWhenItEnds: an event that came with the end of its line is stored.
+func TestRecorderWritesWhatIsLeftWhenItEnds(t *testing.T) {
+	w := newWorld(t)
+	r := newRecorder(w.store, w.clock, func() { t.Error("the database is said to be broken") }, w.log)
+	over, end := context.WithCancel(t.Context())
+	end()
+	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))
+	if err := r.run(over, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.records(wire.Events)); n != 1 {
+		t.Errorf("%d events stored, want 1", n)
+	}
+}

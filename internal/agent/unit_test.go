@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"upsedge/internal/config"
+	"upsedge/internal/ups"
+)
+
+const (
+	mains   = ups.UOnline
+	battery = ups.UOnBattery
+)
+
+var errSilent = errors.New("nothing came back")
+
+// TestStaleAfterTwoMissedLiveReads walks a unit through what makes it stale and fresh again.
+func TestStaleAfterTwoMissedLiveReads(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(200*time.Millisecond, time.Second, 500*time.Millisecond)})
+	now := time.Now()
+	step := func(d time.Duration) time.Time { now = now.Add(d); return now }
+	expect := func(what string, stale bool) {
+		t.Helper()
+		if got := u.status(now)&ups.Stale != 0; got != stale {
+			t.Errorf("%s: stale is %v", what, got)
+		}
+	}
+	expect("never read", true)
+	u.put(word("rack-a", step(time.Second), mains))
+	expect("the word alone, no measurement yet", true)
+	u.put(measured("rack-a", step(time.Second), 230, 1))
+	expect("read", false)
+	u.miss(ups.TierLive, step(500*time.Millisecond), errSilent)
+	expect("one missed live read", false)
+	u.miss(ups.TierWatch, now, errSilent)
+	u.miss(ups.TierWatch, now, errSilent)
+	expect("and missed reads of other tiers", false)
+	u.miss(ups.TierLive, step(500*time.Millisecond), errSilent)
+	expect("two missed live reads", true)
+	u.put(word("rack-a", step(time.Second), mains))
+	expect("the word again, the measurements are still old", true)
+	u.put(measured("rack-a", now, 230, 2))
+	expect("read again", false)
+	u.miss(ups.TierIdentity, step(time.Second), errSilent)
+	expect("lost: it has to be connected to", true)
+	u.put(measured("rack-a", step(time.Second), 230, 3))
+	expect("connected and read", false)
+	step(5 * time.Second)
+	expect("silent for ten live periods", false)
+	step(time.Millisecond)
+	expect("and a little longer", true)
+}
+
+func TestAUnitWithoutLiveTierIsStaleWhenNothingAnswers(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(0, 3*time.Second, 0)})
+	at := time.Now()
+	u.put(word("rack-a", at, mains))
+	for after, stale := range map[time.Duration]bool{0: false, 14 * time.Second: false, 15*time.Second + 1: true} {
+		if got := u.status(at.Add(after))&ups.Stale != 0; got != stale {
+			t.Errorf("%v after the last answer, at one read in 3 s: stale is %v", after, got)
+		}
+	}
+}
+
+func TestSilenceOnBatteryIsCriticalUnknown(t *testing.T) {
+	w := newWorld(t)
+	at := time.Now()
+	for flags, want := range map[int64]ups.Status{
+		mains:   ups.Online | ups.Stale,
+		battery: ups.OnBattery | ups.Stale | ups.CriticalUnknown,
+	} {
+		u := w.unit(config.Unit{Name: "rack-a", Poll: rates(0, 0, time.Second)})
+		u.put(word("rack-a", at, flags))
+		u.put(measured("rack-a", at, 230, 1))
+		if got := u.status(at); got != want&^(ups.Stale|ups.CriticalUnknown) {
+			t.Errorf("while it answers: %v", got.Names())
+		}
+		u.miss(ups.TierLive, at, errSilent)
+		u.miss(ups.TierLive, at, errSilent)
+		if got := u.status(at); got != want {
+			t.Errorf("silent: %v, want %v", got.Names(), want.Names())
+		}
+	}
+}
+
+// TestCountsTransfersAlarmsAndTimeOnBattery: what /metrics shows as counters since the start.
+func TestCountsTransfersAlarmsAndTimeOnBattery(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(200*time.Millisecond, time.Second, 500*time.Millisecond)})
+	at := time.Now()
+	var kinds []string
+	condition := 0
+	put := func(after time.Duration, flags int64) {
+		at = at.Add(after)
+		out := u.put(word("rack-a", at, flags))
+		for _, e := range out.events {
+			kinds = append(kinds, fmt.Sprintf("%v %d", e.Kind, e.ID))
+		}
+		if len(out.events) > 0 && out.saved == nil {
+			t.Errorf("events %v without the alarm state they led to", out.events)
+		}
+		if len(out.events) > 0 && !out.condition {
+			t.Errorf("events %v and nobody is told that the condition changed", out.events)
+		}
+		if out.condition {
+			condition++
+		}
+	}
+	put(0, mains)
+	put(time.Second, mains)
+	put(time.Second, battery)
+	put(time.Second, battery)
+	put(3*time.Second, battery)
+	put(time.Hour, battery) // nobody knows what was in between
+	put(time.Second, mains)
+	for range 10 {
+		put(time.Second, mains)
+	}
+	m := u.metrics(at, func(t time.Time) time.Time { return t })
+	if want := (1 + 3 + 10 + 1) * time.Second; m.OnBattery != want {
+		t.Errorf("%v on battery, want %v", m.OnBattery, want)
+	}
+	if want := []string{"raise 101", "clear 101", "event 102"}; !slices.Equal(kinds, want) {
+		t.Errorf("events %v, want %v", kinds, want)
+	}
+	if m.Raised[101] != 1 || m.Raised[102] != 1 {
+		t.Errorf("raised %v, want one 101 and one 102", m.Raised)
+	}
+	n := uint64(0)
+	for _, v := range m.Transfers {
+		n += v
+	}
+	if n != 1 {
+		t.Errorf("transfers %v, want one", m.Transfers)
+	}
+	if condition > 6 {
+		t.Errorf("the condition changed %d times in 17 reads, most of which said the same", condition)
+	}
+	m.State.Apply(word("rack-a", at, battery))
+	if u.state.Flags(ups.StatusFlags) != mains {
+		t.Error("a scrape has the unit's own state, not a copy")
+	}
+}
+
+func TestEnergyRegisterThatJumpsBackOnceIsNoReset(t *testing.T) {
+	for _, row := range []struct {
+		name       string
+		seen, want []int64
+	}{
+		{"rises", []int64{5, 6, 6, 9}, []int64{5, 6, 6, 9}},
+		{"one reading is low", []int64{100, 3, 101}, []int64{100, 100, 101}},
+		{"one reading is low, then the same again", []int64{100, 3, 100}, []int64{100, 100, 100}},
+		{"a reset", []int64{100, 3, 4, 5}, []int64{100, 100, 4, 5}},
+		{"low, high, low is twice alone", []int64{100, 3, 101, 4, 102}, []int64{100, 100, 101, 101, 102}},
+		{"absent says nothing", []int64{ups.Absent, 7, ups.Absent, 8}, []int64{ups.Absent, 7, 7, 8}},
+		{"absent between two low ones", []int64{100, 3, ups.Absent, 4}, []int64{100, 100, 100, 4}},
+		{"from zero", []int64{0, 1}, []int64{0, 1}},
+	} {
+		e, st := energy{total: ups.Absent}, ups.NewState()
+		for i, raw := range row.seen {
+			st.Apply(measured("rack-a", time.Now(), 230, raw))
+			if e.see(st); e.total != row.want[i] {
+				t.Errorf("%s: after reading %d, %d, the total is %d, want %d", row.name, i, raw, e.total, row.want[i])
+			}
+		}
+	}
+}
