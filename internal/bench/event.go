@@ -78,6 +78,7 @@ func (b *bench) events(ctx context.Context) (out eventTime, err error) {
 		return out, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range lines {
 		g.Go(func() error { return l.serve(ctx) })
@@ -101,9 +102,9 @@ func (b *bench) events(ctx context.Context) (out eventTime, err error) {
 // fail makes the trials.
 func (b *bench) fail(ctx context.Context, lines []*line, url string) (eventTime, error) {
 	s := &scraper{url: url, wake: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(ctx)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.run(ctx) })
+	scraping, cancel := context.WithCancel(ctx)
+	g := new(errgroup.Group)
+	g.Go(func() error { return s.run(scraping) })
 	trials, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	var done []trial

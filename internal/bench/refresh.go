@@ -70,6 +70,7 @@ func (b *bench) poll(ctx context.Context, p poller, seed uint64) (polled, error)
 	}
 	defer l.port.Close()
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.serve(ctx) })
 	g.Go(func() error {
