@@ -103,10 +103,18 @@ var compared = []struct {
 	per          float64 // ours divided by this is theirs
 	within       float64 // in their unit: half of their last digit
 }{
-	{"BCHARGE", "battery_charge", 1, 0.06}, {"TIMELEFT", "battery_runtime", 60, 1 /* whole minutes, cut off */}, {"LINEV", "input_voltage", 1, 0.06},
-	{"LOADPCT", "load_real", 1, 0.06}, {"LOADAPNT", "load_apparent", 1, 0.06}, {"BATTV", "battery_voltage", 1, 0.06},
-	{"OUTPUTV", "output_voltage", 1, 0.06}, {"OUTCURNT", "output_current", 1, 0.06}, {"LINEFREQ", "output_frequency", 1, 0.06},
-	{"ITEMP", "battery_temperature", 1, 0.06}, {"NOMPOWER", "nominal_power", 1, 0.5}, {"NOMAPNT", "nominal_apparent_power", 1, 0.5},
+	{"BCHARGE", "battery_charge", 1, 0.06},
+	{"TIMELEFT", "battery_runtime", 60, 1 /* whole minutes, cut off */},
+	{"LINEV", "input_voltage", 1, 0.06},
+	{"LOADPCT", "load_real", 1, 0.06},
+	{"LOADAPNT", "load_apparent", 1, 0.06},
+	{"BATTV", "battery_voltage", 1, 0.06},
+	{"OUTPUTV", "output_voltage", 1, 0.06},
+	{"OUTCURNT", "output_current", 1, 0.06},
+	{"LINEFREQ", "output_frequency", 1, 0.06},
+	{"ITEMP", "battery_temperature", 1, 0.06},
+	{"NOMPOWER", "nominal_power", 1, 0.5},
+	{"NOMAPNT", "nominal_apparent_power", 1, 0.5},
 }
 
 func compareReadings(t *testing.T, theirs map[string]string, ours map[string]local.Value) {

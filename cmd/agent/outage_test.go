@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,11 +29,23 @@ func sinceBoot(t testing.TB) time.Duration {
 // TestKillsRepeatNoAlarmAndNameEveryGap kills the agent again and again while both units are on battery.
 func TestKillsRepeatNoAlarmAndNameEveryGap(t *testing.T) {
 	t.Parallel()
-	killAgain(t, func(kills int) bool { return kills < 3 })
+	killAgain(t, func(kills int) bool { return kills < 3 }, false)
 }
 
 // TestSoakKillsRepeatNoAlarmAndNameEveryGap does so for as long as make soak asks for, at least 20 times.
 func TestSoakKillsRepeatNoAlarmAndNameEveryGap(t *testing.T) {
+	t.Parallel()
+	soakKills(t, false)
+}
+
+// TestSoakKillsDuringTheStart also kills each run that follows a kill once more, somewhere in its first quarter of a second.
+func TestSoakKillsDuringTheStart(t *testing.T) {
+	t.Parallel()
+	soakKills(t, true)
+}
+
+func soakKills(t *testing.T, early bool) {
+	t.Helper()
 	if os.Getenv("UPSEDGE_SOAK") == "" {
 		t.Skip("a soak test: make soak runs it")
 	}
@@ -40,7 +54,7 @@ func TestSoakKillsRepeatNoAlarmAndNameEveryGap(t *testing.T) {
 		t.Fatalf("UPSEDGE_SOAK: %v", err)
 	}
 	end := time.Now().Add(long)
-	killAgain(t, func(kills int) bool { return kills < 20 || time.Now().Before(end) })
+	killAgain(t, func(kills int) bool { return kills < 20 || time.Now().Before(end) }, early)
 }
 
 // A crash is a kill and the start behind it, on the clock since the boot.
@@ -53,7 +67,9 @@ type crash struct {
 
 const killFlush = time.Second
 
-func killAgain(t *testing.T, more func(kills int) bool) {
+// killAgain kills the agent as long as more says so. With early it kills each next run, too, before that is ready.
+func killAgain(t *testing.T, more func(kills int) bool, early bool) {
+	t.Helper()
 	broker := testenv.Mosquitto(t, keepAll)
 	cloud := collect(t, broker, "cloud")
 	// The batteries last: a unit that is empty is silent.
@@ -102,6 +118,14 @@ uplink: {broker: "tcp://%s", insecure: true}
 			}
 			p.write(text)
 		}
+		if early {
+			d := p.launch()
+			select {
+			case <-d.gone:
+			case <-time.After(rand.N(250 * time.Millisecond)): // any moment will do
+			}
+			d.kill()
+		}
 		c.started = sinceBoot(t)
 		agent = p.start()
 		bothRead(agent)
@@ -123,7 +147,11 @@ uplink: {broker: "tcp://%s", insecure: true}
 	h.unbroken(t)
 	for _, unit := range units {
 		onlyOnce(t, unit, h)
-		checkGaps(t, unit, h, crashes, ended)
+		rows := slices.DeleteFunc(h.rows(unit), func(r row) bool { return r.at > ended }) // of the run that only sends
+		if !early {
+			checkGaps(t, unit, h.gaps(unit), rows, crashes)
+		}
+		checkCover(t, unit, h.gaps(unit), rows, crashes, ended)
 	}
 	t.Logf("%d kills, %d events, %d blocks, %d copies", len(crashes), len(h.events), len(h.blocks), h.copies)
 }
@@ -143,24 +171,27 @@ func onlyOnce(t *testing.T, unit string, h *history) {
 	}
 }
 
-// checkGaps: every crash left one gap of the unit, which begins where its samples end and lasts until the agent ran again; and
-// outside of the gaps the readings follow each other.
-func checkGaps(t *testing.T, unit string, h *history, crashes []crash, ended time.Duration) {
+// slowest is what a start takes at most until both units were read again.
+func slowest(crashes []crash) (bound time.Duration) {
+	for _, c := range crashes {
+		bound = max(bound, c.read-c.started)
+	}
+	return bound
+}
+
+// checkGaps: every crash left one gap of the unit, which begins where its samples end and lasts until the agent ran again.
+func checkGaps(t *testing.T, unit string, gaps []wire.Gap, rows []row, crashes []crash) {
 	t.Helper()
-	gaps, rows := h.gaps(unit), h.rows(unit)
-	rows = slices.DeleteFunc(rows, func(r row) bool { return r.at > ended }) // of the run that only sends
 	if len(gaps) != len(crashes) {
 		t.Fatalf("%s: %d gaps for %d crashes", unit, len(gaps), len(crashes))
 	}
-	var bound time.Duration // what a start takes until the unit was read again
 	for i, c := range crashes {
-		bound = max(bound, c.read-c.started)
 		g := gaps[i]
 		from, to := g.From.Mono, g.To.Mono
 		if g.Reason != wire.GapCrash || from < c.run || from > c.killed || to < c.started || to > c.read {
 			t.Errorf("%s: gap %d is %v to %v (%s), the agent ran from %v, was killed at %v, ran again at %v", unit, i, from, to, g.Reason, c.run, c.killed, c.started)
 		}
-		if lost := c.killed - from; lost > killFlush+bound {
+		if lost := c.killed - from; lost > killFlush+slowest(crashes) {
 			t.Errorf("%s: crash %d lost %v, more than the flush interval and a start", unit, i, lost)
 		}
 		for _, r := range rows {
@@ -169,27 +200,34 @@ func checkGaps(t *testing.T, unit string, h *history, crashes []crash, ended tim
 			}
 		}
 	}
+}
+
+// checkCover: outside of the gaps the readings follow each other.
+func checkCover(t *testing.T, unit string, gaps []wire.Gap, rows []row, crashes []crash, ended time.Duration) {
+	t.Helper()
+	bound := killFlush + slowest(crashes)
 	worst := time.Duration(0)
 	for i := 1; i < len(rows); i++ {
 		open := uncovered(rows[i-1].at, rows[i].at, gaps)
 		worst = max(worst, open)
-		if open > killFlush+bound {
+		if open > bound {
 			t.Errorf("%s: nothing between %v and %v, of which no gap covers %v", unit, rows[i-1].at, rows[i].at, open)
 		}
 	}
-	if end := ended - rows[len(rows)-1].at; end > bound+time.Second {
+	if end := ended - rows[len(rows)-1].at; end > bound {
 		t.Errorf("%s: the last reading is %v older than the clean stop", unit, end)
 	}
-	t.Logf("%s: %d rows, %d gaps, longest uncovered time between readings %v, slowest start %v", unit, len(rows), len(gaps), worst, bound)
+	t.Logf("%s: %d rows, %d gaps, longest uncovered time between readings %v, slowest start and a flush %v", unit, len(rows), len(gaps), worst, bound)
 }
 
-// uncovered returns how much of the time from a to b is in no gap.
-func uncovered(a, b time.Duration, gaps []wire.Gap) time.Duration {
-	open := b - a
-	for _, g := range gaps {
-		open -= max(0, min(b, g.To.Mono)-max(a, g.From.Mono))
+// uncovered returns how much of the time from a to b is in no gap. Gaps may overlap.
+func uncovered(a, b time.Duration, gaps []wire.Gap) (open time.Duration) {
+	byStart := slices.SortedFunc(slices.Values(gaps), func(x, y wire.Gap) int { return cmp.Compare(x.From.Mono, y.From.Mono) })
+	for _, g := range byStart {
+		open += max(0, min(b, g.From.Mono)-a)
+		a = max(a, g.To.Mono)
 	}
-	return open
+	return open + max(0, b-a)
 }
 
 // TestBrokerAwayKeepsEverything kills the broker for a while in which the mains fail and return.
