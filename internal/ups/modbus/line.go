@@ -75,7 +75,9 @@ type Line struct {
 	byteTime   time.Duration
 	turnaround atomic.Int64 // ns, for Timing
 
-	urgent, background chan *request // unbuffered: a request is taken only when the line is about to send it
+	// One place each: who asks waits once, for the answer, and is not woken only to hear that the request was taken. The
+	// line takes a request when it is about to send it, so an urgent one overtakes a background one that lies there.
+	urgent, background chan *request
 	running            atomic.Bool
 	closed             chan struct{} // closed when Run has ended
 	requests           sync.Pool
@@ -97,7 +99,7 @@ func New(cfg Config) *Line {
 		l.byteTime = byteTime(orElse(cfg.Baud, 9600), orElse(cfg.Bits, 10))
 	}
 	l.cfg.Timeout, l.cfg.Gap = orElse(cfg.Timeout, timeout), orElse(cfg.Gap, gap)
-	l.urgent, l.background = make(chan *request), make(chan *request)
+	l.urgent, l.background = make(chan *request, 1), make(chan *request, 1)
 	l.closed = make(chan struct{})
 	l.requests.New = func() any { return &request{done: make(chan struct{}, 1)} }
 	return l
@@ -196,6 +198,13 @@ func (l *Line) submit(ctx context.Context, p Priority, r *request) (finished boo
 	select {
 	case <-r.done:
 		return true, r.err
+	case <-l.closed:
+		select {
+		case <-r.done: // answered last of all
+			return true, r.err
+		default:
+			return false, ErrClosed // it came when nobody took requests any more
+		}
 	case <-ctx.Done():
 		r.state.CompareAndSwap(queued, dropped)
 		return false, ctx.Err()

@@ -155,6 +155,46 @@ func TestAQueuedRequestWhoseCallerGaveUpIsNotSent(t *testing.T) {
 	})
 }
 
+// One that waits while the line is busy is sent to nobody when the line ends, and one that is given up makes room.
+func TestAWaitingRequestEndsWithTheLineAndMakesRoomWhenGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+		p := &peer{answer: func([]byte) []byte { return nil }}
+		line, stop := start(t, Config{Open: p.open(wg)})
+		read := func(ctx context.Context, addr uint16) error {
+			_, err := line.ReadHolding(ctx, Background, 1, addr, 1, make([]uint16, 1))
+			return err
+		}
+		errs := make(chan error, 3)
+		go func() { errs <- read(t.Context(), 1) }()
+		time.Sleep(150 * time.Millisecond) // it is on its way, and the unit silent for 500 ms
+		brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := read(brief, 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("given up while it waited: %v", err)
+		}
+		go func() { errs <- read(t.Context(), 3) }()
+		if err := <-errs; !errors.Is(err, ErrTimeout) {
+			t.Errorf("the first: %v, want a time-out", err)
+		}
+		time.Sleep(200 * time.Millisecond) // the third is on its way
+		go func() { errs <- read(t.Context(), 4) }()
+		synctest.Wait()
+		stop()
+		for range 2 {
+			if err := <-errs; !errors.Is(err, ErrClosed) {
+				t.Errorf("at the end of the line: %v, want ErrClosed", err)
+			}
+		}
+		var asked []byte
+		for _, r := range p.requests() {
+			asked = append(asked, r.frame[3])
+		}
+		if !slices.Equal(asked, []byte{1, 3}) {
+			t.Errorf("sent %v, want 1 and 3", asked)
+		}
+	})
+}
+
 func TestOneInFlightIsFinishedByTheLine(t *testing.T) {
 	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
 		p := &peer{answer: slow(10 * time.Millisecond)}
