@@ -147,6 +147,7 @@ func (a *agent) run(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return a.watch(ctx) })
+	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error {
 		if a.link.session == nil {
 			return nil

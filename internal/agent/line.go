@@ -33,16 +33,22 @@ type sink struct {
 
 // Put takes a reading; see sampler.Sink.
 func (s *sink) Put(r *ups.Reading) {
-	s.settle(r.Unit, s.units[r.Unit].put(r))
+	u := s.units[r.Unit]
+	u.turn.Lock()
+	defer u.turn.Unlock()
+	s.settle(u, u.put(r))
 }
 
 // Missed takes a failed read; see sampler.Sink.
 func (s *sink) Missed(unit string, t ups.Tier, at time.Time, err error) {
-	s.settle(unit, s.units[unit].miss(t, at, err))
+	u := s.units[unit]
+	u.turn.Lock()
+	defer u.turn.Unlock()
+	s.settle(u, u.miss(t, at, err))
 }
 
-func (s *sink) settle(unit string, out outcome) {
-	s.recorder.add(unit, out)
+func (s *sink) settle(u *unit, out outcome) {
+	s.recorder.add(u.cfg.Name, out)
 	if out.condition {
 		s.changed()
 	}

@@ -165,6 +165,37 @@ func (s *site) endAll(ctx context.Context) error {
 	return failed
 }
 
+// passTime lets the units' alarms see that time passes until ctx ends: a unit that is lost is asked ever less often, and its
+// alarm must not wait for that.
+func (s *site) passTime(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if !s.applying.TryLock() { // lines are being replaced; a second later is soon enough
+				continue
+			}
+			for _, u := range s.all() {
+				s.elapse(u, now)
+			}
+			s.applying.Unlock()
+		}
+	}
+}
+
+func (s *site) elapse(u *unit, now time.Time) {
+	u.turn.Lock()
+	defer u.turn.Unlock()
+	out := u.elapse(now)
+	s.recorder.add(u.cfg.Name, out)
+	if out.condition {
+		s.notify()
+	}
+}
+
 func (s *site) list() []*running {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,6 +21,7 @@ type unit struct {
 	line  string // name of the line: of the first unit on it
 	log   *slog.Logger
 	batch *sampler.Batch
+	turn  sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
 
 	mu        sync.Mutex
 	state     *ups.State
@@ -79,6 +80,13 @@ func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
 		u.lost = true
 	}
 	return u.settle(at, u.alarms.Missed(at, ups.FailureOf(err)))
+}
+
+// elapse takes note of the passing of time.
+func (u *unit) elapse(at time.Time) outcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.settle(at, u.alarms.Elapsed(at))
 }
 
 // settle copies what the alarm engine said and finds out whether the condition changed.

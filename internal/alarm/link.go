@@ -79,10 +79,11 @@ type linkState struct {
 	started bool          // since is set
 	ok      int           // clearing outcomes in a row
 	okAt    time.Time     // the first of them
+	last    ups.Failure   // of the last counted outcome
 }
 
 // count takes over one outcome of a rule that is not active and reports whether it is to be raised.
-func (s *linkState) count(r *linkRule, o outcomes, now time.Duration, l *Limits) bool {
+func (s *linkState) count(r *linkRule, o outcomes, f ups.Failure, now time.Duration, l *Limits) bool {
 	switch {
 	case o&r.breaks != 0:
 		s.n, s.since, s.started = 0, now, r.fromGood
@@ -91,9 +92,15 @@ func (s *linkState) count(r *linkRule, o outcomes, now time.Duration, l *Limits)
 			s.since, s.started = now, true
 		}
 		s.n++
-		return s.n >= r.polls && (r.hold == nil || now-s.since >= r.hold(l))
+		s.last = f
+		return s.due(r, now, l)
 	}
 	return false
+}
+
+// due reports whether what was counted is enough, and has gone on for long enough at now.
+func (s *linkState) due(r *linkRule, now time.Duration, l *Limits) bool {
+	return s.n >= r.polls && (r.hold == nil || now-s.since >= r.hold(l))
 }
 
 // recovered takes over one outcome of a rule that is active and reports whether it is to be cleared.
@@ -123,10 +130,24 @@ func (e *Engine) judgeLink(at time.Time, o outcomes, f ups.Failure) {
 				e.linkBack(id, s.okAt)
 				*s = linkState{since: now, started: r.fromGood}
 			}
-		case s.count(r, o, now, &e.limits):
+		case s.count(r, o, f, now, &e.limits):
 			e.linkGone(id, at, f, s.n)
 		}
 	}
+}
+
+// Elapsed judges what the passing of time alone brings: a unit that is asked ever less often is lost 30 s after its last good
+// poll, not at the next failed one. It is no poll itself. The events are valid as those of Observe.
+func (e *Engine) Elapsed(at time.Time) []ups.Event {
+	e.begin(at)
+	for i := range linkRules {
+		r, s := &linkRules[i], &e.links[i]
+		if id := e.variant(r.id); r.fromGood && !e.Is(id) && s.due(r, at.Sub(e.began), &e.limits) {
+			e.linkGone(id, at, s.last, s.n)
+			e.back = time.Time{}
+		}
+	}
+	return e.events
 }
 
 // variant returns which of 801 and 802 is or would be active; any other id is itself. 802 is lost while on battery, or in a

@@ -313,6 +313,25 @@ var stories = []struct {
 		302  miss no-answer
 		303  live
 		304  live                -> clear 801 @303 ""; event 803 @303 "without communication for 5m3s"`},
+	{"801 comes thirty seconds after the last good poll, however seldom a lost unit is asked", `
+		0    status
+		1    miss no-answer
+		2    miss no-answer
+		29   elapsed
+		31   elapsed
+		31   miss no-answer      -> raise 801 "no-answer, no good reading for 31s"
+		32   elapsed
+		100  status
+		101  live                -> clear 801 @100; event 803 @100
+		102..104 miss no-answer
+		130  elapsed
+		131  elapsed             -> raise 801 "no-answer, no good reading for 30s"`},
+	{"802 comes by time alone, too", `
+		0    status U=244        -> raise 101
+		1..3 miss no-answer
+		29.9 elapsed
+		30   elapsed             -> raise 802 "no-answer, no good reading for 30s"
+		31   elapsed`},
 	{"801 not by two polls however long, nor by ten in ten seconds", `
 		0    status
 		40   miss no-answer

@@ -72,6 +72,8 @@ func (w *world) do(verb string, args []string, at time.Time) []ups.Event {
 			w.t.Fatalf("at %s: Unconfirmed() = %v, want it %s", at.Sub(start), got, verb)
 		}
 		return nil
+	case "elapsed":
+		return w.e.Elapsed(at)
 	case "miss":
 		return w.miss(failureNamed(w.t, args[0]), at)
 	}
