@@ -95,7 +95,7 @@ func (p *printer) print(msg []byte) {
 	}
 	var unknown *wire.UnknownSchemaError
 	if errors.As(err, &unknown) {
-		fmt.Fprintf(p.std.err, "the values cannot be shown: %v. A block that names the columns comes once an hour and after a start of the agent.\n", err)
+		fmt.Fprintf(p.std.err, "the values cannot be shown: %v. A block that names the columns comes every half hour and after a start of the agent.\n", err)
 	} else if err != nil {
 		fmt.Fprintln(p.std.err, err)
 	}

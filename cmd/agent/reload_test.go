@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -152,6 +153,30 @@ func TestUnplugAndReplug(t *testing.T) {
 	if v := agent.series(`ups_output_volts{ups="rack-a"}`); v == "" {
 		t.Error("no ups_output_volts after the cable is in again")
 	}
+	if code := agent.stop(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestSoakLostAndFoundIsTold: a cable that is out for longer than half a minute raises 801, and its return says 803.
+func TestSoakLostAndFoundIsTold(t *testing.T) {
+	if os.Getenv("UPSEDGE_SOAK") == "" {
+		t.Skip("takes more than half a minute: make soak runs it")
+	}
+	t.Parallel()
+	u := upssim.New(upssim.Options{Seed: 1})
+	tty := filepath.Join(t.TempDir(), "tty")
+	cable := plug(t, tty, one(u))
+	p := newPlace(t, fmt.Sprintf("units: [{name: rack-a, serial: {device: %s}}]", tty))
+	agent := p.start()
+	agent.showing(`ups_up{ups="rack-a"}`, "1")
+	cable.unplug()
+	agent.showing(`ups_alarm_active{alarm="801",ups="rack-a"}`, "1")
+	plug(t, tty, one(u))
+	agent.showing(`ups_alarm_active{alarm="801",ups="rack-a"}`, "0")
+	agent.showing(`ups_alarms_total{alarm="801",ups="rack-a"}`, "1")
+	agent.showing(`ups_alarms_total{alarm="803",ups="rack-a"}`, "1")
+	agent.showing(`ups_up{ups="rack-a"}`, "1")
 	if code := agent.stop(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
