@@ -61,7 +61,8 @@ func OpenSerial(device string, baud int, parity string) func(context.Context) (L
 }
 
 // openNode opens device a second time. This descriptor holds the lock, waits with poll(2), tells a hang-up from silence,
-// and throws away what a blocked write has left: tarm/serial does not give its own away.
+// throws away what a blocked write has left, and moves bytes where that needs no waiting: tarm/serial does not give its own
+// away, and that one blocks.
 func openNode(device string) (int, error) {
 	node, err := unix.Open(device, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -147,6 +148,10 @@ func (s *serialLink) SetWriteDeadline(t time.Time) error { s.writeDeadline = t; 
 
 // Read waits for bytes until the deadline, which should be near: it cannot be interrupted.
 func (s *serialLink) Read(p []byte) (int, error) {
+	if n := readNow(s.node, p); n > 0 { // as nearly always: the line has slept until the end of the reply
+		s.heard = true
+		return n, nil
+	}
 	for range 8 {
 		seen, err := s.wait(unix.POLLIN, s.readDeadline)
 		if err != nil {
@@ -175,7 +180,12 @@ func (s *serialLink) Write(p []byte) (int, error) {
 		// The far end has answered, so at most one request can still be in the buffer, which holds more than two of them in
 		// every driver: this cannot block, and spares two changes of goroutine.
 		s.heard = false
-		return s.port.Write(p)
+		n := writeNow(s.node, p)
+		if n == len(p) {
+			return n, nil
+		}
+		m, err := s.port.Write(p[n:])
+		return n + m, err
 	}
 	seen, err := s.wait(unix.POLLOUT, s.writeDeadline)
 	if err != nil {
@@ -209,9 +219,8 @@ func (s *serialLink) written(p []byte, err error) (int, error) {
 // wait polls until one of events or deadline, and returns what it saw. A hang-up is an error whatever was asked for.
 func (s *serialLink) wait(events int16, deadline time.Time) (int16, error) {
 	for range 100 {
-		left := unix.NsecToTimespec(max(0, time.Until(deadline).Nanoseconds()))
 		s.poll[0] = unix.PollFd{Fd: int32(s.node), Events: events}
-		_, err := unix.Ppoll(s.poll[:], &left, nil)
+		err := s.pollUntil(deadline)
 		if err == unix.EINTR {
 			continue
 		}
@@ -225,6 +234,16 @@ func (s *serialLink) wait(events int16, deadline time.Time) (int16, error) {
 		return seen & events, nil
 	}
 	return 0, unix.EINTR
+}
+
+func (s *serialLink) pollUntil(deadline time.Time) error {
+	left := time.Until(deadline)
+	if left <= 0 {
+		return pollNow(&s.poll[0])
+	}
+	wait := unix.NsecToTimespec(left.Nanoseconds())
+	_, err := unix.Ppoll(s.poll[:], &wait, nil)
+	return err
 }
 
 var errHungUp = errors.New("port hung up (unplugged?)")
