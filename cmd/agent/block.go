@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
+	"upsedge/internal/local"
 	"upsedge/internal/wire"
 )
 
@@ -18,16 +20,18 @@ type blockCmd struct {
 
 // Help says where blocks come from.
 func (blockCmd) Help() string {
-	return `To read what goes over MQTT: mosquitto_sub -t 'upsedge/v1/+/samples' -F %x | upsagent block`
+	return `To read what goes over MQTT: mosquitto_sub -t 'upsedge/v1/+/samples' -F %x | upsagent block
+A block names its columns now and then only; where the agent of the configuration runs it is asked for them.`
 }
 
 // Run prints blocks in the order in which they come: the first of a stream names the columns of those after it.
-func (c *blockCmd) Run(std stdio) error {
+func (c *blockCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	files := c.Files
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
 	p := printer{std: std}
+	p.askAgent(ctx, cli)
 	for _, name := range files {
 		if err := p.file(name); err != nil {
 			return err
@@ -40,6 +44,24 @@ type printer struct {
 	std     stdio
 	schemas wire.Schemas
 	failed  error // the last block that could not be read
+}
+
+// askAgent makes the layouts known that the agent of this box uses. Blocks can be printed without it: that there is none, or no
+// configuration, is no error.
+func (p *printer) askAgent(ctx context.Context, cli *commands) {
+	cfg, err := cli.load()
+	if err != nil || cfg.Local.Socket == "" {
+		return
+	}
+	layouts, err := local.AskLayouts(ctx, cfg.Local.Socket)
+	if err != nil {
+		return
+	}
+	for _, l := range layouts {
+		if _, err := p.schemas.Add(l); err != nil {
+			fmt.Fprintln(p.std.err, err)
+		}
+	}
 }
 
 func (p *printer) file(name string) error {

@@ -57,14 +57,16 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(reports)
 	}
-	fmt.Fprintf(std.out, "%s: correct, %d units on %d lines\n", cli.Config, len(cfg.Units), len(reports))
+	fmt.Fprintf(std.out, "%s: correct, %s on %s\n", cli.Config, count(len(cfg.Units), "unit"), count(len(reports), "line"))
 	if len(cfg.Units) == 0 {
 		fmt.Fprintln(std.err, "No units are configured. `upsagent probe --serial /dev/ttyUSB0 --write` finds and adds them.")
 	}
 	for _, r := range reports {
 		r.print(std.out)
 	}
-	hints(cfg, std.err)
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintln(std.err, "warning:", w)
+	}
 	return nil
 }
 
@@ -117,16 +119,12 @@ func (r lineReport) print(w io.Writer) {
 	}
 }
 
-// hints names keys that are correct but do nothing in this version.
-func hints(cfg *config.Config, w io.Writer) {
-	if len(cfg.Orders.Allow) > 0 {
-		fmt.Fprintln(w, "orders.allow: this version carries out no remote orders")
+// count says how many: "1 unit", "2 units".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
 	}
-	for _, u := range cfg.Units {
-		if u.Card != nil {
-			fmt.Fprintf(w, "unit %s: card: this version does not upgrade firmware\n", u.Name)
-		}
-	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func kind(u config.Unit) string {

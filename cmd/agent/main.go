@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -94,6 +95,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // load reads the configuration.
 func (c *commands) load() (*config.Config, error) {
 	cfg, err := config.Load(c.Config)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; `upsagent probe --write` makes one", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -32,6 +33,7 @@ type probeCmd struct {
 	TCP    []string `name:"tcp" help:"Host, host:port or a network such as 192.0.2.0/24." placeholder:"HOST"`
 	UnitID []uint8  `name:"unit-id" help:"Modbus slave addresses to try." default:"1"`
 	Baud   int      `help:"Baud rate of the serial ports." default:"9600"`
+	Parity string   `help:"Parity of the serial ports: none, even, odd. Only network cards know another than none." default:"none" enum:"none,even,odd"`
 	JSON   bool     `help:"Machine-readable output."`
 	Write  bool     `help:"Append the units found to the configuration file."`
 }
@@ -58,7 +60,7 @@ type found struct {
 
 const (
 	probeTogether = 16               // connections at once in a network
-	probeWithin   = 12 * time.Second // per candidate: a card needs a second per read
+	probeWithin   = 30 * time.Second // per candidate: some units take one request per connection and 2 s between two
 	scanConnect   = time.Second      // per address of a network: a live host accepts at once
 	mostHosts     = 4096             // a /20
 )
@@ -69,11 +71,11 @@ func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	if err != nil {
 		return usageError{err}
 	}
-	units, advice := c.search(ctx, candidates, std.err)
+	units, silent := c.search(ctx, candidates, std.err)
 	if err := ctx.Err(); err != nil {
 		return errors.New("stopped before the search was over")
 	}
-	for _, a := range advice {
+	for _, a := range silent.advice(units) {
 		fmt.Fprintln(std.err, a)
 	}
 	var added []config.Unit
@@ -86,7 +88,7 @@ func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 		return err
 	}
 	if len(units) == 0 {
-		return errors.New("no unit found")
+		return silent.nothing(len(candidates))
 	}
 	if len(added) > 0 {
 		if err := config.AppendUnits(cli.Config, added); err != nil {
@@ -94,7 +96,7 @@ func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 		}
 	}
 	if c.Write {
-		fmt.Fprintf(std.err, "%d units added to %s\n", len(added), cli.Config)
+		fmt.Fprintf(std.err, "%s added to %s\n", count(len(added), "unit"), cli.Config)
 	}
 	return nil
 }
@@ -116,7 +118,7 @@ func (c *probeCmd) candidates() ([]candidate, error) {
 	var out []candidate
 	for _, id := range c.UnitID {
 		for _, dev := range serial {
-			out = append(out, candidate{config.Unit{Name: dev, Serial: &config.Serial{Device: dev, Baud: c.Baud, Parity: "none"}, UnitID: id}, false})
+			out = append(out, candidate{config.Unit{Name: dev, Serial: &config.Serial{Device: dev, Baud: c.Baud, Parity: c.Parity}, UnitID: id}, false})
 		}
 	}
 	for _, target := range c.TCP {
@@ -164,7 +166,7 @@ func expand(target string) (addresses []string, scan bool, err error) {
 }
 
 // search asks every candidate; those on one line one after the other.
-func (c *probeCmd) search(ctx context.Context, all []candidate, stderr io.Writer) (units []found, advice []string) {
+func (c *probeCmd) search(ctx context.Context, all []candidate, stderr io.Writer) (units []found, silent failures) {
 	progress := newProgress(stderr, len(all))
 	defer progress.end()
 	byLine := map[string][]candidate{}
@@ -181,8 +183,8 @@ func (c *probeCmd) search(ctx context.Context, all []candidate, stderr io.Writer
 				mu.Lock()
 				if err == nil {
 					units = append(units, f)
-				} else if !cand.scan || ups.FailureOf(err) == ups.FailureGarbled || ups.FailureOf(err) == ups.FailureUnsupported {
-					advice = append(advice, fmt.Sprintf("%s, slave %d: %s", cand.unit.Name, cand.unit.UnitID, agent.Advice(cand.unit, err)))
+				} else {
+					silent = append(silent, failure{cand, err})
 				}
 				progress.step()
 				mu.Unlock()
@@ -194,8 +196,48 @@ func (c *probeCmd) search(ctx context.Context, all []candidate, stderr io.Writer
 	slices.SortFunc(units, func(a, b found) int {
 		return cmp.Or(cmp.Compare(a.Serial+a.TCP, b.Serial+b.TCP), cmp.Compare(a.UnitID, b.UnitID))
 	})
-	slices.Sort(advice)
-	return units, advice
+	return units, silent
+}
+
+// A failure is a candidate that turned out to be none.
+type failure struct {
+	candidate
+	err error
+}
+
+type failures []failure
+
+// advice says what may be wrong, a line per place. A place where another slave answered, and an address of a network where
+// nobody accepts a connection, are no news.
+func (fs failures) advice(units []found) []string {
+	said := map[string]bool{}
+	for _, u := range units {
+		said[u.cfg.LineKey()] = true
+	}
+	var out []string
+	for _, f := range fs {
+		if f.scan && errors.Is(f.err, errNobody) || said[f.unit.LineKey()] {
+			continue
+		}
+		said[f.unit.LineKey()] = true
+		out = append(out, fmt.Sprintf("%s, slave %d: %s", f.unit.Name, f.unit.UnitID, agent.Advice(f.unit, f.err)))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nothing is the error of a search that found no unit.
+func (fs failures) nothing(asked int) error {
+	deaf := 0
+	for _, f := range fs {
+		if errors.Is(f.err, errNobody) {
+			deaf++
+		}
+	}
+	if deaf == 0 {
+		return errors.New("no unit found")
+	}
+	return fmt.Errorf("no unit found: %d asked, %d of them accept a connection on the Modbus port", asked, asked-deaf)
 }
 
 // probe asks one candidate who it is.
@@ -323,13 +365,17 @@ func (c *probeCmd) print(w io.Writer, units []found) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "where\tslave\tvia\tmodel\tSKU\tserial\tfirmware\tunit")
+	head := "where\tslave\tvia\tmodel\tSKU\tserial\tfirmware"
+	if c.Write {
+		head += "\tunit"
+	}
+	fmt.Fprintln(t, head)
 	for _, f := range units {
-		via := f.Via
-		if via == "" {
-			via = "serial"
+		row := []string{f.Serial + f.TCP, strconv.Itoa(int(f.UnitID)), cmp.Or(f.Via, "serial"), f.Model, f.SKU, f.Number, f.Firmware}
+		if c.Write {
+			row = append(row, f.Unit)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Serial+f.TCP, f.UnitID, via, f.Model, f.SKU, f.Number, f.Firmware, f.Unit)
+		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	return t.Flush()
 }

@@ -123,7 +123,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
-	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, a.status)
+	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all})
 	return err
 }
 
@@ -194,8 +194,8 @@ func (a *agent) announce() {
 	if len(a.Config.Units) == 0 {
 		a.Log.Warn("no units are configured; upsagent probe finds them")
 	}
-	if len(a.Config.Orders.Allow) > 0 {
-		a.Log.Warn("orders.allow names groups, but this version carries out no remote orders")
+	for _, w := range a.Config.Warnings() {
+		a.Log.Warn(w)
 	}
 	if a.Ready != nil {
 		a.Ready()

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"upsedge/internal/clock"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -27,6 +30,30 @@ type flusher struct {
 	samples []int               // in each of pending
 	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
 	failing bool
+
+	layouts layouts
+}
+
+// layouts are those of the samples stored in this run.
+type layouts struct {
+	mu    sync.Mutex
+	known map[wire.SchemaHash]*ups.Layout
+}
+
+func (l *layouts) add(rows []wire.Rows) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range rows {
+		if h, err := wire.HashLayout(r.Layout); err == nil {
+			l.known[h] = r.Layout
+		}
+	}
+}
+
+func (l *layouts) all() []*ups.Layout {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.known))
 }
 
 // maxPending bounds what is kept in memory while the store refuses: half an hour of one unit at the default interval, of
@@ -34,7 +61,10 @@ type flusher struct {
 const maxPending = 480
 
 func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(), log *slog.Logger) *flusher {
-	return &flusher{store: s, clock: c, encoder: wire.NewEncoder(), lost: map[string]wire.Gap{}, broken: broken, series: series, log: log}
+	return &flusher{
+		store: s, clock: c, encoder: wire.NewEncoder(), lost: map[string]wire.Gap{}, broken: broken, series: series, log: log,
+		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}},
+	}
 }
 
 // run flushes every interval until ctx ends. The last flush belongs to whoever stops the lines.
@@ -100,6 +130,7 @@ func (f *flusher) take(u *unit) {
 			Unit: u.cfg.Name, First: f.clock.Stamp(first), Last: f.clock.Stamp(last), Payload: body,
 		})
 		f.samples = append(f.samples, block.Samples())
+		f.layouts.add(rows)
 		return nil
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -120,6 +121,26 @@ func (u Unit) LineKey() string {
 
 // OverCard reports whether the unit is read through a network card.
 func (u Unit) OverCard() bool { return u.TCP != nil && u.TCP.Card }
+
+// Warnings names what is correct and yet not what its author may have meant.
+func (c *Config) Warnings() []string {
+	var out []string
+	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !loopback(host) && c.Metrics.WebConfig == "" {
+		out = append(out, "metrics.listen: anybody in the network can read the metrics; metrics.web_config adds TLS and a password")
+	}
+	if host, _, err := net.SplitHostPort(c.Local.Listen); err == nil && !loopback(host) {
+		out = append(out, "local.listen: anybody in the network can read the status page, serial numbers included")
+	}
+	if len(c.Orders.Allow) > 0 {
+		out = append(out, "orders.allow: this version carries out no remote orders")
+	}
+	for _, u := range c.Units {
+		if u.Card != nil {
+			out = append(out, fmt.Sprintf("unit %s: card: this version does not upgrade firmware", u.Name))
+		}
+	}
+	return out
+}
 
 // maxSize is far above any real file; whatever is longer was named by mistake.
 const maxSize = 4 << 20

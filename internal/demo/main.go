@@ -124,12 +124,12 @@ In another terminal:
   %s --config %s status
   %s --config %s read rack-a
   mosquitto_sub -h %s -p %s -t 'upsedge/v1/+/events'
-  mosquitto_sub -h %s -p %s -t 'upsedge/v1/+/samples' -F %%x | %s block
+  mosquitto_sub -h %s -p %s -t 'upsedge/v1/+/samples' -F %%x | %s --config %s block
   curl -s http://%s/metrics | grep ups_status
 
 Ctrl-C stops everything.
 
-`, o.failures, o.metrics, o.page, broker, agent, config, agent, config, host, port, host, port, agent, o.metrics)
+`, o.failures, o.metrics, o.page, broker, agent, config, agent, config, host, port, host, port, agent, config, o.metrics)
 }
 
 // failures lets the mains of every unit fail and return.

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"upsedge/internal/ups"
 )
 
 // socketHost stands for the socket in requests; no name is looked up.
@@ -21,36 +23,47 @@ var ErrNotRunning = errors.New("the agent is not running")
 // Ask asks the agent that listens on socket for its status, with the values of all points if wanted. It returns ErrNotRunning
 // when there is none.
 func Ask(ctx context.Context, socket string, values bool) (*Status, error) {
+	path := "/v1/status"
+	if values {
+		path += "?values"
+	}
+	var st Status
+	return &st, get(ctx, socket, path, &st)
+}
+
+// AskLayouts asks the agent for the layouts of the samples it has stored in this run. It fails as Ask does.
+func AskLayouts(ctx context.Context, socket string) ([]*ups.Layout, error) {
+	var ls []layout
+	err := get(ctx, socket, "/v1/layouts", &ls)
+	return layoutsOf(ls), err
+}
+
+func get(ctx context.Context, socket, path string, into any) error {
 	client := http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		}},
 	}
-	url := "http://" + socketHost + "/v1/status"
-	if values {
-		url += "?values"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+socketHost+path, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, ErrNotRunning
+		return ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("no right to ask the agent on %s: run as root or as a member of the group upsagent", socket)
+		return fmt.Errorf("no right to ask the agent on %s: run as root or as a member of the group upsagent", socket)
 	case err != nil:
-		return nil, fmt.Errorf("ask the agent: %w", err)
+		return fmt.Errorf("ask the agent: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the agent: it answered %s", resp.Status)
+		return fmt.Errorf("ask the agent: it answered %s", resp.Status)
 	}
-	var st Status
-	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("ask the agent: %w", err)
 	}
-	return &st, nil
+	return nil
 }

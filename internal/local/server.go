@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"upsedge/internal/ups"
 )
 
 //go:embed page.html
@@ -30,10 +32,15 @@ type Server struct {
 	server    *http.Server
 }
 
-// Listen binds the page's address and the socket; either may be "". status is asked at each request and answers from memory;
-// values says whether it is to include the values of all points.
-func Listen(address, socket string, status func(values bool) Status) (*Server, error) {
-	s := &Server{server: &http.Server{Handler: handler(status), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}}
+// Sources are asked at each request and answer from memory.
+type Sources struct {
+	Status  func(values bool) Status // with the values of all points, if wanted
+	Layouts func() []*ups.Layout     // of the samples stored in this run
+}
+
+// Listen binds the page's address and the socket; either may be "".
+func Listen(address, socket string, src Sources) (*Server, error) {
+	s := &Server{server: &http.Server{Handler: handler(src), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}}
 	if address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -72,20 +79,27 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
-func handler(status func(values bool) Status) http.Handler {
+func handler(src Sources) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		_ = enc.Encode(status(r.URL.Query().Has("values"))) // the only error is a peer that has gone
+		answer(w, src.Status(r.URL.Query().Has("values")))
+	})
+	mux.HandleFunc("GET /v1/layouts", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, layoutsJSON(src.Layouts()))
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_ = page.Execute(w, status(true))
+		_ = page.Execute(w, src.Status(true))
 	})
 	return guard(mux)
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // the only error is a peer that has gone
 }
 
 // guard answers only requests that name this box by address or as localhost: a page of another site that a browser on the box

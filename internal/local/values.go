@@ -5,7 +5,6 @@ package local
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"strconv"
 	"strings"
 
@@ -66,7 +65,7 @@ func valueOf(st *ups.State, p ups.Point) (Value, bool) {
 }
 
 func bitNames(p ups.Point, set uint32) []string {
-	names := make([]string, 0, bits.OnesCount32(set))
+	var names []string
 	for _, b := range ups.Names(p) {
 		if b.Number < 32 && set&(1<<b.Number) != 0 {
 			names = append(names, b.Name)

@@ -143,7 +143,7 @@ var catalogue = [pointLimit]Info{
 	BatteryVoltageNegative:   {Name: "battery_voltage_negative", Unit: "V", Kind: Measure, Help: "negative half of a split battery bus"},
 	ReplaceBy:                {Name: "battery_replace_by", Unit: "d", Kind: Date, Metric: Metric{Name: "ups_battery_replace_by_timestamp_seconds", Scale: 1}, Help: "predicted battery replacement date; month accuracy"},
 	BatteryTemperature:       {Name: "battery_temperature", Unit: "°C", Kind: Measure, Metric: Metric{Name: "ups_battery_temperature_celsius", Scale: 1}, Help: "battery temperature"},
-	LoadReal:                 {Name: "load_real", Unit: "%", Kind: Measure, Metric: Metric{Name: "ups_output_load_ratio", Label: "kind", Value: "real", Scale: 0.01}, Help: "real power, of the rating; above 100 in overload"},
+	LoadReal:                 {Name: "load_real", Unit: "%", Kind: Measure, Metric: Metric{Name: "ups_output_load_ratio", Label: "kind", Value: "real", Scale: 0.01}, Help: "real power, of the rating; beyond it in overload"},
 	LoadReal2:                {Name: "load_real_2", Unit: "%", Kind: Measure, Help: "real power of phase 2"},
 	LoadApparent:             {Name: "load_apparent", Unit: "%", Kind: Measure, Metric: Metric{Name: "ups_output_load_ratio", Label: "kind", Value: "apparent", Scale: 0.01}, Help: "apparent power, of the rating"},
 	LoadApparent2:            {Name: "load_apparent_2", Unit: "%", Kind: Measure, Help: "apparent power of phase 2"},
