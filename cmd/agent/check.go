@@ -48,6 +48,9 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 	if err != nil {
 		return err
 	}
+	if err := agent.CheckFiles(cfg); err != nil {
+		return usageError{err}
+	}
 	reports := []lineReport{}
 	for _, b := range agent.Budgets(cfg.Units) {
 		reports = append(reports, report(b))

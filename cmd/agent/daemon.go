@@ -16,14 +16,18 @@ type runCmd struct{}
 
 // Run works until a signal ends it. SIGHUP reads the configuration again.
 func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // before anything else: an unwatched SIGHUP ends the process
+	defer signal.Stop(hup)
+	signal.Ignore(syscall.SIGPIPE) // who read the log may go; the agent stays
 	cfg, err := cli.load()
 	if err != nil {
 		return err
 	}
+	if err := agent.CheckFiles(cfg); err != nil {
+		return usageError{err}
+	}
 	log := logger(cfg, std.err)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 
 	reload := make(chan *config.Config)
 	done := make(chan error, 1)
@@ -41,6 +45,9 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 			return err
 		case <-hup:
 			next, err := config.Load(cli.Config)
+			if err == nil {
+				err = agent.CheckFiles(next)
+			}
 			if err != nil {
 				log.Error("configuration rejected, the old one is kept", "err", err)
 				continue

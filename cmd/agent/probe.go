@@ -132,12 +132,24 @@ func (c *probeCmd) candidates() ([]candidate, error) {
 			}
 		}
 	}
+	out = once(out)
 	for _, cand := range out {
 		if cand.unit.UnitID < 1 || cand.unit.UnitID > 247 {
 			return nil, fmt.Errorf("--unit-id %d is not in 1 to 247", cand.unit.UnitID)
 		}
 	}
 	return out, nil
+}
+
+// once drops places that were named twice.
+func once(all []candidate) []candidate {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(c candidate) bool {
+		key := fmt.Sprintf("%s/%d", c.unit.LineKey(), c.unit.UnitID)
+		was := seen[key]
+		seen[key] = true
+		return was
+	})
 }
 
 // expand returns the addresses, with port, that a host or a network stands for.
@@ -303,7 +315,7 @@ func throughCard(ctx context.Context, line *modbus.Line, id uint8) bool {
 
 // name gives the units that are not yet in the configuration names that are free there, and returns those units.
 func name(units []found, path string) ([]config.Unit, error) {
-	used, known := map[string]bool{}, map[string]string{}
+	used, known, serials := map[string]bool{}, map[string]string{}, map[string]string{}
 	if _, err := os.Stat(path); err == nil {
 		cfg, err := config.Load(path)
 		if err != nil {
@@ -321,7 +333,12 @@ func name(units []found, path string) ([]config.Unit, error) {
 			f.Unit = n
 			continue
 		}
+		if n, ok := serials[f.Number]; ok && f.Number != "" { // found under another name of the same place
+			f.Unit = n
+			continue
+		}
 		f.Unit = freeName(f.label, used)
+		serials[f.Number] = f.Unit
 		used[f.Unit] = true
 		f.cfg.Name = f.Unit
 		added = append(added, f.cfg)

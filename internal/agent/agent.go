@@ -206,16 +206,37 @@ func (a *agent) announce() {
 func (a *agent) reportGaps(ctx context.Context, now wire.Stamp) error {
 	if name := a.store.SetAside(); name != "" {
 		a.Log.Error("the database was broken; it was set aside and a new stream has begun", "file", name)
+		if err := a.reportLostStream(ctx, now); err != nil {
+			return err
+		}
 	}
 	for _, i := range a.store.Crashed() {
 		to := i.Resumed
 		if (to == wire.Stamp{}) {
 			to = now
 		}
-		if err := a.store.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: wire.GapCrash}, now); err != nil {
+		err := a.store.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: wire.GapCrash}, now)
+		if errors.Is(err, store.ErrBroken) {
 			return err
+		} else if err != nil { // it stays owed: the next start tries again
+			a.Log.Error("a gap record cannot be stored", "unit", i.Unit, "err", err)
+			continue
 		}
 		a.Log.Warn("the agent was stopped without warning; a gap record names the samples that are lost", "unit", i.Unit)
+	}
+	return nil
+}
+
+// reportLostStream says in a new stream that what the one before held of each unit may never come: since when nobody knows, so
+// the gap begins with the zero stamp.
+func (a *agent) reportLostStream(ctx context.Context, now wire.Stamp) error {
+	if a.store.Boot() != 1 {
+		return nil // said before
+	}
+	for _, u := range a.Config.Units {
+		if err := a.store.PutGap(ctx, wire.Gap{Unit: u.Name, To: now, Reason: wire.GapDamage}, now); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -285,6 +306,9 @@ func (a *agent) healthy() error {
 func (a *agent) isReady() error {
 	if !a.ready.Load() {
 		return errors.New("starting")
+	}
+	if a.site.recorder.stuck() {
+		return errors.New("events cannot be stored: is the disk full?")
 	}
 	return a.healthy()
 }

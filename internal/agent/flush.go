@@ -88,7 +88,7 @@ func (f *flusher) flush(ctx context.Context, units []*unit) {
 	for _, u := range units {
 		f.take(u)
 	}
-	if len(f.pending) == 0 {
+	if len(f.pending) == 0 && len(f.lost) == 0 {
 		return
 	}
 	if err := f.put(context.WithoutCancel(ctx)); err != nil {
@@ -117,25 +117,82 @@ func (f *flusher) put(ctx context.Context) error {
 }
 
 func (f *flusher) take(u *unit) {
-	u.mu.Lock()
-	device := u.state.Identity().Serial
-	u.mu.Unlock()
-	err := u.batch.Take(func(first, last time.Time, rows []wire.Rows) error {
-		block := wire.Block{Unit: u.cfg.Name, Device: device, Sections: rows}
-		body, err := f.encoder.Encode(nil, &block)
-		if err != nil {
-			return err
-		}
-		f.pending = append(f.pending, store.Samples{
-			Unit: u.cfg.Name, First: f.clock.Stamp(first), Last: f.clock.Stamp(last), Payload: body,
-		})
-		f.samples = append(f.samples, block.Samples())
+	err := u.batch.Take(func(device string, rows []wire.Rows) error {
 		f.layouts.add(rows)
-		return nil
+		return f.encode(u.cfg.Name, device, rows)
 	})
 	if err != nil {
-		f.log.Error("samples of one interval could not be encoded and are lost", "unit", u.cfg.Name, "err", err)
+		f.log.Error("samples could not be encoded and are lost", "unit", u.cfg.Name, "err", err)
 	}
+}
+
+// encode makes blocks of rows. What is too much for one block, after a long stall or at a long interval, becomes several.
+func (f *flusher) encode(unit, device string, rows []wire.Rows) error {
+	if early, late := split(rows); late != nil {
+		return errors.Join(f.encode(unit, device, early), f.encode(unit, device, late))
+	}
+	block := wire.Block{Unit: unit, Device: device, Sections: rows}
+	first, last := f.span(rows)
+	body, err := f.encoder.Encode(nil, &block)
+	if err != nil {
+		f.lose(unit, first, last)
+		return err
+	}
+	f.pending = append(f.pending, store.Samples{Unit: unit, First: first, Last: last, Payload: body})
+	f.samples = append(f.samples, block.Samples())
+	return nil
+}
+
+// Half of what a block may hold, so that a block that is not split is far from every limit.
+const (
+	mostCells = wire.MaxCells / 2
+	mostRows  = wire.MaxRows / 2
+)
+
+// split divides rows into an earlier and a later half; late is nil where one block holds them all.
+func split(rows []wire.Rows) (early, late []wire.Rows) {
+	cells, longest := 0, 0
+	for _, r := range rows {
+		cells += len(r.At) * (1 + len(r.Layout.Columns))
+		longest = max(longest, len(r.At))
+	}
+	if longest < 2 || cells <= mostCells && longest <= mostRows {
+		return rows, nil
+	}
+	for _, r := range rows {
+		n, wide := len(r.At)/2, len(r.Layout.Columns)
+		a, b := r, r
+		a.At, a.Raw = r.At[:n], r.Raw[:n*wide]
+		b.At, b.Raw = r.At[n:], r.Raw[n*wide:]
+		if n > 0 {
+			early = append(early, a)
+		}
+		late = append(late, b)
+	}
+	return early, late
+}
+
+// span returns when the first and the last of rows were read.
+func (f *flusher) span(rows []wire.Rows) (first, last wire.Stamp) {
+	from, to := rows[0].At[0], rows[0].At[0]
+	for _, r := range rows {
+		from, to = min(from, r.At[0]), max(to, r.At[len(r.At)-1])
+	}
+	stamp := func(ms int64) wire.Stamp {
+		return f.clock.Complete(wire.Stamp{BootID: f.clock.Boot(), Mono: time.Duration(ms) * time.Millisecond})
+	}
+	return stamp(from), stamp(to)
+}
+
+// lose notes that samples of a unit will never be stored; a gap record names them with the next put.
+func (f *flusher) lose(unit string, first, last wire.Stamp) {
+	gap, begun := f.lost[unit]
+	if !begun {
+		gap = wire.Gap{Unit: unit, From: first, Reason: wire.GapCrash}
+	}
+	gap.To = last
+	f.lost[unit] = gap
+	f.encoder.Forget() // the block that is gone may have carried a schema
 }
 
 // refused keeps what could not be put, up to a bound; beyond it the oldest go, and a gap record per unit names them when the
@@ -152,12 +209,6 @@ func (f *flusher) refused(err error) {
 	for len(f.pending) > maxPending {
 		s := f.pending[0]
 		f.pending, f.samples = f.pending[1:], f.samples[1:]
-		gap, begun := f.lost[s.Unit]
-		if !begun {
-			gap = wire.Gap{Unit: s.Unit, From: s.First, Reason: wire.GapCrash}
-		}
-		gap.To = s.Last
-		f.lost[s.Unit] = gap
-		f.encoder.Forget() // the block that is gone may have carried a schema
+		f.lose(s.Unit, s.First, s.Last)
 	}
 }

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"upsedge/internal/config"
 	"upsedge/internal/store"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -126,5 +128,35 @@ func TestABrokenDatabaseIsSaidOnce(t *testing.T) {
 	w.f.refused(store.ErrBroken)
 	if said != 1 {
 		t.Errorf("said %d times", said)
+	}
+}
+
+func TestWhatIsTooMuchForOneBlockBecomesSeveral(t *testing.T) {
+	l := &ups.Layout{Columns: []ups.Column{{Point: ups.StatusFlags, Divisor: 1}, {Point: ups.StatusCause, Divisor: 1}}}
+	rows := wire.Rows{Layout: l}
+	for i := range 100_000 { // more than a block may have
+		rows.At = append(rows.At, int64(1000+i*10))
+		rows.Raw = append(rows.Raw, int64(i%7), int64(i%3))
+	}
+	w := newWorld(t)
+	f := w.site().flusher
+	if err := f.encode("rack-a", "A", []wire.Rows{rows}); err != nil {
+		t.Fatal(err)
+	}
+	var schemas wire.Schemas
+	var at, raw []int64
+	for i, s := range f.pending {
+		b, err := schemas.DecodeBody(s.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := b.Sections[0]
+		if first := time.Duration(r.At[0]) * time.Millisecond; s.First.Mono != first {
+			t.Errorf("block %d begins at %v, its record says %v", i, first, s.First.Mono)
+		}
+		at, raw = append(at, r.At...), append(raw, r.Raw...)
+	}
+	if len(f.pending) < 2 || !slices.Equal(at, rows.At) || !slices.Equal(raw, rows.Raw) {
+		t.Errorf("%d blocks with %d rows, want several with all %d", len(f.pending), len(at), len(rows.At))
 	}
 }

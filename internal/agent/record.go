@@ -23,6 +23,7 @@ type recorder struct {
 
 	mu    sync.Mutex
 	queue []entry
+	held  bool // the store refuses
 	wake  chan struct{}
 }
 
@@ -80,6 +81,9 @@ func (r *recorder) run(ctx context.Context, give time.Duration) error {
 			end, cancel := context.WithTimeout(last, give)
 			defer cancel()
 			r.drain(end)
+			if n := r.left(); n > 0 {
+				r.log.Error("events could not be stored and are lost", "events", n)
+			}
 			return nil
 		}
 	}
@@ -108,6 +112,7 @@ func (r *recorder) drain(ctx context.Context) {
 			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
 		}
 		failing = true
+		r.hold()
 		if errors.Is(err, store.ErrBroken) {
 			r.broken()
 			return
@@ -133,5 +138,28 @@ func (r *recorder) first() (entry, bool) {
 func (r *recorder) pop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queue = r.queue[1:]
+	r.queue, r.held = r.queue[1:], false
+}
+
+func (r *recorder) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = true
+}
+
+// stuck reports whether events wait because the store refuses them.
+func (r *recorder) stuck() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
+}
+
+// left counts the events that wait.
+func (r *recorder) left() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.queue {
+		n += len(e.events)
+	}
+	return n
 }

@@ -82,11 +82,13 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
+	stretch := Budgets(cfg)[0].Load
 	for _, c := range cfg {
 		u, err := s.newUnit(ctx, c, cfg[0].Name)
 		if err != nil {
 			return nil, err
 		}
+		u.stretch = stretch
 		units[c.Name] = u
 		r.units = append(r.units, u)
 	}
@@ -104,16 +106,21 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 		saved, err = s.store.AlarmState(ctx, c.Name)
 		if damaged := (*store.CorruptError)(nil); errors.As(err, &damaged) {
 			s.log.Error("the saved alarms are damaged; alarms begin anew", "unit", c.Name, "err", err)
-		} else if err != nil {
+		} else if errors.Is(err, store.ErrBroken) {
 			return nil, fmt.Errorf("alarms of %s: %w", c.Name, err)
+		} else if err != nil {
+			s.log.Error("the saved alarms cannot be had; alarms begin anew", "unit", c.Name, "err", err)
 		}
 	}
 	engine, err := alarm.New(c.Name, alarm.Limits{LowBatteryRuntime: c.Thresholds.LowBatteryRuntime}, saved)
 	if err != nil {
 		s.log.Error("the saved alarms cannot be read; alarms begin anew", "unit", c.Name, "err", err)
 	}
-	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); err != nil {
+	// A full disk is a state: the unit is polled and shown all the same, and the flusher tries on.
+	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); errors.Is(err, store.ErrBroken) {
 		return nil, err
+	} else if err != nil {
+		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)
 	}
 	return newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log), nil
 }
@@ -130,8 +137,10 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 		if slices.ContainsFunc(next, func(c config.Unit) bool { return c.Name == u.cfg.Name }) {
 			continue
 		}
-		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); err != nil {
+		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); errors.Is(err, store.ErrBroken) {
 			return err
+		} else if err != nil { // costs a gap record that says more than was lost
+			s.log.Error("the store refuses to end a unit", "unit", u.cfg.Name, "err", err)
 		}
 	}
 	return nil

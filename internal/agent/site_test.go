@@ -114,8 +114,8 @@ func TestApplyReplacesOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-// TestEndsAfterAReloadThatFailed: the line that was to be replaced has ended and the new one did not begin.
-func TestEndsAfterAReloadThatFailed(t *testing.T) {
+// TestAReloadPollsOnWithoutTheStore: a full disk is a state. The units are polled and shown all the same, and it can be ended.
+func TestAReloadPollsOnWithoutTheStore(t *testing.T) {
 	w := newWorld(t)
 	s := w.site()
 	a := tcpUnit("rack-a", serve(t, upssim.New(upssim.Options{Seed: 1})), 1)
@@ -125,8 +125,8 @@ func TestEndsAfterAReloadThatFailed(t *testing.T) {
 	}
 	s.store = w.refusing()
 	a.Poll[ups.TierLive] = time.Second
-	if err := s.apply(t.Context(), []config.Unit{a, b}); err == nil {
-		t.Error("apply began lines without a store")
+	if err := s.apply(t.Context(), []config.Unit{a, b}); err != nil || len(s.all()) != 2 {
+		t.Errorf("apply = %v with %d units, want both polled", err, len(s.all()))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.endAll(t.Context()) }()

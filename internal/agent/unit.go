@@ -21,7 +21,9 @@ type unit struct {
 	line  string // name of the line: of the first unit on it
 	log   *slog.Logger
 	batch *sampler.Batch
-	turn  sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
+	// stretch is by how much the rates of the line are stretched, at most 1 where they fit.
+	stretch float64
+	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
 
 	mu        sync.Mutex
 	state     *ups.State
@@ -57,6 +59,7 @@ type outcome struct {
 func (u *unit) put(r *ups.Reading) outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.replaced(r)
 	u.count(r)
 	u.state.Apply(r)
 	u.answered, u.lost, u.failure = r.At, false, nil
@@ -64,8 +67,23 @@ func (u *unit) put(r *ups.Reading) outcome {
 		u.live, u.missed = r.At, 0
 		u.energy.see(u.state)
 	}
-	u.batch.Put(r)
+	u.batch.Put(r, u.state.Text(ups.Serial))
 	return u.settle(r.At, u.alarms.Observe(u.state, r))
+}
+
+// replaced forgets what the unit before said when r names another one in its place. Its alarms go on: they are the place's
+// until the new unit says otherwise.
+func (u *unit) replaced(r *ups.Reading) {
+	was := u.state.Text(ups.Serial)
+	if was == "" || r.Text == nil {
+		return
+	}
+	for i, c := range r.Layout.Columns {
+		if c.Point == ups.Serial && r.Text[i] != was {
+			u.log.Warn("another unit answers here", "unit", u.cfg.Name)
+			u.state, u.energy = ups.NewState(), energy{total: ups.Absent}
+		}
+	}
 }
 
 // miss takes note of a read that failed.
@@ -137,23 +155,24 @@ func (u *unit) status(at time.Time) ups.Status {
 	return s
 }
 
-// stale reports whether two live cycles were missed (design, section 10). A unit whose live tier is off is stale when it was
-// lost or has not answered for a while.
+// stale reports whether two cycles were missed (design, section 10), of the live tier or of the status word: a unit is not
+// online because it was when it was last asked. A second is added, so that one read repeated after a silence is no news.
 func (u *unit) stale(at time.Time) bool {
-	const least = 5 * time.Second // a line that is full reads less often than asked for, and is not stale for that
 	if u.lost || u.missed >= 2 || u.answered.IsZero() {
 		return true
 	}
-	period := u.cfg.Poll[ups.TierLive]
-	if period == 0 {
-		return at.Sub(u.answered) > max(least, 5*u.slowest())
-	}
-	return at.Sub(u.live) > max(least, 5*period)
+	live, word := u.cfg.Poll[ups.TierLive], u.wordPeriod()
+	limit := time.Duration(2*max(u.stretch, 1)*float64(max(live, word))) + time.Second
+	return live > 0 && at.Sub(u.live) > limit || word > 0 && at.Sub(u.state.At(ups.TierWatch)) > limit
 }
 
-// slowest returns the longest period of the tiers that are read often.
-func (u *unit) slowest() time.Duration {
-	return max(u.cfg.Poll[ups.TierWatch], u.cfg.Poll[ups.TierStatus], u.cfg.Poll[ups.TierLive])
+// wordPeriod is how often the status word is asked for, 0 for never.
+func (u *unit) wordPeriod() time.Duration {
+	watch, status := u.cfg.Poll[ups.TierWatch], u.cfg.Poll[ups.TierStatus]
+	if watch == 0 || status != 0 && status < watch {
+		return status
+	}
+	return watch
 }
 
 // metrics copies what a scrape shows.

@@ -9,6 +9,7 @@ import (
 
 	"upsedge/internal/config"
 	"upsedge/internal/ups"
+	"upsedge/internal/wire"
 )
 
 const (
@@ -50,10 +51,18 @@ func TestStaleAfterTwoMissedLiveReads(t *testing.T) {
 	expect("lost: it has to be connected to", true)
 	u.put(measured("rack-a", step(time.Second), 230, 3))
 	expect("connected and read", false)
-	step(5 * time.Second)
-	expect("silent for ten live periods", false)
+	u.put(word("rack-a", now, mains))
+	step(2 * time.Second)
+	expect("silent for two live periods and a second", false)
 	step(time.Millisecond)
 	expect("and a little longer", true)
+	u.put(measured("rack-a", now, 230, 4))
+	expect("the measurements are new, the word is old", true)
+	u.put(word("rack-a", now, mains))
+	expect("both are new", false)
+	u.stretch = 3
+	step(4 * time.Second)
+	expect("silent for two live periods of a line three times too slow, and a second", false)
 }
 
 func TestAUnitWithoutLiveTierIsStaleWhenNothingAnswers(t *testing.T) {
@@ -61,7 +70,7 @@ func TestAUnitWithoutLiveTierIsStaleWhenNothingAnswers(t *testing.T) {
 	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(0, 3*time.Second, 0)})
 	at := time.Now()
 	u.put(word("rack-a", at, mains))
-	for after, stale := range map[time.Duration]bool{0: false, 14 * time.Second: false, 15*time.Second + 1: true} {
+	for after, stale := range map[time.Duration]bool{0: false, 7 * time.Second: false, 7*time.Second + 1: true} {
 		if got := u.status(at.Add(after))&ups.Stale != 0; got != stale {
 			t.Errorf("%v after the last answer, at one read in 3 s: stale is %v", after, got)
 		}
@@ -169,5 +178,33 @@ func TestEnergyRegisterThatJumpsBackOnceIsNoReset(t *testing.T) {
 				t.Errorf("%s: after reading %d, %d, the total is %d, want %d", row.name, i, raw, e.total, row.want[i])
 			}
 		}
+	}
+}
+
+func TestAnotherUnitInItsPlaceInheritsNoValues(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(0, 0, time.Second)})
+	at := time.Now()
+	named := func(serial string) *ups.Reading {
+		return &ups.Reading{
+			Unit: "rack-a", Tier: ups.TierIdentity, At: at, Layout: &ups.Layout{Columns: []ups.Column{{Point: ups.Serial, Divisor: 1}}},
+			Raw: []int64{ups.Absent}, Text: []string{serial},
+		}
+	}
+	u.put(named("A"))
+	u.put(measured("rack-a", at, 230, 1000))
+	u.put(named("A"))
+	if _, ok := u.state.Value(ups.OutputVoltage); !ok {
+		t.Error("the same unit again, and its values are gone")
+	}
+	u.put(named("B"))
+	if v, ok := u.state.Value(ups.OutputVoltage); ok || u.energy.total != ups.Absent {
+		t.Errorf("another unit has the output voltage %v and the energy %d of the one before", v, u.energy.total)
+	}
+	u.put(measured("rack-a", at, 120, 1))
+	var devices []string
+	_ = u.batch.Take(func(device string, _ []wire.Rows) error { devices = append(devices, device); return nil })
+	if len(devices) != 2 || devices[0] != "A" || devices[1] != "B" {
+		t.Errorf("samples of %q, want A's and then B's", devices)
 	}
 }

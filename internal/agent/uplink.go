@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -32,12 +34,17 @@ func agentID(ctx context.Context, cfg *config.Uplink, s *store.Store) (id string
 	if cfg.CertFile == "" {
 		return cfg.AgentID, time.Time{}, nil
 	}
-	cert, err := uplink.ReadCertificate(cfg.CertFile)
+	return certificateID(cfg.CertFile)
+}
+
+// certificateID returns the agent id in a certificate and when it ends.
+func certificateID(file string) (id string, expiry time.Time, err error) {
+	cert, err := uplink.ReadCertificate(file)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %w", err)
 	}
 	if err := wire.CheckAgent(cert.Subject.CommonName); err != nil {
-		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", cfg.CertFile, err)
+		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", file, err)
 	}
 	return cert.Subject.CommonName, cert.NotAfter, nil
 }
@@ -75,11 +82,36 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 		},
 	}
 	if broker.Scheme == "tls" {
-		if cfg.TLS, err = uplink.TLSConfig(p.cfg.CAFile, p.cfg.CertFile, p.cfg.KeyFile); err != nil {
-			return nil, fmt.Errorf("uplink.tls: %w", err)
+		if cfg.TLS, err = brokerTLS(p.cfg); err != nil {
+			return nil, err
 		}
 	}
 	return uplink.New(cfg, p.store), nil
+}
+
+func brokerTLS(cfg *config.Uplink) (*tls.Config, error) {
+	t, err := uplink.TLSConfig(cfg.CAFile, cfg.CertFile, cfg.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("uplink.tls: %w", err)
+	}
+	return t, nil
+}
+
+// CheckFiles reports what is wrong with the files that a configuration names. It opens no line and asks no network.
+func CheckFiles(cfg *config.Config) error {
+	var errs []error
+	if f := cfg.Metrics.WebConfig; f != "" {
+		errs = append(errs, metrics.CheckWebConfig(f))
+	}
+	if u := cfg.Uplink; u != nil && !u.Insecure {
+		_, err := brokerTLS(u)
+		errs = append(errs, err)
+	}
+	if u := cfg.Uplink; u != nil && u.CertFile != "" {
+		_, _, err := certificateID(u.CertFile)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // delivered measures how long an event took from being seen at the unit to its acknowledgement.

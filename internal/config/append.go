@@ -123,6 +123,9 @@ func written(units []Unit) []writtenUnit {
 
 // replace writes data beside path, syncs it and renames it over path, so that a power cut leaves the old file or the new one.
 func replace(path string, data []byte, mode fs.FileMode) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // a link stays a link
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".agent-*.yaml")
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -22,6 +23,7 @@ import (
 const (
 	LeastRate    = 10 * time.Millisecond // no line answers faster; below it a value is a typing error
 	leastFlush   = 100 * time.Millisecond
+	mostFlush    = 10 * time.Minute // what a crash loses, and what waits in memory
 	leastSpool   = 4 << 20
 	maxUnitName  = 63
 	serialMaxID  = 223 // protocol reference, section 2.1: 224 to 247 are reserved on the unit itself
@@ -32,7 +34,8 @@ const (
 )
 
 var (
-	unitName    = regexp.MustCompile(`^[a-z0-9-]+$`)
+	unitName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+	hostName    = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`)
 	agentID     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	orderHours  = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$`)
 	bauds       = []int{1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200}
@@ -67,6 +70,12 @@ func (c *checker) build(f *fileConfig) *Config {
 	if cfg.Spool.Flush < leastFlush {
 		c.at("spool.flush", "%v is below the least of %v", cfg.Spool.Flush, leastFlush)
 	}
+	if cfg.Spool.Flush > mostFlush {
+		c.at("spool.flush", "%v is above the most of %v: that much is lost in a crash", cfg.Spool.Flush, mostFlush)
+	}
+	if cfg.Metrics.Listen != "" && cfg.Metrics.Listen == cfg.Local.Listen && !strings.HasSuffix(cfg.Local.Listen, ":0") {
+		c.at("local.listen", "%s is metrics.listen, too", cfg.Local.Listen)
+	}
 	if err := cfg.Log.Level.UnmarshalText([]byte(or(f.Log.Level, "info"))); err != nil {
 		c.at("log.level", "%q is not debug, info, warn or error", or(f.Log.Level, ""))
 		cfg.Log.Level = slog.LevelInfo
@@ -90,7 +99,7 @@ func (c *checker) unit(key string, f *fileUnit) Unit {
 	case u.Name == "":
 		c.at(key+".name", "is missing")
 	case !unitName.MatchString(u.Name) || len(u.Name) > maxUnitName:
-		c.at(key+".name", "%q is not 1 to %d characters of a-z, 0-9 and -", u.Name, maxUnitName)
+		c.at(key+".name", "%q is not 1 to %d characters of a-z, 0-9 and -, the first not -", u.Name, maxUnitName)
 	}
 	switch {
 	case f.Serial != nil && f.TCP != nil:
@@ -125,6 +134,8 @@ func (c *checker) serial(key string, f *fileSerial) *Serial {
 	s := &Serial{or(f.Device, ""), or(f.Baud, 9600), oneOf(c, key+".parity", or(f.Parity, "none"), "none", "even", "odd")}
 	if s.Device == "" {
 		c.at(key+".device", "is missing")
+	} else {
+		s.Device = filepath.Clean(s.Device) // one port, one spelling: units on it share a line
 	}
 	if !slices.Contains(bauds, s.Baud) {
 		c.at(key+".baud", "%d is not one of %v; the unit's own port is 9600", s.Baud, bauds)
@@ -152,6 +163,9 @@ func (c *checker) poll(key string, f filePoll, u Unit) (out [ups.TierCount]time.
 		}
 	}
 	out[ups.TierIdentity] = def[ups.TierIdentity]
+	if out[ups.TierWatch] == 0 && out[ups.TierStatus] == 0 {
+		c.at(key, "has both watch and status turned off; nobody would see a power failure")
+	}
 	return out
 }
 
@@ -176,10 +190,10 @@ func (c *checker) thresholds(key string, f fileThresholds) Thresholds {
 	if t.LowBatteryRuntime == 0 {
 		c.at(key+".low_battery_runtime", "is 0; the alarm would come when the battery is empty")
 	}
-	if t.BatteryTemperature < 10 || t.BatteryTemperature > 80 {
+	if !(t.BatteryTemperature >= 10 && t.BatteryTemperature <= 80) { // not NaN either
 		c.at(key+".battery_temperature", "%g is not in 10 to 80 (°C)", t.BatteryTemperature)
 	}
-	if t.Load < 1 || t.Load > 100 {
+	if !(t.Load >= 1 && t.Load <= 100) {
 		c.at(key+".load", "%g is not in 1 to 100 (percent)", t.Load)
 	}
 	return t
@@ -292,7 +306,7 @@ func withPort(address, port string) (string, error) {
 			return "", fmt.Errorf("%q is not an address like 192.0.2.20:%s", address, port)
 		}
 	}
-	if host == "" || !validPort(p) {
+	if !hostName.MatchString(host) || !validPort(p) {
 		return "", fmt.Errorf("%q is not an address like 192.0.2.20:%s", address, port)
 	}
 	return net.JoinHostPort(host, p), nil

@@ -71,6 +71,15 @@ func TestErrorsNameTheKeyTheLineAndTheReason(t *testing.T) {
 		{"negative rate", unit + "    poll: {live: -1s}\n", "units[0].poll.live: -1s is negative"},
 		{"size", "spool: {max_bytes: 1XB}\n", `f.yaml:1: spool.max_bytes: "1XB" is not a size`},
 		{"size too small", "spool: {max_bytes: 1KiB}\n", "spool.max_bytes: 1024 bytes are below the least of 4MiB"},
+		{"size is no number", "spool: {max_bytes: nan}\n", "nan is out of range"},
+		{"less than a byte", "uplink: {broker: \"tls://c\", max_rate: 0.5}\n", "uplink.max_rate: 0.5 is out of range"},
+		{"interval too long", "spool: {flush: 9999h}\n", "spool.flush: 9999h0m0s is above the most of 10m0s"},
+		{"threshold is no number", unit + "    thresholds: {load: .nan}\n", "units[0].thresholds.load: NaN is not in 1 to 100"},
+		{"nothing watched", unit + "    poll: {watch: 0, status: 0}\n", "units[0].poll: has both watch and status turned off"},
+		{"name of dashes", "units: [{name: --, tcp: {address: h}}]\n", `units[0].name: "--" is not`},
+		{"host", "units: [{name: a, tcp: {address: \"not a host!/x y\"}}]\n", "units[0].tcp.address: \"not a host!/x y\" is not an address"},
+		{"one port for two", "metrics: {listen: \"127.0.0.1:1\"}\nlocal: {listen: \"127.0.0.1:1\"}\n", "local.listen: 127.0.0.1:1 is metrics.listen, too"},
+		{"one device, two spellings", "units: [{name: a, serial: {device: /dev/x}}, {name: b, serial: {device: /dev//x}}]\n", "units[1].unit_id: 1 is the address of units[0]"},
 		{"no line", "units:\n  - name: a\n", "f.yaml:2: units[0]: has neither serial nor tcp"},
 		{"two lines", unit + "    serial: {device: /dev/x}\n", "units[0]: has both serial and tcp"},
 		{"name", "units: [{name: Rack A, tcp: {address: h}}]\n", `units[0].name: "Rack A" is not`},
@@ -164,6 +173,26 @@ func TestAppendedUnitsKeepCommentsAndAreRead(t *testing.T) {
 				t.Error("a refused append changed the file")
 			}
 		})
+	}
+}
+
+func TestALinkedFileStaysALink(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "real.yaml"), filepath.Join(dir, "agent.yaml")
+	if err := os.WriteFile(target, []byte("# here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := AppendUnits(link, []Unit{{Name: "a", TCP: &TCP{"192.0.2.1:502", false}, UnitID: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != target {
+		t.Errorf("the link is %q, %v", to, err)
+	}
+	if cfg, err := Load(target); err != nil || len(cfg.Units) != 1 {
+		t.Errorf("the file it points to: %v, %v", cfg, err)
 	}
 }
 

@@ -153,7 +153,7 @@ func (b *byteSize) UnmarshalYAML(n *yaml.Node) error {
 		if err != nil {
 			break
 		}
-		if v < 0 || v*u.bytes > math.MaxInt64/2 {
+		if bytes := v * u.bytes; !(bytes >= 0 && bytes <= math.MaxInt64/2) || bytes > 0 && bytes < 1 { // not NaN either
 			return fmt.Errorf("%s is out of range", n.Value)
 		}
 		*b = byteSize(v * u.bytes)

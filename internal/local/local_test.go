@@ -19,9 +19,15 @@ import (
 func someState() *ups.State {
 	st := ups.NewState()
 	cols := []ups.Column{
-		{Point: ups.StatusFlags, Divisor: 1}, {Point: ups.StatusCause, Divisor: 1}, {Point: ups.Charge, Divisor: 512},
-		{Point: ups.InputVoltage, Divisor: 64}, {Point: ups.Efficiency, Divisor: 128}, {Point: ups.ReplaceBy, Divisor: 1},
-		{Point: ups.SOG0TurnOff, Divisor: 1}, {Point: ups.GeneralError, Divisor: 1}, {Point: ups.Model, Divisor: 1},
+		{Point: ups.StatusFlags, Divisor: 1},
+		{Point: ups.StatusCause, Divisor: 1},
+		{Point: ups.Charge, Divisor: 512},
+		{Point: ups.InputVoltage, Divisor: 64},
+		{Point: ups.Efficiency, Divisor: 128},
+		{Point: ups.ReplaceBy, Divisor: 1},
+		{Point: ups.SOG0TurnOff, Divisor: 1},
+		{Point: ups.GeneralError, Divisor: 1},
+		{Point: ups.Model, Divisor: 1},
 	}
 	st.Apply(&ups.Reading{
 		Layout: &ups.Layout{Columns: cols}, Raw: []int64{0x2002 | 1<<11, 31, 51200, 14752, -2, 6404, ups.Absent, 0, ups.Absent},

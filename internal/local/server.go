@@ -40,7 +40,7 @@ type Sources struct {
 
 // Listen binds the page's address and the socket; either may be "".
 func Listen(address, socket string, src Sources) (*Server, error) {
-	s := &Server{server: &http.Server{Handler: handler(src), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}}
+	s := &Server{server: &http.Server{Handler: handler(src), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}}
 	if address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {

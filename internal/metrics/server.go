@@ -25,8 +25,8 @@ type Server struct {
 // authentication), or empty. healthy and ready are asked at each request; an error is the answer's text.
 func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready func() error) (*Server, error) {
 	if webConfig != "" {
-		if err := web.Validate(webConfig); err != nil {
-			return nil, fmt.Errorf("metrics.web_config: %w", err)
+		if err := CheckWebConfig(webConfig); err != nil {
+			return nil, err
 		}
 	}
 	l, err := net.Listen("tcp", address)
@@ -40,9 +40,17 @@ func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready 
 	off := false
 	return &Server{
 		listener: l,
-		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second},
+		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
 		flags:    &web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &off},
 	}, nil
+}
+
+// CheckWebConfig reports what is wrong with a web configuration file and with the files it names.
+func CheckWebConfig(file string) error {
+	if err := web.Validate(file); err != nil {
+		return fmt.Errorf("metrics.web_config: %w", err)
+	}
+	return nil
 }
 
 // Addr returns the address that is listened on.

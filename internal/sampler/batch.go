@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -20,25 +21,22 @@ type Batch struct {
 }
 
 type section struct {
-	rows        wire.Rows
-	first, last time.Time
+	device string
+	rows   wire.Rows
 }
 
 // NewBatch returns an empty Batch. mono tells an instant on the monotonic clock of the box.
 func NewBatch(mono func(time.Time) time.Duration) *Batch { return &Batch{mono: mono} }
 
-// Put adds one reading. Texts are not kept: who a unit is goes with the state, not with the samples.
-func (b *Batch) Put(r *ups.Reading) {
+// Put adds one reading of the device with that serial number, "" while it is not known: rows of one device are never handed out
+// as another's. Texts are not kept: who a unit is goes with the state, not with the samples.
+func (b *Batch) Put(r *ups.Reading, device string) {
 	if onlyTexts(r) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.section(r)
-	if len(s.rows.At) == 0 {
-		s.first = r.At
-	}
-	s.last = r.At
+	s := b.section(r, device)
 	s.rows.At = append(s.rows.At, b.mono(r.At).Milliseconds())
 	s.rows.Raw = append(s.rows.Raw, r.Raw...)
 }
@@ -55,43 +53,35 @@ func onlyTexts(r *ups.Reading) bool {
 	return true
 }
 
-// section finds the rows of the reading's layout and tier. A unit has a handful of them.
-func (b *Batch) section(r *ups.Reading) *section {
+// section finds the rows of the device, layout and tier. A unit has a handful of them.
+func (b *Batch) section(r *ups.Reading, device string) *section {
 	for i := range b.sections {
-		if s := &b.sections[i]; s.rows.Layout == r.Layout && s.rows.Tier == r.Tier {
+		if s := &b.sections[i]; s.rows.Layout == r.Layout && s.rows.Tier == r.Tier && s.device == device {
 			return s
 		}
 	}
-	b.sections = append(b.sections, section{rows: wire.Rows{Tier: r.Tier, Layout: r.Layout}})
+	b.sections = append(b.sections, section{device: device, rows: wire.Rows{Tier: r.Tier, Layout: r.Layout}})
 	return &b.sections[len(b.sections)-1]
 }
 
-// Take hands everything collected so far to encode and starts anew, whatever encode returns. first and last are when the
-// earliest and the latest reading were complete; rows are valid until encode returns. With nothing collected encode is not
-// called. Only one goroutine may Take.
-func (b *Batch) Take(encode func(first, last time.Time, rows []wire.Rows) error) error {
+// Take hands everything collected so far to encode, device by device, and starts anew, whatever encode returns. Rows are valid
+// until encode returns. With nothing collected encode is not called. Only one goroutine may Take.
+func (b *Batch) Take(encode func(device string, rows []wire.Rows) error) error {
 	b.mu.Lock()
 	taken := b.sections
 	b.sections, b.spare = b.spare, nil
 	b.mu.Unlock()
 
-	var first, last time.Time
+	var errs []error
 	var rows []wire.Rows
-	for _, s := range taken {
-		if len(s.rows.At) == 0 {
-			continue
+	for i, s := range taken {
+		if len(s.rows.At) > 0 {
+			rows = append(rows, s.rows)
 		}
-		if first.IsZero() || s.first.Before(first) {
-			first = s.first
+		if len(rows) > 0 && (i+1 == len(taken) || taken[i+1].device != s.device) {
+			errs = append(errs, encode(s.device, rows))
+			rows = nil
 		}
-		if s.last.After(last) {
-			last = s.last
-		}
-		rows = append(rows, s.rows)
-	}
-	var err error
-	if len(rows) > 0 {
-		err = encode(first, last, rows)
 	}
 	kept := taken[:0]
 	for _, s := range taken {
@@ -103,5 +93,5 @@ func (b *Batch) Take(encode func(first, last time.Time, rows []wire.Rows) error)
 	b.mu.Lock()
 	b.spare = kept
 	b.mu.Unlock()
-	return err
+	return errors.Join(errs...)
 }

@@ -193,8 +193,12 @@ func (s *Sampler) connect(ctx context.Context, u *unit) {
 	s.cfg.Log.Info("unit connected", "unit", u.Name, "down", now.Sub(u.lostSince).Round(time.Millisecond), "attempts", u.attempts)
 	u.connect(now, plan)
 	s.gather()
-	for _, r := range u.Source.Connected() {
-		s.cfg.Sink.Put(r)
+	for _, texts := range []bool{true, false} { // first who the unit is: what follows is judged and kept as its own
+		for _, r := range u.Source.Connected() {
+			if (r.Text != nil) == texts {
+				s.cfg.Sink.Put(r)
+			}
+		}
 	}
 }
 

@@ -280,33 +280,31 @@ func TestBatchGivesEveryReadingOnce(t *testing.T) {
 	b := NewBatch(func(at time.Time) time.Duration { return at.Sub(begin) })
 	other := &ups.Layout{Columns: []ups.Column{{Point: ups.Charge, Divisor: 512}, {Point: ups.Runtime, Divisor: 1}}}
 	texts := &ups.Layout{Columns: []ups.Column{{Point: ups.MapID, Divisor: 1}}}
-	put := func(l *ups.Layout, tier ups.Tier, ms int, raw ...int64) {
-		b.Put(&ups.Reading{Tier: tier, Layout: l, At: begin.Add(time.Duration(ms) * time.Millisecond), Raw: raw})
+	put := func(l *ups.Layout, tier ups.Tier, ms int, device string, raw ...int64) {
+		b.Put(&ups.Reading{Tier: tier, Layout: l, At: begin.Add(time.Duration(ms) * time.Millisecond), Raw: raw}, device)
 	}
 	for round := range 3 {
-		put(oneColumn, ups.TierWatch, 10, 1)
-		put(oneColumn, ups.TierWatch, 20, 2)
-		put(other, ups.TierLive, 15, 3, ups.Absent)
-		b.Put(&ups.Reading{Layout: texts, At: begin, Raw: []int64{ups.Absent}, Text: []string{"00.5"}}) // who the unit is: no sample
-		var got []wire.Rows
-		err := b.Take(func(first, last time.Time, rows []wire.Rows) error {
-			if first.Sub(begin) != 10*time.Millisecond || last.Sub(begin) != 20*time.Millisecond {
-				t.Errorf("round %d: from %v to %v, want 10ms to 20ms", round, first.Sub(begin), last.Sub(begin))
-			}
+		put(oneColumn, ups.TierWatch, 10, "A", 1)
+		put(oneColumn, ups.TierWatch, 20, "A", 2)
+		put(other, ups.TierLive, 15, "A", 3, ups.Absent)
+		b.Put(&ups.Reading{Layout: texts, At: begin, Raw: []int64{ups.Absent}, Text: []string{"00.5"}}, "A") // who the unit is: no sample
+		put(oneColumn, ups.TierWatch, 30, "B", 4)                                                            // another unit in its place
+		var got []string
+		err := b.Take(func(device string, rows []wire.Rows) error {
 			for _, r := range rows {
-				got = append(got, wire.Rows{At: slices.Clone(r.At), Raw: slices.Clone(r.Raw)})
+				got = append(got, fmt.Sprint(device, r.At, r.Raw))
 			}
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "[{watch <nil> [10 20] [1 2]} {watch <nil> [15] [3 -9223372036854775808]}]"
-		if s := fmt.Sprint(got); s != want {
-			t.Errorf("round %d: rows %s, want %s", round, s, want)
+		want := []string{"A[10 20] [1 2]", "A[15] [3 -9223372036854775808]", "B[30] [4]"}
+		if !slices.Equal(got, want) {
+			t.Errorf("round %d: %q, want %q", round, got, want)
 		}
 	}
-	if err := b.Take(func(_, _ time.Time, _ []wire.Rows) error { return errors.New("called") }); err != nil {
+	if err := b.Take(func(string, []wire.Rows) error { return errors.New("called") }); err != nil {
 		t.Errorf("an empty batch was taken: %v", err)
 	}
 }
@@ -315,9 +313,9 @@ func BenchmarkBatchPut(b *testing.B) {
 	batch := NewBatch(func(time.Time) time.Duration { return 0 })
 	r := &ups.Reading{Layout: oneColumn, Raw: []int64{1}}
 	for i := range b.N {
-		batch.Put(r)
+		batch.Put(r, "A")
 		if i%4096 == 0 {
-			_ = batch.Take(func(_, _ time.Time, _ []wire.Rows) error { return nil })
+			_ = batch.Take(func(string, []wire.Rows) error { return nil })
 		}
 	}
 	b.ReportAllocs()
