@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type collector struct {
 
 	mu   sync.Mutex
 	seen []message
+
+	subscriptions atomic.Int32 // that the broker has confirmed
 }
 
 type message struct {
@@ -51,6 +54,9 @@ func collect(t testing.TB, b *testenv.Broker, name string) *collector {
 		token := client.Subscribe(wire.Prefix+"#", 1, nil)
 		go func() {
 			<-token.Done()
+			if token.Error() == nil {
+				c.subscriptions.Add(1)
+			}
 			once.Do(func() { subscribed <- token.Error() })
 		}()
 	})

@@ -262,7 +262,13 @@ uplink: {broker: "tcp://%s", insecure: true}
 		t.Errorf("/readyz without a broker answers %d %s", status, body)
 	}
 	back := sinceBoot(t)
+	// The agent stands still until the collector is there: a broker that was killed has forgotten who subscribes, and would
+	// acknowledge what nobody gets.
+	agent.signal(syscall.SIGSTOP)
+	known := cloud.subscriptions.Load()
 	broker.Start()
+	until(t, "the collector back", func() bool { return cloud.subscriptions.Load() > known }, nil)
+	agent.signal(syscall.SIGCONT)
 	agent.showing("upsagent_mqtt_connected", "1")
 	until(t, "everything delivered", func() bool {
 		h := cloud.history()
