@@ -31,6 +31,7 @@ func (r *runner) connect() bool {
 			r.lose(&LinkError{Op: "open", Err: err}, false)
 			continue
 		}
+		r.links.Add(1)
 		r.link = timed(link)
 		r.precise, _ = link.(preciseLink)
 		if r.cfg.Framing == RTU {

@@ -74,6 +74,7 @@ type Line struct {
 	cfg        Config
 	byteTime   time.Duration
 	turnaround atomic.Int64 // ns, for Timing
+	links      atomic.Uint64
 
 	// One place each: who asks waits once, for the answer, and is not woken only to hear that the request was taken. The
 	// line takes a request when it is about to send it, so an urgent one overtakes a background one that lies there.
@@ -118,6 +119,11 @@ func orElse[T comparable](v, otherwise T) T {
 func (l *Line) Timing() Timing {
 	return Timing{ByteTime: l.byteTime, Gap: l.cfg.Gap, Turnaround: time.Duration(l.turnaround.Load())}
 }
+
+// Links returns how many times the link was opened. A connection that the other end closed is replaced without an error to
+// the caller, and another unit may be at the end of the new one: a reply came over the link that this counts after it, or
+// over an earlier one.
+func (l *Line) Links() uint64 { return l.links.Load() }
 
 // Run owns the link until ctx ends, and then returns nil: a device or a link that fails is a state, not an error. A read
 // under way is given up at the end, a write finished within 700 ms. A line runs once.

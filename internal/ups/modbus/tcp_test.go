@@ -70,6 +70,9 @@ func TestOneRequestPerConnection(t *testing.T) {
 	if got := requests.Load(); got != 5 {
 		t.Errorf("%d requests arrived, want 5", got)
 	}
+	if links := line.Links(); links != 5 {
+		t.Errorf("the line counts %d links, want 5: one for each request", links)
+	}
 	if log.String() != "" {
 		t.Errorf("logged %s, want nothing: this is how such a unit works", log.String())
 	}
