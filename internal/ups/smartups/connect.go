@@ -17,7 +17,7 @@ import (
 //
 // The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
 func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
-	d.reads, d.connected, d.identity = nil, nil, ups.Identity{}
+	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
 	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup}
 	if err := d.connect(ctx); err != nil {
 		d.reads, d.connected = nil, nil
@@ -33,12 +33,16 @@ func (d *Driver) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	link := d.cfg.Line.Links()
 	pl := newPlanner(d.cfg.Line.Timing(), d.profile)
 	pl.holes = !d.noHoles
 	identity, err := d.prove(ctx, pl, ups.TierIdentity)
 	if err != nil {
 		return err
 	}
+	// Where the link was another one meanwhile the serial number is checked before anything else. Another one twice is not a
+	// unit swapped but the way of this one.
+	d.seen = sighting{link: link, at: d.cfg.Now(), lasted: d.cfg.Line.Links() < link+2}
 	pl.p = d.remember()
 	for i, rd := range identity {
 		rd.narrow(pl.p, d.connected[1+i])
@@ -106,7 +110,7 @@ func (d *Driver) prove(ctx context.Context, pl *planner, t ups.Tier) ([]*read, e
 func (d *Driver) try(ctx context.Context, reads []*read) (readings []*ups.Reading, refused *read, err error) {
 	for _, rd := range reads {
 		r := &ups.Reading{}
-		switch err := d.read(ctx, rd, r); {
+		switch err := d.readInStep(ctx, rd, r); {
 		case exception(err) == illegalAddress:
 			return nil, rd, nil
 		case err != nil:

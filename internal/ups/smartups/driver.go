@@ -15,6 +15,7 @@ import (
 type Line interface {
 	ReadHolding(ctx context.Context, p modbus.Priority, unit uint8, addr, count uint16, dst []uint16) ([]uint16, error)
 	Timing() modbus.Timing
+	Links() uint64 // how many times the link was opened; always the same number where it cannot be lost
 }
 
 // Config describes one unit on a line.
@@ -38,6 +39,7 @@ type Driver struct {
 	reads     []*read
 	connected []*ups.Reading
 	words     [modbus.MostRead]uint16
+	seen      sighting
 }
 
 // trust is how far an answer may be believed.
@@ -75,7 +77,8 @@ func (d *Driver) Connected() []*ups.Reading { return d.connected }
 
 // Read reads one block of the plan in one exchange. After any failure other than an exception the next Read first makes sure
 // that answers belong to questions again, by reading the verification block; where another unit could have taken the place of
-// this one, its serial number as well. Until that succeeds Read fails and believes nothing.
+// this one, its serial number as well. Until that succeeds Read fails and believes nothing. A reply that came over a new link
+// is dropped, and the block read again once the serial number has come over that link.
 //
 // On an error dst is as it was. The error wraps what the line returned, or is an *ImplausibleError or *UnitChangedError;
 // ups.FailureOf tells which kind it is. A block from before the last Connect is refused.
@@ -83,24 +86,38 @@ func (d *Driver) Read(ctx context.Context, b ups.Block, dst *ups.Reading) error 
 	if b.Index < 0 || b.Index >= len(d.reads) || d.reads[b.Index].name != b.Name {
 		return fmt.Errorf("read %s %s of %s: not in the plan of this connection", b.Tier, b.Name, d.cfg.Name)
 	}
-	rd := d.reads[b.Index]
-	if err := d.resynchronise(ctx); err != nil {
-		return fmt.Errorf("read %s %s of %s: resynchronise: %w", b.Tier, b.Name, d.cfg.Name, err)
-	}
-	if err := d.read(ctx, rd, dst); err != nil {
+	if err := d.readInStep(ctx, d.reads[b.Index], dst); err != nil {
 		return fmt.Errorf("read %s %s of %s: %w", b.Tier, b.Name, d.cfg.Name, err)
 	}
 	return nil
+}
+
+// readInStep makes a read whose answer may be believed.
+func (d *Driver) readInStep(ctx context.Context, rd *read, dst *ups.Reading) error {
+	for n := 1; ; n++ {
+		if d.seen.doubtful(d.cfg.Line.Links(), d.cfg.Now()) {
+			d.trust = unsure
+		}
+		if err := d.resynchronise(ctx); err != nil {
+			return fmt.Errorf("resynchronise: %w", err)
+		}
+		if err := d.read(ctx, rd, dst); !errors.Is(err, errNewLink) || n == 2 {
+			return err
+		}
+	}
 }
 
 // read makes one read and decodes it.
 func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 	asked := d.cfg.Now()
 	words, err := d.exchange(ctx, rd.span)
+	answered := d.cfg.Now()
+	if (err == nil || exception(err) != 0) && d.seen.doubtful(d.cfg.Line.Links(), answered) {
+		return errNewLink
+	}
 	if err != nil {
 		return err
 	}
-	answered := d.cfg.Now()
 	if err := d.plausible(rd, words); err != nil {
 		d.trust = max(d.trust, outOfStep)
 		if _, ok := errors.AsType[*UnitChangedError](err); ok {
@@ -112,6 +129,7 @@ func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 	if rd.text {
 		d.note(dst)
 	}
+	d.seen.lasted = d.seen.lasted || d.seen.link == d.cfg.Line.Links()
 	dst.Unit, dst.Tier, dst.At, dst.Took = d.cfg.Name, rd.tier, answered, answered.Sub(asked)
 	return nil
 }
@@ -174,9 +192,11 @@ func (d *Driver) resynchronise(ctx context.Context) error {
 		return err
 	}
 	if d.trust == unsure {
+		link := d.cfg.Line.Links() // before the request: the answer comes over this link or a later one
 		if err := d.checkSerial(ctx); err != nil {
 			return err
 		}
+		d.seen = sighting{link: link, at: d.cfg.Now()}
 	}
 	d.trust = inStep
 	return nil

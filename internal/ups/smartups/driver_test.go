@@ -18,10 +18,13 @@ import (
 // A script is a line whose answers are said beforehand; it notes what was asked.
 type script struct {
 	asked  []string
+	links  uint64
 	answer func(s span) ([]uint16, error)
 }
 
 func (l *script) Timing() modbus.Timing { return nineSix }
+
+func (l *script) Links() uint64 { return l.links }
 
 func (l *script) ReadHolding(_ context.Context, _ modbus.Priority, _ uint8, addr, count uint16, dst []uint16) ([]uint16, error) {
 	s := span{addr, count}
@@ -401,6 +404,8 @@ func TestALateAnswerOfTheSameLengthIsNotBelieved(t *testing.T) {
 type still []uint16
 
 func (l still) Timing() modbus.Timing { return nineSix }
+
+func (l still) Links() uint64 { return 1 }
 
 func (l still) ReadHolding(_ context.Context, _ modbus.Priority, _ uint8, _, count uint16, dst []uint16) ([]uint16, error) {
 	return dst[:copy(dst, l[:count])], nil
