@@ -15,11 +15,17 @@ import (
 // Reads include undefined registers where that saves time. A unit that refuses such a read is read without them from then on;
 // an item that it refuses by itself is left out until the next Connect.
 //
+// A read that fails is made up to three times, but where the very first one meets silence there is no unit, and Connect ends.
+// What was read after a failure counts only if the verification block came in after it as well.
+//
 // The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
 func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
 	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup}
-	if err := d.connect(ctx); err != nil {
+	d.connecting = true
+	err := d.connect(ctx)
+	d.connecting = false
+	if err != nil {
 		d.reads, d.connected = nil, nil
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
@@ -60,14 +66,17 @@ func (d *Driver) connect(ctx context.Context) error {
 		d.reads = append(d.reads, reads...)
 	}
 	d.reads = append(append(d.reads, verification), identity...)
-	return nil
+	return d.resynchronise(ctx) // if the last read had to be repeated
 }
 
 // identify makes sure that a Smart-UPS of a known map answers.
 func (d *Driver) identify(ctx context.Context) (*read, error) {
 	rd := verifyRead()
 	d.trust = unsure
-	words, err := d.exchange(ctx, rd.span)
+	words, err := d.once(ctx, rd.span)
+	for n := 1; n < mostTries && garbled(err) && ctx.Err() == nil; n++ {
+		words, err = d.once(ctx, rd.span)
+	}
 	switch code := exception(err); {
 	case code == illegalFunction || code == illegalAddress:
 		return nil, &UnsupportedError{fmt.Sprintf("no verification block at %d (%v)", verifyAddr, err)}

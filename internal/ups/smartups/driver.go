@@ -40,6 +40,8 @@ type Driver struct {
 	connected []*ups.Reading
 	words     [modbus.MostRead]uint16
 	seen      sighting
+
+	connecting bool // requests are repeated
 }
 
 // trust is how far an answer may be believed.
@@ -101,7 +103,12 @@ func (d *Driver) readInStep(ctx context.Context, rd *read, dst *ups.Reading) err
 		if err := d.resynchronise(ctx); err != nil {
 			return fmt.Errorf("resynchronise: %w", err)
 		}
-		if err := d.read(ctx, rd, dst); !errors.Is(err, errNewLink) || n == 2 {
+		err := d.read(ctx, rd, dst)
+		_, implausible := errors.AsType[*ImplausibleError](err)
+		switch {
+		case errors.Is(err, errNewLink) && n < 2:
+		case d.connecting && implausible && n < mostTries:
+		default:
 			return err
 		}
 	}
@@ -156,13 +163,47 @@ func (d *Driver) note(r *ups.Reading) {
 	}
 }
 
-// exchange reads registers and notes what a failure means for the trust in later answers.
+// mostTries is how often a request goes out at most while connecting. A line on which every third reply is damaged serves
+// two reads of three, but hardly ever all that Connect needs in a row.
+const mostTries = 3
+
+// exchange reads registers; while connecting it repeats a request that met silence or came back garbled. Nothing but answers to
+// this very request can then be under way, as the line was in step before: a late one is as good as the one asked for. The
+// line stays out of step, so that the verification block comes in before any other question, or its answer, counts.
 func (d *Driver) exchange(ctx context.Context, s span) ([]uint16, error) {
+	for n := 1; ; n++ {
+		words, err := d.once(ctx, s)
+		if !d.connecting || n == mostTries || !garbled(err) && !silent(err) || ctx.Err() != nil {
+			return words, err
+		}
+		if n > 1 {
+			d.trust = unsure
+		}
+	}
+}
+
+// garbled tells whether something else than an answer came back, and the link is still there.
+func garbled(err error) bool {
+	_, frame := errors.AsType[*modbus.FrameError](err)
+	return frame && !linkLost(err)
+}
+
+// silent tells whether nothing came back, and the link is still there.
+func silent(err error) bool { return errors.Is(err, modbus.ErrTimeout) && !linkLost(err) }
+
+// linkLost tells whether there is no link any more, for whatever reason: a request repeated at once would be refused.
+func linkLost(err error) bool {
+	_, lost := errors.AsType[*modbus.LinkError](err)
+	return lost
+}
+
+// once reads registers and notes what a failure means for the trust in later answers.
+func (d *Driver) once(ctx context.Context, s span) ([]uint16, error) {
 	words, err := d.cfg.Line.ReadHolding(ctx, modbus.Background, d.cfg.UnitID, s.addr, s.count, d.words[:])
 	if err == nil {
 		return words, nil
 	}
-	if _, ok := errors.AsType[*modbus.LinkError](err); ok {
+	if linkLost(err) {
 		d.trust = unsure
 	} else if exception(err) == 0 && left(err) {
 		d.trust = max(d.trust, outOfStep)
