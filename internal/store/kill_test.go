@@ -44,7 +44,7 @@ func numbered(seq uint64) []byte {
 	return bytes.Repeat(b, 1+int(seq*7%400))
 }
 
-// child writes until it is killed, and says on stdout what was accepted, one line each.
+// child writes until it is killed, and says on stdout what was accepted, one line each. On a full disk events go on.
 func child(dir string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, dir, Options{MaxBytes: 64 << 20})
@@ -66,10 +66,15 @@ func child(dir string) error {
 		seq := s.Stats().Samples.Last + 1
 		b := Samples{Unit: "rack-a", First: at(n), Last: at(n + 1), Payload: numbered(seq)}
 		b2 := Samples{Unit: "rack-a", First: at(n), Last: at(n + 1), Payload: numbered(seq + 1)}
-		if err := s.PutSamples(ctx, []Samples{b, b2}); err != nil {
+		err := s.PutSamples(ctx, []Samples{b, b2})
+		switch {
+		case diskFull(err):
+			fmt.Println("refused", seq)
+		case err != nil:
 			return err
+		default:
+			fmt.Println("sample", seq+1)
 		}
-		fmt.Println("sample", seq+1)
 		kind := ups.Raise
 		if n%2 == 1 {
 			kind = ups.Clear
@@ -78,7 +83,7 @@ func child(dir string) error {
 			return err
 		}
 		fmt.Println("event", s.Stats().Events.Last)
-		if n%10 == 9 {
+		if n%10 == 9 && err == nil {
 			fmt.Println("acknowledging", seq-5)
 			if err := s.Ack(ctx, wire.Samples, seq-5); err != nil {
 				return err

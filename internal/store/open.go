@@ -24,8 +24,12 @@ const (
 
 // Open opens the store in dir, or makes it: the directory with mode 0700, files with 0600. It returns ErrInUse while another
 // process has it open. A structurally broken file is renamed to store.db.broken-<n> and a new stream begins; see SetAside.
+// A full disk is no error as long as the log or the reserve have room for a few pages.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s, err := open(ctx, dir, o)
+	if diskFull(err) {
+		err = fmt.Errorf("the disk is full and the store has no room left to begin: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
 	}
@@ -77,7 +81,7 @@ func (s *Store) openDir() (err error) {
 func (s *Store) openDatabase(ctx context.Context) error {
 	cause := s.suspected()
 	if cause == nil {
-		cause = s.openFile(ctx, "")
+		cause = s.openSomehow(ctx, "")
 	}
 	if cause == nil || !structural(cause) {
 		return cause
@@ -90,18 +94,26 @@ func (s *Store) openDatabase(ctx context.Context) error {
 		return errors.Join(cause, err)
 	}
 	s.log.Error("broken database set aside, a new stream begins", "file", name, "err", cause)
-	return s.openFile(ctx, name)
+	return s.openSomehow(ctx, name)
 }
 
-// closeFile gives back the connections only.
-func (s *Store) closeFile() error {
-	var err error
-	if s.readers != nil {
-		err = s.readers.Close()
-		s.readers = nil
+// openSomehow is openFile, on a full disk with the reserve.
+func (s *Store) openSomehow(ctx context.Context, setAside string) error {
+	defer s.refill()
+	err := s.openFile(ctx, setAside)
+	if !diskFull(err) || !s.giveUpReserve() {
+		return err
 	}
-	err = errors.Join(err, s.w.close())
-	s.w = writer{}
+	if err := s.closeFile(); err != nil {
+		s.log.Debug("database closed on a full disk", "err", err)
+	}
+	return s.openFile(ctx, setAside)
+}
+
+// closeFile makes ready for another openFile.
+func (s *Store) closeFile() error {
+	err := s.disconnect()
+	s.readers, s.w = nil, writer{}
 	return err
 }
 
@@ -131,7 +143,7 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 	if err := s.makeTables(ctx); err != nil {
 		return err
 	}
-	if err := s.commit(context.WithoutCancel(ctx), "begin a run", durable, func(t *tx) { t.beginRun(setAside) }); err != nil {
+	if err := s.commitSomehow(context.WithoutCancel(ctx), "begin a run", durable, func(t *tx) { t.beginRun(setAside) }); err != nil {
 		return err
 	}
 	return s.openReaders(ctx, path)

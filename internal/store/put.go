@@ -24,7 +24,7 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 		return nil
 	}
 	what := fmt.Sprintf("put %d sample blocks", len(blocks))
-	err := s.write(ctx, what, durable, func(t *tx) {
+	fn := func(t *tx) {
 		if err := s.keepReserve(); err != nil {
 			t.fail(err)
 			return
@@ -39,7 +39,9 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 		}
 		t.makeRoom(wire.Samples, through, blocks[len(blocks)-1].Last)
 		t.after = append(t.after, func() { s.settle(blocks, false) })
-	})
+	}
+	// Without the reserve: on a full disk it is for what cannot wait.
+	err := s.inTurn(ctx, what, func(ctx context.Context) error { return s.commit(ctx, what, durable, fn) })
 	if err != nil && !errors.Is(err, ErrClosed) {
 		s.mu.Lock()
 		s.settle(blocks, true)
@@ -76,7 +78,8 @@ func lastOfUnit(blocks []Samples) map[string]span {
 
 // PutEvents numbers the events of a unit in their order and stores them in one commit, together with the unit's alarm state
 // (opaque; nil leaves it as it is, events may then not be empty to do anything). The number of a Raise is kept until its Clear,
-// whose RaisedBy it becomes. At the quota samples make room first, then the oldest events.
+// whose RaisedBy it becomes. At the quota samples make room first, then the oldest events. On a full disk
+// the reserve is used, as far as acknowledgements can spare it.
 func (s *Store) PutEvents(ctx context.Context, unit string, state []byte, events []Event) error {
 	if len(events) == 0 && state == nil {
 		return nil
@@ -94,6 +97,7 @@ func (s *Store) PutEvents(ctx context.Context, unit string, state []byte, events
 		}
 		if len(events) > 0 {
 			t.makeRoom(wire.Events, through, stamp)
+			t.leaveRoom()
 		}
 	})
 }
@@ -127,6 +131,7 @@ func (s *Store) PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error 
 			t.closeInterruption(g.Unit, g.From)
 		}
 		t.makeRoom(wire.Events, through, stamp)
+		t.leaveRoom()
 	})
 }
 

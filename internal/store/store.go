@@ -42,7 +42,7 @@ type Store struct {
 	log   *slog.Logger
 
 	w        writer // guarded by turn
-	reserved bool   // the reserve exists; guarded by turn
+	reserved bool   // the reserve is whole; guarded by turn
 	readers  *sql.DB
 	selects  [len(laneTables)]*sql.Stmt
 
@@ -110,8 +110,9 @@ func (s *Store) wake(lane wire.Lane) {
 	s.changed[lane] = make(chan struct{})
 }
 
-// Close marks the end of every unit whose samples were all put, empties the write-ahead log into the file and gives the
-// directory back. A unit whose last PutSamples returned an error stays open and is in the list of Crashed next time.
+// Close marks the end of every unit whose samples were all put, empties the write-ahead log into the file, takes what the
+// reserve lacks and gives the directory back. A unit whose last PutSamples returned an error stays open and is in the list of
+// Crashed next time.
 func (s *Store) Close() error {
 	s.turn <- struct{}{} // the write in hand is finished first
 	defer func() { <-s.turn }()
@@ -126,21 +127,37 @@ func (s *Store) Close() error {
 
 	var err error
 	if broken == nil {
-		err = s.commit(context.Background(), "mark the clean end", durable, (*tx).endRun)
-		if _, e := s.w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)"); err == nil {
+		err = s.commitSomehow(context.Background(), "mark the clean end", durable, (*tx).endRun)
+		e := s.emptyLog()
+		if diskFull(e) && s.giveUpReserve() {
+			e = s.emptyLog()
+		}
+		if err == nil {
 			err = e
 		}
 	}
-	return errors.Join(err, s.release())
+	err = errors.Join(err, s.disconnect())
+	s.refill() // with the blocks of the log, before others take them: the next run begins on them
+	return errors.Join(err, s.unlock())
+}
+
+func (s *Store) emptyLog() error {
+	return s.w.plain(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 // release gives back what Open took; it leaves the file as a crash would.
-func (s *Store) release() error {
-	var errs []error
+func (s *Store) release() error { return errors.Join(s.disconnect(), s.unlock()) }
+
+func (s *Store) disconnect() error {
+	var err error
 	if s.readers != nil {
-		errs = append(errs, s.readers.Close())
+		err = s.readers.Close()
 	}
-	errs = append(errs, s.w.close())
+	return errors.Join(err, s.w.close())
+}
+
+func (s *Store) unlock() error {
+	var errs []error
 	for _, f := range []*os.File{s.mark, s.lock} {
 		if f != nil {
 			errs = append(errs, f.Close())

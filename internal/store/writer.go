@@ -92,8 +92,14 @@ type tx struct {
 	after   []func()       // run under mu once it is committed: memory follows the disk
 }
 
-// write runs fn as one commit, when its turn has come. ctx ends the waiting, never a transaction half way.
+// write runs fn as one commit, when its turn has come; on a full disk with the help of the reserve. ctx ends the waiting,
+// never a transaction half way.
 func (s *Store) write(ctx context.Context, what string, d durability, fn func(*tx)) error {
+	return s.inTurn(ctx, what, func(ctx context.Context) error { return s.commitSomehow(ctx, what, d, fn) })
+}
+
+// inTurn runs do, which has the turn and a context that does not end.
+func (s *Store) inTurn(ctx context.Context, what string, do func(context.Context) error) error {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -103,15 +109,10 @@ func (s *Store) write(ctx context.Context, what string, d durability, fn func(*t
 	if err := s.state(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	ctx = context.WithoutCancel(ctx)
-	err := s.commit(ctx, what, d, fn)
-	if d == eventually && diskFull(err) && s.useReserve(ctx) {
-		err = s.commit(ctx, what, d, fn)
-	}
-	return err
+	return do(context.WithoutCancel(ctx))
 }
 
-// commit is write for a caller that has the turn.
+// commit runs fn as one commit, for a caller that has the turn.
 func (s *Store) commit(ctx context.Context, what string, d durability, fn func(*tx)) error {
 	t := &tx{ctx: ctx, s: s}
 	defer t.letGo()
