@@ -1,5 +1,7 @@
 package ups
 
+import "slices"
+
 // A BitName names one bit of a Flags or Choice point, or one value of a Code.
 type BitName struct {
 	Number int // bit, 0 = least significant; or value
@@ -81,6 +83,22 @@ var shedBits = []BitName{
 	{3, "TimeOnBattery"},
 	{4, "RunTimeRemaining"},
 	{5, "UPSOverload"},
+}
+
+// Section 6.8.
+var testBits = []BitName{
+	{0, "Pending"},
+	{1, "InProgress"},
+	{2, "Passed"},
+	{3, "Failed"},
+	{4, "Refused"},
+	{5, "Aborted"},
+	{6, "Protocol"},
+	{7, "LocalUI"},
+	{8, "Internal"},
+	{9, "InvalidState"},
+	{10, "InternalFault"},
+	{11, "StateOfChargeNotAcceptable"},
 }
 
 var bitNames = map[Point][]BitName{
@@ -205,40 +223,14 @@ var bitNames = map[Point][]BitName{
 		{12, "VoltageSenseError"},
 		{13, "IncompatiblePack"},
 	},
-	// Section 6.8.
-	BatteryTest: {
-		{0, "Pending"},
-		{1, "InProgress"},
-		{2, "Passed"},
-		{3, "Failed"},
-		{4, "Refused"},
-		{5, "Aborted"},
-		{6, "Protocol"},
-		{7, "LocalUI"},
-		{8, "Internal"},
-		{9, "InvalidState"},
-		{10, "InternalFault"},
-		{11, "StateOfChargeNotAcceptable"},
-	},
-	// Section 6.9.
-	Calibration: {
-		{0, "Pending"},
-		{1, "InProgress"},
-		{2, "Passed"},
-		{3, "Failed"},
-		{4, "Refused"},
-		{5, "Aborted"},
-		{6, "Protocol"},
-		{7, "LocalUI"},
-		{8, "Internal"},
-		{9, "InvalidState"},
-		{10, "InternalFault"},
-		{11, "StateOfChargeNotAcceptable"},
-		{12, "LoadChange"},
-		{13, "ACInputNotAcceptable"},
-		{14, "LoadTooLow"},
-		{15, "OverChargeInProgress"},
-	},
+	BatteryTest: testBits,
+	// Section 6.9: the bits of a self-test, and four more reasons.
+	Calibration: append(slices.Clone(testBits),
+		BitName{12, "LoadChange"},
+		BitName{13, "ACInputNotAcceptable"},
+		BitName{14, "LoadTooLow"},
+		BitName{15, "OverChargeInProgress"},
+	),
 	// Section 6.10.
 	BatteryLife: {
 		{0, "LifeTimeStatusOK"},
