@@ -66,6 +66,8 @@ lint: $(LINTERS) ## gofumpt, go vet, staticcheck
 	@files=$$(.cache/bin/gofumpt -l cmd internal); [[ -z $$files ]] || { echo "not formatted, run .cache/bin/gofumpt -w on:" $$files >&2; exit 1; }
 	@echo "== go vet"
 	@go vet $(RACE) ./...
+	@echo "== go build for armv7, where int is 32 bits and some system types differ"
+	@CGO_ENABLED=0 GOARCH=arm GOARM=7 go build -o /dev/null ./cmd/agent
 	@echo "== staticcheck"
 	@GOFLAGS="$${GOFLAGS:-} $(RACE)" .cache/bin/staticcheck ./...
 

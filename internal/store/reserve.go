@@ -139,7 +139,7 @@ func freeBytes(dir string) int64 {
 	if unix.Statfs(dir, &fs) != nil {
 		return 0
 	}
-	return int64(fs.Bavail) * fs.Bsize
+	return int64(fs.Bavail) * int64(fs.Bsize)
 }
 
 // diskFull reports whether err says that the file system has no room.
