@@ -27,7 +27,7 @@ help: ## this list
 
 .PHONY: demo
 demo: bin/upsagent ## a simulated site end to end; Ctrl-C stops it
-	@go build -o .cache/bin/demo ./internal/demo
+	@$(GOBUILD) -o .cache/bin/demo ./internal/demo
 	@exec .cache/bin/demo $(ARGS)
 
 .PHONY: build
