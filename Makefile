@@ -89,7 +89,7 @@ soak: ## tests named TestSoak…, under load for SOAK (10m)
 
 .PHONY: bench
 bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON
-	@go build -o .cache/bin/bench ./internal/bench
+	@$(GOBUILD) -o .cache/bin/bench ./internal/bench
 	@exec .cache/bin/bench $(ARGS)
 
 .PHONY: packages
