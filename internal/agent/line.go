@@ -47,6 +47,14 @@ func (s *sink) Missed(unit string, t ups.Tier, at time.Time, err error) {
 	s.settle(u, u.miss(t, at, err))
 }
 
+// Unconnected takes a failed attempt to connect; see sampler.Sink.
+func (s *sink) Unconnected(unit string, at time.Time, err error) {
+	u := s.units[unit]
+	u.turn.Lock()
+	defer u.turn.Unlock()
+	s.settle(u, u.unconnected(at, err))
+}
+
 func (s *sink) settle(u *unit, out outcome) {
 	s.recorder.add(u.cfg.Name, out)
 	if out.condition {

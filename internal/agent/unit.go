@@ -91,12 +91,17 @@ func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failure = err
-	switch tier {
-	case ups.TierLive:
+	if tier == ups.TierLive {
 		u.missed++
-	case ups.TierIdentity:
-		u.lost = true
 	}
+	return u.settle(at, u.alarms.Missed(at, ups.FailureOf(err)))
+}
+
+// unconnected takes note of an attempt to connect that failed.
+func (u *unit) unconnected(at time.Time, err error) outcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failure, u.lost = err, true
 	return u.settle(at, u.alarms.Missed(at, ups.FailureOf(err)))
 }
 

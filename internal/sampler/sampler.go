@@ -28,8 +28,10 @@ type Source interface {
 type Sink interface {
 	// Put takes a reading; it is valid until Put returns.
 	Put(r *ups.Reading)
-	// Missed is told of every read or connection attempt that failed.
+	// Missed is told of every read that failed.
 	Missed(unit string, tier ups.Tier, at time.Time, err error)
+	// Unconnected is told of every attempt to connect that failed: until a Put the unit is not read at all.
+	Unconnected(unit string, at time.Time, err error)
 }
 
 // A Unit is one unit of the line.
@@ -185,7 +187,7 @@ func (s *Sampler) connect(ctx context.Context, u *unit) {
 		if u.attempts == 1 {
 			s.cfg.Log.Warn("unit does not answer", "unit", u.Name, "err", err)
 		}
-		s.cfg.Sink.Missed(u.Name, ups.TierIdentity, now, err)
+		s.cfg.Sink.Unconnected(u.Name, now, err)
 		u.tasks[0].due = now.Add(u.backOff)
 		u.backOff = min(2*u.backOff, backOffMost)
 		return

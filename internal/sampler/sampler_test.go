@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -92,6 +93,10 @@ func (m *memSink) Put(r *ups.Reading) {
 
 func (m *memSink) Missed(unit string, t ups.Tier, _ time.Time, err error) {
 	m.missed = append(m.missed, fmt.Sprintf("%s %v: %v", unit, t, err))
+}
+
+func (m *memSink) Unconnected(unit string, _ time.Time, err error) {
+	m.missed = append(m.missed, fmt.Sprintf("%s unconnected: %v", unit, err))
 }
 
 func (m *memSink) count(unit string, t ups.Tier) (n int) {
@@ -199,6 +204,9 @@ func TestADeadUnitCostsTheOthersOneTimeoutPerBackOff(t *testing.T) {
 		if n := sink.count("live", ups.TierStatus); n < 280 {
 			t.Errorf("%d status reads of the healthy unit in 5 minutes, want about 300", n)
 		}
+		if i := slices.IndexFunc(sink.missed, func(m string) bool { return !strings.Contains(m, "unconnected") }); i >= 0 {
+			t.Errorf("%s, of a unit that never was connected", sink.missed[i])
+		}
 		if n := len(sink.missed); n > 35 {
 			t.Errorf("the dead unit was asked %d times in 5 minutes; want about one per %v", n, backOffMost)
 		}
@@ -236,6 +244,9 @@ func TestAnExceptionIsNotALostUnit(t *testing.T) {
 		src := &fakeSource{plan: plan9600(), fail: func() error { return refusal{} }}
 		sink := &memSink{}
 		run(t, 10*time.Second, sink, Unit{"a", src, defaultRates})
+		if i := slices.IndexFunc(sink.missed, func(m string) bool { return strings.Contains(m, "unconnected") }); i >= 0 {
+			t.Errorf("%s, while the unit is there", sink.missed[i])
+		}
 		if n := len(sink.missed); n < 50 {
 			t.Errorf("%d refused reads in 10 s; a unit that answers with exceptions must go on being asked", n)
 		}
