@@ -31,7 +31,7 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// stopWithin bounds the orderly end of each part.
+// stopWithin is how long the recorder may try to write the last events when the store refuses them.
 const stopWithin = 5 * time.Second
 
 type agent struct {
@@ -131,11 +131,14 @@ func (a *agent) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	rest := context.WithoutCancel(ctx)
 	recording, recorded := context.WithCancel(rest) // ends after the lines: their last events are written, too
-	sending, sent := context.WithCancel(rest)       // ends last, so that what the end brought has a chance to go out
+	sending, sent := context.WithCancel(rest)       // ends after the recorder: "offline" is said when nothing is written any more
 
 	err := a.begin(ctx)
 	g.Go(func() error { return err }) // an error ends all that is started below as any other end does
-	g.Go(func() error { return a.site.recorder.run(recording, stopWithin) })
+	g.Go(func() error {
+		defer sent()
+		return a.site.recorder.run(recording, stopWithin)
+	})
 	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
 	g.Go(func() error { return a.reload(ctx) })
 	g.Go(func() error {
@@ -160,10 +163,8 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		<-ctx.Done()
-		err := a.site.endAll(ctx)
-		recorded()
-		sent()
-		return err
+		defer recorded()
+		return a.site.endAll(ctx)
 	})
 	if err == nil {
 		a.announce()
@@ -257,7 +258,7 @@ func (a *agent) reload(ctx context.Context) error {
 			*a.latest = next
 			a.warnOfRates(next.Units)
 			if restartNeeded(a.Config, next) {
-				a.Log.Warn("units were changed; the other changes of the configuration need a restart")
+				a.Log.Warn("only changes of units are applied; the other changes of the configuration need a restart")
 			}
 			a.site.notify()
 			a.Log.Info("configuration applied", "units", len(next.Units))

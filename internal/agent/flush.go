@@ -56,8 +56,8 @@ func (l *layouts) all() []*ups.Layout {
 	return slices.Collect(maps.Values(l.known))
 }
 
-// maxPending bounds what is kept in memory while the store refuses: half an hour of one unit at the default interval, of
-// sixteen units five minutes at the least.
+// maxPending bounds, in blocks, what is kept in memory while the store refuses: at the default interval of 10 s and one block
+// per unit 80 minutes of one unit, five of sixteen.
 const maxPending = 480
 
 func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(), log *slog.Logger) *flusher {

@@ -70,7 +70,7 @@ func (r *recorder) tell(e ups.Event) {
 	r.log.Log(context.Background(), level, message, "unit", e.Unit, "alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text)
 }
 
-// run writes until ctx ends, then what is left, for at most the time until give.
+// run writes until ctx ends, then what is left. A store that refuses is asked again for as long as give.
 func (r *recorder) run(ctx context.Context, give time.Duration) error {
 	last := context.WithoutCancel(ctx)
 	for {
