@@ -5,7 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"upsedge/internal/ups"
@@ -197,20 +196,3 @@ func DefaultPlan(t modbus.Timing, card bool) []ups.Block {
 	}
 	return blocks(append(append(reads, verifyRead()), identity...), t)
 }
-
-// Describe renders a plan for people: a line per read with its tier and its cost on the line, and the sum of each tier.
-func Describe(plan []ups.Block) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-9s %-9s %9s\n", "tier", "read", "ms")
-	var sums [ups.TierCount]time.Duration
-	for _, bl := range plan {
-		fmt.Fprintf(&b, "%-9s %-9s %9s\n", bl.Tier, bl.Name, millis(bl.Cost))
-		sums[bl.Tier] += bl.Cost
-	}
-	for t, sum := range sums {
-		fmt.Fprintf(&b, "all of %-12s %9s\n", ups.Tier(t), millis(sum))
-	}
-	return b.String()
-}
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }

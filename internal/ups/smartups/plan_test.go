@@ -1,6 +1,7 @@
 package smartups
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,23 @@ func names(plan []ups.Block) (out []string) {
 	return out
 }
 
+// describe renders a plan: a line per read with its tier and its cost on the line, and the sum of each tier.
+func describe(plan []ups.Block) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-9s %-9s %9s\n", "tier", "read", "ms")
+	var sums [ups.TierCount]time.Duration
+	for _, bl := range plan {
+		fmt.Fprintf(&b, "%-9s %-9s %9s\n", bl.Tier, bl.Name, millis(bl.Cost))
+		sums[bl.Tier] += bl.Cost
+	}
+	for t, sum := range sums {
+		fmt.Fprintf(&b, "all of %-12s %9s\n", ups.Tier(t), millis(sum))
+	}
+	return b.String()
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+
 func TestDefaultPlanGolden(t *testing.T) {
 	var b strings.Builder
 	for _, c := range []struct {
@@ -33,7 +51,7 @@ func TestDefaultPlanGolden(t *testing.T) {
 		{"TCP, 20 ms", modbus.Timing{Turnaround: 20 * time.Millisecond}, false},
 		{"card, 450 ms", modbus.Timing{Turnaround: 450 * time.Millisecond}, true},
 	} {
-		b.WriteString(c.name + "\n" + Describe(DefaultPlan(c.t, c.card)) + "\n")
+		b.WriteString(c.name + "\n" + describe(DefaultPlan(c.t, c.card)) + "\n")
 	}
 	golden(t, "testdata/plan.golden", b.String())
 }
