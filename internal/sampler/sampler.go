@@ -49,8 +49,8 @@ type Config struct {
 	Log   *slog.Logger                       // nil = discard
 }
 
-// Back-off of a unit that does not answer: after lostAfter failed reads in a row it is asked again after backOffLeast, then
-// after twice as long, up to backOffMost. A dead unit thus costs the others on its line one time-out per period.
+// Back-off of a unit that does not answer: after lostAfter failed reads in a row it is asked again after backOffLeast; what
+// follows a failed attempt begins at backOffLeast too and doubles up to backOffMost. A dead unit thus costs the others on its line one time-out per period.
 const (
 	lostAfter    = 3
 	backOffLeast = time.Second
@@ -67,7 +67,6 @@ type Sampler struct {
 type unit struct {
 	Unit
 	connected bool
-	plan      []ups.Block
 	failed    int           // reads in a row
 	backOff   time.Duration // before the next attempt to connect
 	tasks     []*task
@@ -206,7 +205,7 @@ func (s *Sampler) connect(ctx context.Context, u *unit) {
 
 // connect makes tasks of the plan. What Connect has just read is due after its period, everything else at once.
 func (u *unit) connect(now time.Time, plan []ups.Block) {
-	u.connected, u.failed, u.plan, u.tasks = true, 0, plan, nil
+	u.connected, u.failed, u.tasks = true, 0, nil
 	u.wordSeen = now
 	u.reading = make(map[int]*ups.Reading, len(plan))
 	read := map[ups.Tier]bool{}
