@@ -66,7 +66,8 @@ func newUnits(src Sources) *units {
 	return u
 }
 
-// pointDesc describes the series of a point. Points that share a name differ in their constant label and share the help text.
+// pointDesc describes the series of a point. Points that share a name differ in the value of one
+// label and share the help text of the first.
 func pointDesc(m ups.Metric) *prometheus.Desc {
 	labels := []string{"ups"}
 	if m.Label != "" {
