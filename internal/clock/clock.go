@@ -30,7 +30,7 @@ type Clock struct {
 
 // New returns the clock of this machine. It fails where the kernel tells no boot id.
 func New() (*Clock, error) {
-	boot, err := BootID()
+	boot, err := bootID()
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func New() (*Clock, error) {
 	return &Clock{boot: boot, anchor: time.Now(), mono: time.Duration(ts.Nano()), trusted: kernelSynchronised}, nil
 }
 
-// BootID returns the id of this boot of the operating system, made by the kernel at each start.
-func BootID() (wire.ID, error) {
+// bootID returns the id of this boot of the operating system, made by the kernel at each start.
+func bootID() (wire.ID, error) {
 	const file = "/proc/sys/kernel/random/boot_id"
 	b, err := os.ReadFile(file)
 	if err != nil {

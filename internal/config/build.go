@@ -21,7 +21,7 @@ import (
 
 // Limits of what the file may say.
 const (
-	LeastRate    = 10 * time.Millisecond // no line answers faster; below it a value is a typing error
+	leastRate    = 10 * time.Millisecond // no line answers faster; below it a value is a typing error
 	leastFlush   = 100 * time.Millisecond
 	mostFlush    = 10 * time.Minute // what a crash loses, and what waits in memory
 	leastSpool   = 4 << 20
@@ -158,8 +158,8 @@ func (c *checker) poll(key string, f filePoll, u Unit) (out [ups.TierCount]time.
 	def := DefaultRates(u.Serial != nil, u.OverCard())
 	for tier, d := range [...]*duration{f.Watch, f.Status, f.Live, f.Settings} {
 		out[tier] = time.Duration(or(d, duration(def[tier])))
-		if out[tier] != 0 && out[tier] < LeastRate {
-			c.at(fmt.Sprintf("%s.%v", key, ups.Tier(tier)), "%v is below the least of %v", out[tier], LeastRate)
+		if out[tier] != 0 && out[tier] < leastRate {
+			c.at(fmt.Sprintf("%s.%v", key, ups.Tier(tier)), "%v is below the least of %v", out[tier], leastRate)
 		}
 	}
 	out[ups.TierIdentity] = def[ups.TierIdentity]
