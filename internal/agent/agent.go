@@ -94,10 +94,12 @@ func runOnce(ctx context.Context, o *Options) error {
 }
 
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
-	var err error
-	if a.name, a.link.certExpiry, err = agentID(ctx, cfg.Uplink, a.store); err != nil {
+	name, expiry, err := agentID(ctx, cfg.Uplink, a.store)
+	if err != nil {
 		return err
 	}
+	a.name = name
+	a.link.certExpiry.Store(expiry)
 	var names []string
 	for _, l := range lines(cfg.Units) {
 		names = append(names, l[0].Name)
@@ -151,12 +153,12 @@ func (a *agent) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.site.passTime(ctx) })
-	g.Go(func() error {
-		if a.link.session == nil {
-			return nil
+	if u := a.Config.Uplink; u != nil {
+		g.Go(func() error { return a.link.session.Run(sending) })
+		if u.CertFile != "" {
+			g.Go(func() error { return a.link.followCertificate(ctx, u.CertFile) })
 		}
-		return a.link.session.Run(sending)
-	})
+	}
 	g.Go(func() error { return a.local.Run(ctx) })
 	if a.metrics != nil {
 		g.Go(func() error { return a.metrics.Run(ctx) })

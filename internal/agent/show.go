@@ -19,6 +19,7 @@ import (
 func (a *agent) sources() metrics.Sources {
 	src := metrics.Sources{
 		Version: a.Version, ClockTrusted: a.clock.Trusted, Spool: a.spool, Serial: a.Config.Metrics.SerialLabel,
+		CertExpiry: a.link.certExpiry.Load,
 		Units: func() []metrics.Unit {
 			now := time.Now()
 			var out []metrics.Unit
@@ -27,9 +28,6 @@ func (a *agent) sources() metrics.Sources {
 			}
 			return out
 		},
-	}
-	if !a.link.certExpiry.IsZero() {
-		src.CertExpiry = func() (time.Time, bool) { return a.link.certExpiry, true }
 	}
 	return src
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/clock"
@@ -20,33 +21,50 @@ import (
 
 // link is the uplink and what others want to know of it.
 type link struct {
-	session    *uplink.Session // nil: no broker configured
-	certExpiry time.Time
+	session    *uplink.Session           // nil: no broker configured
+	certExpiry atomic.Pointer[time.Time] // nil: no certificate
+}
+
+// followCertificate looks every minute when the client certificate ends until ctx does. Whoever renews it replaces the file,
+// and each connection reads it anew.
+func (l *link) followCertificate(ctx context.Context, file string) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if cert, err := uplink.ReadCertificate(file); err == nil { // half written: in a minute
+				l.certExpiry.Store(&cert.NotAfter)
+			}
+		}
+	}
 }
 
 // agentID is the name the agent has on the broker: of its certificate, of the configuration, or the random one made at the
 // first start (design, section 6).
-func agentID(ctx context.Context, cfg *config.Uplink, s *store.Store) (id string, certExpiry time.Time, err error) {
+func agentID(ctx context.Context, cfg *config.Uplink, s *store.Store) (id string, certExpiry *time.Time, err error) {
 	if cfg == nil || (cfg.CertFile == "" && cfg.AgentID == "") {
 		id, err = s.AgentID(ctx)
-		return id, time.Time{}, err
+		return id, nil, err
 	}
 	if cfg.CertFile == "" {
-		return cfg.AgentID, time.Time{}, nil
+		return cfg.AgentID, nil, nil
 	}
 	return certificateID(cfg.CertFile)
 }
 
 // certificateID returns the agent id in a certificate and when it ends.
-func certificateID(file string) (id string, expiry time.Time, err error) {
+func certificateID(file string) (id string, expiry *time.Time, err error) {
 	cert, err := uplink.ReadCertificate(file)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %w", err)
+		return "", nil, fmt.Errorf("uplink.tls.cert_file: %w", err)
 	}
 	if err := wire.CheckAgent(cert.Subject.CommonName); err != nil {
-		return "", time.Time{}, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", file, err)
+		return "", nil, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", file, err)
 	}
-	return cert.Subject.CommonName, cert.NotAfter, nil
+	return cert.Subject.CommonName, &cert.NotAfter, nil
 }
 
 // uplinkParts is what the uplink is made of.

@@ -47,8 +47,8 @@ type Sources struct {
 	Units        func() []Unit
 	Spool        func() Spool
 	ClockTrusted func() bool
-	CertExpiry   func() (time.Time, bool) // nil: no certificate
-	Serial       bool                     // metrics.serial_label
+	CertExpiry   func() *time.Time // nil or returning nil: no certificate
+	Serial       bool              // metrics.serial_label
 }
 
 // New returns a registry with the series of the units, the agent, the Go runtime and the process, and the agent's series to be
@@ -142,8 +142,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	ch <- gauge(buildInfo, 1, s.src.Version)
 	ch <- gauge(trusted, bit(s.src.ClockTrusted()))
 	if s.src.CertExpiry != nil {
-		if t, ok := s.src.CertExpiry(); ok {
-			ch <- gauge(expiry, seconds(t))
+		if t := s.src.CertExpiry(); t != nil {
+			ch <- gauge(expiry, seconds(*t))
 		}
 	}
 	for _, a := range ups.Alarms {
