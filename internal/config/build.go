@@ -290,11 +290,12 @@ func (c *checker) listen(key, address string) {
 		return
 	}
 	_, port, err := net.SplitHostPort(address)
-	if err != nil || !validPort(port) {
+	if _, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil { // 0: any free one
 		c.at(key, "%q is not an address like 127.0.0.1:9811", address)
 	}
 }
 
+// withPort returns the address of a peer as host:port, with port where it names none.
 func withPort(address, port string) (string, error) {
 	if address == "" {
 		return "", fmt.Errorf("is missing")
@@ -306,15 +307,10 @@ func withPort(address, port string) (string, error) {
 			return "", fmt.Errorf("%q is not an address like 192.0.2.20:%s", address, port)
 		}
 	}
-	if !hostName.MatchString(host) || !validPort(p) {
+	if n, e := strconv.ParseUint(p, 10, 16); e != nil || n == 0 || !hostName.MatchString(host) {
 		return "", fmt.Errorf("%q is not an address like 192.0.2.20:%s", address, port)
 	}
 	return net.JoinHostPort(host, p), nil
-}
-
-func validPort(p string) bool {
-	n, err := strconv.ParseUint(p, 10, 16)
-	return err == nil && (n > 0 || p == "0")
 }
 
 func loopback(host string) bool {

@@ -78,6 +78,8 @@ func TestErrorsNameTheKeyTheLineAndTheReason(t *testing.T) {
 		{"nothing watched", unit + "    poll: {watch: 0, status: 0}\n", "units[0].poll: has both watch and status turned off"},
 		{"name of dashes", "units: [{name: --, tcp: {address: h}}]\n", `units[0].name: "--" is not`},
 		{"host", "units: [{name: a, tcp: {address: \"not a host!/x y\"}}]\n", "units[0].tcp.address: \"not a host!/x y\" is not an address"},
+		{"no port of a unit", "units: [{name: a, tcp: {address: \"192.0.2.1:0\"}}]\n", "units[0].tcp.address: \"192.0.2.1:0\" is not an address"},
+		{"no port of a broker", "uplink: {broker: \"tls://c:0\"}\n", "uplink.broker: \"c:0\" is not an address"},
 		{"one port for two", "metrics: {listen: \"127.0.0.1:1\"}\nlocal: {listen: \"127.0.0.1:1\"}\n", "local.listen: 127.0.0.1:1 is metrics.listen, too"},
 		{"one device, two spellings", "units: [{name: a, serial: {device: /dev/x}}, {name: b, serial: {device: /dev//x}}]\n", "units[1].unit_id: 1 is the address of units[0]"},
 		{"no line", "units:\n  - name: a\n", "f.yaml:2: units[0]: has neither serial nor tcp"},
