@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 		if !errors.Is(err, store.ErrBroken) || ctx.Err() != nil {
 			return err
 		}
-		o.Log.Error("the database is broken; the agent starts anew with a fresh one", "err", err)
+		o.Log.Error("the agent starts anew with a fresh database", "err", err)
 	}
 }
 
@@ -185,7 +185,13 @@ func (a *agent) begin(ctx context.Context) error {
 	return a.reportGaps(ctx, now)
 }
 
-func (a *agent) breakDown() { a.breakOnce.Do(func() { close(a.broken) }) }
+// breakDown ends the run when the database is beyond use; the first to find that out is logged.
+func (a *agent) breakDown(err error) {
+	a.breakOnce.Do(func() {
+		a.Log.Error("the database broke", "err", err)
+		close(a.broken)
+	})
+}
 
 func (a *agent) announce() {
 	a.ready.Store(true)

@@ -21,7 +21,7 @@ type flusher struct {
 	store   *store.Store
 	clock   *clock.Clock
 	encoder *wire.Encoder
-	broken  func() // the database is beyond use
+	broken  func(error) // the database is beyond use
 	series  *metrics.Agent
 	log     *slog.Logger
 
@@ -60,7 +60,7 @@ func (l *layouts) all() []*ups.Layout {
 // per unit 80 minutes of one unit, five of sixteen.
 const maxPending = 480
 
-func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(), log *slog.Logger) *flusher {
+func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(error), log *slog.Logger) *flusher {
 	return &flusher{
 		store: s, clock: c, encoder: wire.NewEncoder(), lost: map[string]wire.Gap{}, broken: broken, series: series, log: log,
 		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}},
@@ -198,14 +198,14 @@ func (f *flusher) lose(unit string, first, last wire.Stamp) {
 // refused keeps what could not be put, up to a bound; beyond it the oldest go, and a gap record per unit names them when the
 // store works again. (Until then the store itself counts the unit as interrupted: a crash leaves no less.)
 func (f *flusher) refused(err error) {
+	if errors.Is(err, store.ErrBroken) {
+		f.broken(err)
+		return
+	}
 	if !f.failing {
 		f.log.Error("samples cannot be stored; they are kept in memory and tried again", "err", err)
 	}
 	f.failing = true
-	if errors.Is(err, store.ErrBroken) {
-		f.broken()
-		return
-	}
 	for len(f.pending) > maxPending {
 		s := f.pending[0]
 		f.pending, f.samples = f.pending[1:], f.samples[1:]

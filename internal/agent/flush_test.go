@@ -21,7 +21,7 @@ type flushing struct {
 func newFlushing(t *testing.T) *flushing {
 	w := newWorld(t)
 	w.t.Helper()
-	never := func() { t.Error("the database is said to be broken") }
+	never := func(error) { t.Error("the database is said to be broken") }
 	return &flushing{w, newFlusher(w.store, w.clock, w.series(), never, w.log), w.unit(config.Unit{Name: "rack-a"})}
 }
 
@@ -122,7 +122,7 @@ func TestMemoryIsBoundedWhileTheStoreRefuses(t *testing.T) {
 func TestABrokenDatabaseIsSaidOnce(t *testing.T) {
 	w := newFlushing(t)
 	said := 0
-	w.f.broken = func() { said++ }
+	w.f.broken = func(error) { said++ }
 	w.f.pending = []store.Samples{{Unit: "rack-a"}}
 	w.f.samples = []int{1}
 	w.f.refused(store.ErrBroken)

@@ -18,7 +18,7 @@ import (
 type recorder struct {
 	store  *store.Store
 	clock  *clock.Clock
-	broken func() // the database is beyond use
+	broken func(error) // the database is beyond use
 	log    *slog.Logger
 
 	mu    sync.Mutex
@@ -33,7 +33,7 @@ type entry struct {
 	saved  []byte
 }
 
-func newRecorder(s *store.Store, c *clock.Clock, broken func(), log *slog.Logger) *recorder {
+func newRecorder(s *store.Store, c *clock.Clock, broken func(error), log *slog.Logger) *recorder {
 	return &recorder{store: s, clock: c, broken: broken, log: log, wake: make(chan struct{}, 1)}
 }
 
@@ -89,10 +89,16 @@ func (r *recorder) run(ctx context.Context, give time.Duration) error {
 	}
 }
 
+// Between two attempts to write to a store that refuses.
+const (
+	leastPause = 250 * time.Millisecond
+	mostPause  = 10 * time.Second
+)
+
 // drain writes everything queued. What cannot be written is kept and tried again: an alarm is never dropped for a disk that is
 // full now.
 func (r *recorder) drain(ctx context.Context) {
-	pause, failing := 250*time.Millisecond, false
+	pause := leastPause
 	for {
 		e, ok := r.first()
 		if !ok {
@@ -101,27 +107,25 @@ func (r *recorder) drain(ctx context.Context) {
 		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
 		err := r.store.PutEvents(context.WithoutCancel(ctx), e.unit, e.saved, e.events)
 		if err == nil {
-			if failing {
+			if r.pop() {
 				r.log.Info("events are stored again")
 			}
-			failing, pause = false, 250*time.Millisecond
-			r.pop()
+			pause = leastPause
 			continue
 		}
-		if !failing {
-			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
-		}
-		failing = true
-		r.hold()
+		first := r.hold()
 		if errors.Is(err, store.ErrBroken) {
-			r.broken()
+			r.broken(err)
 			return
+		}
+		if first {
+			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
-			pause = min(2*pause, 10*time.Second)
+			pause = min(2*pause, mostPause)
 		}
 	}
 }
@@ -135,16 +139,20 @@ func (r *recorder) first() (entry, bool) {
 	return r.queue[0], true
 }
 
-func (r *recorder) pop() {
+// pop lets go of the entry that was written and reports whether the store had refused it before.
+func (r *recorder) pop() (was bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queue, r.held = r.queue[1:], false
+	was, r.queue, r.held = r.held, r.queue[1:], false
+	return was
 }
 
-func (r *recorder) hold() {
+// hold notes that the store refuses and reports whether that is new.
+func (r *recorder) hold() (isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = true
+	isNew, r.held = !r.held, true
+	return isNew
 }
 
 // stuck reports whether events wait because the store refuses them.

@@ -72,7 +72,7 @@ func (w *world) unit(cfg config.Unit) *unit {
 
 // site is a site without lines whose recorder does not run.
 func (w *world) site() *site {
-	never := func() { w.t.Error("the database is said to be broken") }
+	never := func(error) { w.t.Error("the database is said to be broken") }
 	series := w.series()
 	return &site{
 		store: w.store, clock: w.clock, series: series, log: w.log, changed: make(chan struct{}, 1),
