@@ -131,6 +131,7 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 	if err := <-r.done; err != nil {
 		return err
 	}
+	s.series.Forget(r.cfg[0].Name)
 	s.flusher.flush(ctx, r.units)
 	for _, u := range r.units {
 		s.keepAlarms(u)

@@ -68,6 +68,13 @@ func New(src Sources, lines []string) (*prometheus.Registry, *Agent) {
 	return reg, a
 }
 
+// Forget ends the series of a line that is no more; they would stand still for ever.
+func (a *Agent) Forget(line string) {
+	a.Requests.DeletePartialMatch(prometheus.Labels{"line": line})
+	a.RequestTime.DeleteLabelValues(line)
+	a.LineBusy.DeleteLabelValues(line)
+}
+
 // tenths are the buckets of times on a line and of lateness: from a TCP exchange to a card that is almost too slow.
 var tenths = []float64{0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5}
 

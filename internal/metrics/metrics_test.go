@@ -220,3 +220,31 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s (-want +got):\n%s", path, d)
 	}
 }
+
+func TestALineThatIsNoMoreHasNoSeries(t *testing.T) {
+	reg, a := New(Sources{
+		Units: func() []Unit { return nil }, Spool: func() Spool { return Spool{} }, ClockTrusted: func() bool { return false },
+	}, []string{"rack-a", "rack-b"})
+	for _, line := range []string{"rack-a", "rack-b"} {
+		a.Requests.WithLabelValues(line, "ok").Inc()
+		a.Requests.WithLabelValues(line, "timeout").Inc()
+	}
+	a.Forget("rack-a")
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "line" {
+					left[l.GetValue()]++
+				}
+			}
+		}
+	}
+	if left["rack-a"] != 0 || left["rack-b"] != 4 {
+		t.Errorf("series by line: %v, want none of rack-a and four of rack-b", left)
+	}
+}
