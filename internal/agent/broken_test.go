@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/store"
+	"upsedge/internal/ups/upssim"
+	"upsedge/internal/wire"
+)
+
+// TestADatabaseThatBreaksInUseBeginsANewStream: the agent goes on by itself, polls on, and the new stream says first that what
+// the old one held may never come.
+func TestADatabaseThatBreaksInUseBeginsANewStream(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	cfg, err := config.Parse("agent.yaml", fmt.Appendf(nil, `
+state_dir: %s
+spool: {flush: 100ms}
+units: [{name: rack-a, tcp: {address: "%s"}}]
+metrics: {listen: ""}
+local: {listen: "", socket: ""}
+`, dir, serve(t, upssim.New(upssim.Options{Seed: 1}))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan struct{}, 2)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Options{Config: cfg, Version: "test", Ready: func() { ready <- struct{}{} }, Log: slog.New(slog.DiscardHandler)})
+	}()
+	defer stop()
+	await := func(what string) {
+		t.Helper()
+		select {
+		case <-ready:
+		case err := <-done:
+			t.Fatalf("Run = %v before it was %s", err, what)
+		case <-time.After(time.Minute):
+			t.Fatalf("not %s within a minute", what)
+		}
+	}
+	await("ready")
+	for _, name := range []string{"store.db", "store.db-wal", "store.db-shm"} {
+		path := filepath.Join(dir, name)
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		noise := make([]byte, st.Size())
+		_, _ = rand.Read(noise) // never fails
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(noise); err != nil { // in place, as a bad disk does it
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	await("ready again on a fresh database")
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+
+	c, err := clock.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), dir, store.Options{BootID: c.Boot()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	records, err := s.Next(t.Context(), wire.Events, 0, 10, 1<<20)
+	if err != nil || len(records) == 0 {
+		t.Fatalf("%d events, %v; want the gap of the lost stream", len(records), err)
+	}
+	gap, err := wire.DecodeGap(records[0].Payload)
+	if err != nil || gap.Unit != "rack-a" || gap.Reason != wire.GapDamage || gap.From != (wire.Stamp{}) {
+		t.Errorf("the first event is %+v, %v; want a damage gap of rack-a from nobody knows when", gap, err)
+	}
+}
