@@ -40,6 +40,8 @@ func (c *blockCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	return p.failed
 }
 
+var errUnread = errors.New("not every block could be read")
+
 type printer struct {
 	std     stdio
 	schemas wire.Schemas
@@ -85,8 +87,9 @@ func (p *printer) file(name string) error {
 	}
 	for {
 		line, err := r.ReadSlice('\n') // printed as they come: the reader may be a subscriber that never ends
-		if msg, e := hex.DecodeString(string(bytes.TrimSpace(line))); e != nil {
-			return usageError{fmt.Errorf("%s: a line is not hexadecimal: %w", name, e)}
+		if msg, e := hex.DecodeString(string(bytes.TrimSpace(line))); e != nil { // a word of the subscriber, perhaps: go on
+			fmt.Fprintf(p.std.err, "%s: a line is not hexadecimal: %v\n", name, e)
+			p.failed = errUnread
 		} else if len(msg) > 0 {
 			p.print(msg)
 		}
@@ -122,6 +125,6 @@ func (p *printer) print(msg []byte) {
 		fmt.Fprintln(p.std.err, err)
 	}
 	if err != nil {
-		p.failed = errors.New("not every block could be read")
+		p.failed = errUnread
 	}
 }

@@ -74,7 +74,7 @@ func TestBlockPrintsWhatWentOverMQTT(t *testing.T) {
 		{"a flipped bit", []string{raw[0], file("damaged", damaged), raw[2]}, "", 1, []string{"seq     1", "seq     3"}, []string{"checksum does not fit", "not every block could be read"}},
 		{"a block that is cut", []string{file("cut", msgs[0][:20])}, "", 1, nil, []string{"checksum does not fit"}},
 		{"without the block that names the columns", []string{raw[1]}, "", 1, []string{"seq     2"}, []string{"was not announced yet", "comes every half hour and after a start of the agent"}},
-		{"a line that is no hexadecimal", nil, "abcdefgh\n", 2, nil, []string{"a line is not hexadecimal"}},
+		{"a line that is no hexadecimal", nil, "abcdefgh\n", 1, nil, []string{"a line is not hexadecimal"}},
 		{"another format", []string{file("text", []byte("hello, world"))}, "", 1, nil, []string{"not a samples message"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
