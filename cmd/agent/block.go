@@ -86,7 +86,7 @@ func (p *printer) file(name string) error {
 		return nil
 	}
 	for {
-		line, err := r.ReadSlice('\n') // printed as they come: the reader may be a subscriber that never ends
+		line, err := r.ReadSlice('\n')                                           // printed as they come: the reader may be a subscriber that never ends
 		if msg, e := hex.DecodeString(string(bytes.TrimSpace(line))); e != nil { // a word of the subscriber, perhaps: go on
 			fmt.Fprintf(p.std.err, "%s: a line is not hexadecimal: %v\n", name, e)
 			p.failed = errUnread
