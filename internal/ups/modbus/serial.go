@@ -81,7 +81,7 @@ func openNode(device string) (int, error) {
 // same device. tarm/serial keeps its descriptor to itself; should its struct change, the port works, at that price.
 func leavePoller(port *serial.Port, device string) error {
 	field := reflect.ValueOf(port).Elem().FieldByName("f")
-	if field.Type() != reflect.TypeFor[*os.File]() {
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*os.File]() {
 		return nil
 	}
 	raw, err := (*os.File)(field.UnsafePointer()).SyscallConn()
