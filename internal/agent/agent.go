@@ -243,8 +243,11 @@ func (a *agent) reportLostStream(ctx context.Context, now wire.Stamp) error {
 		return nil // said before
 	}
 	for _, u := range a.Config.Units {
-		if err := a.store.PutGap(ctx, wire.Gap{Unit: u.Name, To: now, Reason: wire.GapDamage}, now); err != nil {
+		err := a.store.PutGap(ctx, wire.Gap{Unit: u.Name, To: now, Reason: wire.GapDamage}, now)
+		if errors.Is(err, store.ErrBroken) {
 			return err
+		} else if err != nil { // a full disk keeps no unit from being polled
+			a.Log.Error("a gap record cannot be stored", "unit", u.Name, "err", err)
 		}
 	}
 	return nil
