@@ -31,7 +31,11 @@ func plain(f func(*Unit)) func(string) (func(*Unit), error) {
 	return func(string) (func(*Unit), error) { return f, nil }
 }
 
-var verbs = []verb{
+// verbs are the words there are, in the order people read them.
+var verbs = slices.Concat(lifeVerbs, faultVerbs, rawVerbs)
+
+// lifeVerbs are what happens to the unit and around it.
+var lifeVerbs = []verb{
 	{"mains-fail", "", "the input fails; the unit goes on battery", plain(func(u *Unit) { u.SetMains(false) })},
 	{"mains-return", "", "the input is back; the unit returns after 3 s", plain(func(u *Unit) { u.SetMains(true) })},
 	{"input", "VOLTS", "voltage of the mains; 0 = nominal. Boost and trim near, on battery beyond the transfer points", number(0, 500, (*Unit).SetInput)},
@@ -42,12 +46,10 @@ var verbs = []verb{
 	{"self-test", "", "battery test from the front panel, 20 s", plain((*Unit).StartSelfTest)},
 	{"battery-bad", "", "the next battery test fails", plain(func(u *Unit) { u.SetBatteryBad(true) })},
 	{"battery-good", "", "a new battery", plain(func(u *Unit) { u.SetBatteryBad(false) })},
-	{"deaf", "[DURATION]", "does not answer, until talk or for that long", fault(Deaf)},
-	{"bad-crc", "[N]", "every N-th reply is damaged; without N all; 0 ends it", fault(BadCRC)},
-	{"cut", "[N]", "every N-th reply stops half way", fault(Cut)},
-	{"stale", "[N]", "every N-th reply is the one before", fault(Stale)},
-	{"late", "DURATION", "every reply is late by that much; 0s ends it", late},
-	{"talk", "", "ends deaf, bad-crc, cut, stale and late", plain(func(u *Unit) { u.faults.Clear() })},
+}
+
+// rawVerbs bend single registers.
+var rawVerbs = []verb{
 	{"poke", "ADDR:RAW[,RAW]", "registers from ADDR on read as RAW, until unpoke", poke},
 	{"unpoke", "ADDR[:COUNT]", "gives registers back to the simulation", unpoke},
 }
@@ -61,31 +63,6 @@ func number(least, most float64, f func(*Unit, float64)) func(string) (func(*Uni
 		}
 		return func(u *Unit) { f(u, v) }, nil
 	}
-}
-
-// fault parses nothing (every request), a count (every n-th), or a duration (for that long).
-func fault(which Fault) func(string) (func(*Unit), error) {
-	return func(s string) (func(*Unit), error) {
-		if s == "" {
-			return func(u *Unit) { u.faults.Set(which, true) }, nil
-		}
-		if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-			return func(u *Unit) { u.faults.Set(which, false); u.faults.Every(which, n) }, nil
-		}
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 {
-			return nil, fmt.Errorf("%q is neither a count nor a duration", s)
-		}
-		return func(u *Unit) { u.faults.For(which, d) }, nil
-	}
-}
-
-func late(s string) (func(*Unit), error) {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return nil, fmt.Errorf("%q is not a duration", s)
-	}
-	return func(u *Unit) { u.faults.LateBy(d); u.faults.Set(Late, d > 0) }, nil
 }
 
 func poke(s string) (func(*Unit), error) {
