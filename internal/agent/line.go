@@ -83,16 +83,12 @@ func NewDriver(u config.Unit, l *modbus.Line, log *slog.Logger) *smartups.Driver
 	return smartups.New(smartups.Config{Name: u.Name, Line: l, UnitID: u.UnitID, Card: u.OverCard(), Log: log})
 }
 
-var results = []modbus.Result{
-	modbus.ResultOK, modbus.ResultTimeout, modbus.ResultFrame, modbus.ResultException, modbus.ResultLink,
-}
-
 func newLine(units []*unit, s *sink, series *metrics.Agent, log *slog.Logger) *line {
 	first := units[0]
 	l := &line{name: first.line}
 	requests := map[modbus.Result]func(float64){}
-	for _, r := range results {
-		requests[r] = series.Requests.WithLabelValues(l.name, string(r)).Add
+	for _, r := range metrics.Results {
+		requests[modbus.Result(r)] = series.Requests.WithLabelValues(l.name, r).Add
 	}
 	took, busy := series.RequestTime.WithLabelValues(l.name), series.LineBusy.WithLabelValues(l.name)
 	l.modbus = OpenLine(first.cfg, l.name, func(e modbus.Exchange) {

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"upsedge/internal/config"
+	"upsedge/internal/metrics"
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
 )
 
 func TestLinesGroupsUnitsOfOnePortOrAddress(t *testing.T) {
@@ -74,6 +77,18 @@ func TestOnlyChangesBesideTheUnitsNeedARestart(t *testing.T) {
 	} {
 		if got := restartNeeded(parse(base), parse(text)); got != want {
 			t.Errorf("restart needed is %v for\n%s", got, text)
+		}
+	}
+}
+
+func TestEveryResultOfARequestIsALabel(t *testing.T) {
+	results := []modbus.Result{modbus.ResultOK, modbus.ResultTimeout, modbus.ResultFrame, modbus.ResultException, modbus.ResultLink}
+	if len(results) != len(metrics.Results) {
+		t.Errorf("%d results and %d labels", len(results), len(metrics.Results))
+	}
+	for _, r := range results {
+		if !slices.Contains(metrics.Results[:], string(r)) {
+			t.Errorf("result %s has no label", r)
 		}
 	}
 }

@@ -45,14 +45,9 @@ func (a *agent) spool() metrics.Spool {
 }
 
 func (a *agent) lane(l wire.Lane, s store.LaneStats) metrics.Lane {
-	m := metrics.Lane{Name: l.String(), Records: uint64(s.Records), Dropped: map[string]uint64{
-		string(wire.GapQuota): 0, string(wire.GapDamage): 0, // there before the first loss, or nobody would see it as an increase
-	}}
+	m := metrics.Lane{Name: l.String(), Records: uint64(s.Records), Dropped: s.Dropped}
 	if s.Records > 0 {
 		m.Oldest = a.clock.Complete(s.Oldest).Wall
-	}
-	for reason, n := range s.Dropped {
-		m.Dropped[string(reason)] = n
 	}
 	return m
 }

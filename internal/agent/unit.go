@@ -122,7 +122,8 @@ func (u *unit) settle(at time.Time, events []ups.Event) outcome {
 			u.raised[e.ID]++
 		}
 		if e.ID == 101 && e.Kind == ups.Raise {
-			u.transfers[causeName(u.state)]++
+			cause, _ := u.state.Raw(ups.StatusCause)
+			u.transfers[metrics.Cause(cause)]++
 		}
 	}
 	if blob, changed := u.alarms.State(); changed {
@@ -228,33 +229,4 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		out.Values = local.Values(u.state)
 	}
 	return out
-}
-
-func causeName(st *ups.State) string {
-	raw, _ := st.Raw(ups.StatusCause)
-	for _, n := range ups.Names(ups.StatusCause) {
-		if int64(n.Number) == raw {
-			return n.Name
-		}
-	}
-	return "unknown"
-}
-
-// energy filters the energy register: an isolated decrease is not believed, or Prometheus would take it for a reset. Two
-// readings in a row below the last believed one are a reset or a wrap.
-type energy struct {
-	total int64 // Wh, ups.Absent before the first
-	doubt bool
-}
-
-func (e *energy) see(st *ups.State) {
-	raw, ok := st.Raw(ups.OutputEnergy)
-	if !ok {
-		return
-	}
-	if raw < e.total && !e.doubt {
-		e.doubt = true
-		return
-	}
-	e.total, e.doubt = raw, false
 }

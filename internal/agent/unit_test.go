@@ -166,10 +166,14 @@ func TestEnergyRegisterThatJumpsBackOnceIsNoReset(t *testing.T) {
 		{"rises", []int64{5, 6, 6, 9}, []int64{5, 6, 6, 9}},
 		{"one reading is low", []int64{100, 3, 101}, []int64{100, 100, 101}},
 		{"one reading is low, then the same again", []int64{100, 3, 100}, []int64{100, 100, 100}},
-		{"a reset", []int64{100, 3, 4, 5}, []int64{100, 100, 4, 5}},
+		{"a register that begins anew", []int64{100, 3, 4, 5}, []int64{100, 100, 101, 102}},
+		{"twice", []int64{100, 0, 0, 9, 0, 1}, []int64{100, 100, 100, 109, 109, 110}},
+		{"two low ones and back", []int64{100, 3, 3, 101, 102}, []int64{100, 100, 100, 101, 102}},
+		{"a long life after it", []int64{100, 0, 0, 99, 100, 150}, []int64{100, 100, 100, 199, 200, 250}},
 		{"low, high, low is twice alone", []int64{100, 3, 101, 4, 102}, []int64{100, 100, 101, 101, 102}},
 		{"absent says nothing", []int64{ups.Absent, 7, ups.Absent, 8}, []int64{ups.Absent, 7, 7, 8}},
-		{"absent between two low ones", []int64{100, 3, ups.Absent, 4}, []int64{100, 100, 100, 4}},
+		{"absent between two low ones", []int64{100, 3, ups.Absent, 4}, []int64{100, 100, 100, 101}},
+		{"falling and falling", []int64{100, 9, 8, 7, 7}, []int64{100, 100, 100, 100, 100}},
 		{"from zero", []int64{0, 1}, []int64{0, 1}},
 	} {
 		e, st := energy{total: ups.Absent}, ups.NewState()

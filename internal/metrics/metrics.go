@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"upsedge/internal/ups"
+	"upsedge/internal/wire"
 )
 
 // Agent holds the series about the agent itself.
@@ -32,7 +33,7 @@ type Lane struct {
 	Name    string
 	Records uint64
 	Oldest  time.Time // wall clock; zero: empty or not trusted
-	Dropped map[string]uint64
+	Dropped map[wire.GapReason]uint64
 }
 
 // A Spool is what waits in the store.
@@ -85,20 +86,20 @@ func newAgent() *Agent {
 	}
 	return &Agent{
 		Requests: prometheus.NewCounterVec(counter("upsagent_modbus_requests_total",
-			"Modbus requests by line and result: ok, timeout, frame (garbled), exception, link (port or connection)."), []string{"line", "result"}),
+			"Modbus requests by what became of them."), []string{"line", "result"}),
 		RequestTime: prometheus.NewHistogramVec(histogram("upsagent_modbus_request_duration_seconds",
 			"Time from request to reply of answered requests.", tenths), []string{"line"}),
 		LineBusy: prometheus.NewCounterVec(counter("upsagent_line_busy_seconds_total",
-			"Time the line was occupied, the gaps before requests included."), []string{"line"}),
+			"Time the line was occupied, the gaps between requests included; its rate is the load, 1 is full."), []string{"line"}),
 		Lateness: prometheus.NewHistogramVec(histogram("upsagent_poll_lateness_seconds",
 			"How much later than asked for reads started.", tenths), []string{"tier"}),
 		Samples: prometheus.NewCounter(counter("upsagent_samples_total",
-			"Samples stored; a sample is one value of one point at one time.")),
+			"Samples stored since the start; a sample is one value of one point at one time.")),
 		EncodedBytes: prometheus.NewCounter(counter("upsagent_encoded_bytes_total", "Size of the stored samples, encoded.")),
 		Connected:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "upsagent_mqtt_connected", Help: "1 while there is a session with the broker."}),
 		Reconnects:   prometheus.NewCounter(counter("upsagent_mqtt_reconnects_total", "Sessions with the broker after the first.")),
 		AlarmDelivery: prometheus.NewHistogram(histogram("upsagent_alarm_delivery_seconds",
-			"Time from an event at the unit being seen to its acknowledgement.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
+			"Time from an event being seen at the unit to its acknowledgement by the broker.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
 	}
 }
 
@@ -106,14 +107,14 @@ func newAgent() *Agent {
 type state struct{ src Sources }
 
 var (
-	buildInfo = desc("upsagent_build_info", "Version of the agent.", "version")
+	buildInfo = desc("upsagent_build_info", "Version of the agent, always 1.", "version")
 	spoolSize = desc("upsagent_spool_bytes", "Size of the store on disk.")
 	records   = desc("upsagent_spool_records", "Records that wait to be delivered.", "lane")
-	oldest    = desc("upsagent_spool_oldest_timestamp_seconds", "Time of the oldest record that waits.", "lane")
+	oldest    = desc("upsagent_spool_oldest_timestamp_seconds", "Time of the oldest record that waits; only while something waits and the clock is trusted.", "lane")
 	dropped   = desc("upsagent_spool_dropped_total", "Records given up, each covered by a gap record.", "lane", "reason")
 	trusted   = desc("upsagent_clock_trusted", "1 once a time service has set the clock.")
-	expiry    = desc("upsagent_certificate_expiry_timestamp_seconds", "End of the client certificate.")
-	alarmInfo = desc("ups_alarm_info", "Severity of each alarm of the event catalogue.", "alarm", "severity")
+	expiry    = desc("upsagent_certificate_expiry_timestamp_seconds", "End of the client certificate as its file is now, looked at every minute; only with one.")
+	alarmInfo = desc("ups_alarm_info", "Severity of each alarm of the event catalogue, always 1; join on alarm.", "alarm", "severity")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -163,8 +164,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		if !l.Oldest.IsZero() {
 			ch <- gauge(oldest, seconds(l.Oldest), l.Name)
 		}
-		for reason, n := range l.Dropped {
-			ch <- total(dropped, float64(n), l.Name, reason)
+		for _, reason := range reasons {
+			ch <- total(dropped, float64(l.Dropped[reason]), l.Name, string(reason))
 		}
 	}
 }

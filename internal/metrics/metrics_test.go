@@ -19,6 +19,7 @@ import (
 
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups"
+	"upsedge/internal/wire"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -84,7 +85,7 @@ func registry(src Sources, units ...Unit) *prometheus.Registry {
 	src.Version = "1.2.3"
 	src.Units = func() []Unit { return units }
 	src.Spool = func() Spool {
-		return Spool{4096, []Lane{{"events", 2, time.Unix(1790000000, 0), nil}, {"samples", 7, time.Time{}, map[string]uint64{"quota": 3}}}}
+		return Spool{4096, []Lane{{"events", 2, time.Unix(1790000000, 0), nil}, {"samples", 7, time.Time{}, map[wire.GapReason]uint64{wire.GapQuota: 3}}}}
 	}
 	src.ClockTrusted = func() bool { return true }
 	reg, a := New(src, []string{"rack-a"})

@@ -1,7 +1,7 @@
 package metrics
 
 import (
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,16 +46,16 @@ func newUnits(src Sources) *units {
 	}
 	u := &units{
 		src:     src,
-		info:    desc("ups_info", "Who the unit is.", infoLabels...),
-		up:      desc("ups_up", "1 while the unit is read; 0 when it is stale.", "ups"),
-		sampled: desc("ups_last_sample_timestamp_seconds", "When the tier was last read.", "ups", "tier"),
-		status:  desc("ups_status", "State of the unit; several states can hold at once.", "ups", "state"),
-		active:  desc("ups_alarm_active", "1 while the alarm of the event catalogue is active.", "ups", "alarm"),
+		info:    desc("ups_info", "Who the unit is, always 1; with metrics.serial_label a label serial as well.", infoLabels...),
+		up:      desc("ups_up", "1 while the unit is read, 0 when it is stale.", "ups"),
+		sampled: desc("ups_last_sample_timestamp_seconds", "When the tier was last read; only while the clock is trusted.", "ups", "tier"),
+		status:  desc("ups_status", "State of the unit, 1 or 0; several can hold at once. Last known while stale.", "ups", "state"),
+		active:  desc("ups_alarm_active", "1 while the alarm of the event catalogue is active, else 0.", "ups", "alarm"),
 		raised:  desc("ups_alarms_total", "Raises of alarms and events since the agent started.", "ups", "alarm"),
-		moved:   desc("ups_transfers_total", "Transfers to battery since the agent started, tests left out, by cause.", "ups", "cause"),
+		moved:   desc("ups_transfers_total", "Outages since the agent started, tests left out, by what the unit gave as cause.", "ups", "cause"),
 		battery: desc("ups_on_battery_seconds_total", "Time on battery since the agent started.", "ups"),
-		outlet:  desc("ups_outlet_group_state", "State of an outlet group.", "ups", "group", "state"),
-		test:    desc("ups_self_test_result", "Result of the last self-test, or that one is running.", "ups", "result"),
+		outlet:  desc("ups_outlet_group_state", "State of an outlet group that the unit has, 1 or 0; several can hold at once.", "ups", "group", "state"),
+		test:    desc("ups_self_test_result", "Result of the last self-test, or that one is running, 1 or 0. Stays until the next test.", "ups", "result"),
 		points:  map[ups.Point]*prometheus.Desc{},
 	}
 	for _, p := range ups.Points() {
@@ -66,19 +66,28 @@ func newUnits(src Sources) *units {
 	return u
 }
 
-// pointDesc describes the series of a point. Points that share a name differ in the value of one
-// label and share the help text of the first.
+// pointDesc describes the series of a point. Points that share a name differ in the value of one label.
 func pointDesc(m ups.Metric) *prometheus.Desc {
 	labels := []string{"ups"}
 	if m.Label != "" {
 		labels = append(labels, m.Label)
 	}
+	if help := helpOf[m.Name]; help != "" {
+		return desc(m.Name, help, labels...)
+	}
 	for _, p := range ups.Points() {
 		if first := p.Info(); first.Metric.Name == m.Name {
-			return desc(m.Name, "From the unit: "+first.Help+".", labels...)
+			return desc(m.Name, strings.ToUpper(first.Help[:1])+first.Help[1:]+".", labels...)
 		}
 	}
 	panic("metric of no point: " + m.Name)
+}
+
+// helpOf is the help text of series that are not quite what the unit's register is, and of those that several points share.
+var helpOf = map[string]string{
+	"ups_output_load_ratio":          "Load of the output, as part of the rating; above 1 in overload.",
+	"ups_output_energy_joules_total": "Energy delivered, by the unit's own counter; never falls while the agent runs.",
+	"ups_efficiency_ratio":           "Efficiency; no series while the unit gives a reason instead (on battery, charging).",
 }
 
 // Describe lists the series.
@@ -113,8 +122,8 @@ func (u *units) always(ch chan<- prometheus.Metric, x *Unit) {
 		}
 		ch <- total(u.raised, float64(x.Raised[a.ID]), x.Name, alarmLabel(a.ID))
 	}
-	for cause, n := range x.Transfers {
-		ch <- total(u.moved, float64(n), x.Name, cause)
+	for _, cause := range causes {
+		ch <- total(u.moved, float64(x.Transfers[cause]), x.Name, cause)
 	}
 	ch <- total(u.battery, x.OnBattery.Seconds(), x.Name)
 	for tier, at := range x.Sampled {
@@ -156,8 +165,9 @@ func (u *units) measurements(ch chan<- prometheus.Metric, x *Unit) {
 			continue
 		}
 		o := x.State.Flags(g.Outlet())
-		ch <- gauge(u.outlet, bit(o&ups.OStateOn != 0), x.Name, g.String(), "on")
-		ch <- gauge(u.outlet, bit(o&ups.OStateOff != 0), x.Name, g.String(), "off")
+		for _, s := range ups.OutletStates {
+			ch <- gauge(u.outlet, bit(o&s.Bit != 0), x.Name, g.String(), s.Name)
+		}
 	}
 	if _, ok := x.State.Raw(ups.BatteryTest); ok {
 		t := x.State.Flags(ups.BatteryTest)
@@ -166,18 +176,3 @@ func (u *units) measurements(ch chan<- prometheus.Metric, x *Unit) {
 		}
 	}
 }
-
-// testResults are the results of a self-test (protocol reference, section 6.8).
-var testResults = []struct {
-	bit  uint32
-	name string
-}{
-	{ups.TPending, "pending"},
-	{ups.TInProgress, "in_progress"},
-	{ups.TPassed, "passed"},
-	{ups.TFailed, "failed"},
-	{ups.TRefused, "refused"},
-	{ups.TAborted, "aborted"},
-}
-
-func alarmLabel(id ups.AlarmID) string { return strconv.Itoa(int(id)) }
