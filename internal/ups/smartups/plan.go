@@ -1,6 +1,7 @@
 package smartups
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -13,6 +14,9 @@ import (
 
 // maxRead is the longest read that is proven on real units; the protocol would allow 125 (protocol reference, section 3.2).
 const maxRead = 120
+
+// widestShare is the part of a tier's time, one in so many, that may be given for lengths that differ.
+const widestShare = 50
 
 // A span is one read: count registers from addr.
 type span struct{ addr, count uint16 }
@@ -105,8 +109,9 @@ func (pl *planner) certain(s span) bool {
 // inside yields the items that lie wholly in s, in ascending order.
 func inside(s span) iter.Seq[*register] {
 	return func(yield func(*register) bool) {
-		for i := range registers {
-			if r := &registers[i]; r.addr >= s.addr && r.end() <= s.addr+s.count && !yield(r) {
+		first, _ := slices.BinarySearchFunc(registers, s.addr, func(r register, addr uint16) int { return cmp.Compare(r.addr, addr) })
+		for i := first; i < len(registers) && registers[i].end() <= s.addr+s.count; i++ {
+			if !yield(&registers[i]) {
 				return
 			}
 		}
@@ -123,9 +128,6 @@ func (pl *planner) defined(r *register) bool {
 }
 
 // tier returns the reads of a tier.
-//
-// Their lengths are made different, from each other and from those taken before, where a few more registers can do that: an
-// answer to another read of the same length is the one thing that the framing of a serial line cannot tell.
 func (pl *planner) tier(t ups.Tier) []*read {
 	var items []*register
 	for _, r := range wanted(t, pl.p) {
@@ -133,12 +135,35 @@ func (pl *planner) tier(t ups.Tier) []*read {
 			items = append(items, r)
 		}
 	}
-	used := maps.Clone(pl.used)
+	return pl.reads(t, items)
+}
+
+// reads returns the reads that bring the items.
+//
+// Their lengths are made different, from each other and from those taken before, where a few more registers can do that: an
+// answer to another read of the same length is the one thing that the framing of a serial line cannot tell. All of them together
+// may cost widestShare of what the cheapest reads cost, and where that is too little some lengths stay the same: the verification
+// block still has to come in after every failure before anything is believed.
+func (pl *planner) reads(t ups.Tier, items []*register) []*read {
+	spans := pl.spans(items)
+	left, own, used := time.Duration(0), map[uint16]bool{}, maps.Clone(pl.used)
+	for _, s := range spans {
+		left += pl.cost(s) / widestShare
+		own[s.count] = true
+	}
 	var out []*read
-	for _, s := range pl.spans(items) {
+	from := uint16(0)
+	for i, s := range spans {
 		if used[s.count] {
-			s = pl.widen(s, used)
+			to := uint16(verifyAddr)
+			if i+1 < len(spans) {
+				to = spans[i+1].addr
+			}
+			w := pl.widen(s, from, to, left, func(count uint16) bool { return used[count] || own[count] })
+			left -= pl.cost(w) - pl.cost(s)
+			s = w
 		}
+		from = s.addr + s.count
 		used[s.count] = true
 		out = append(out, newRead(t, s, items))
 	}
@@ -152,22 +177,32 @@ func (pl *planner) take(reads []*read) {
 	}
 }
 
-// widen returns the shortest read that begins as s, ends with a later item, and has a length not in used; s if there is none.
-func (pl *planner) widen(s span, used map[uint16]bool) span {
+// widen returns the shortest read that holds s, lies in from to to, begins and ends with an item that the unit knows, has a length
+// that is not taken and costs at most spare more than s; s if there is none.
+func (pl *planner) widen(s span, from, to uint16, spare time.Duration, taken func(count uint16) bool) span {
+	best, end := s, s.addr+s.count
+	begins, ends := []uint16{s.addr}, []uint16{end}
 	for i := range registers {
-		r := &registers[i]
-		if r.addr < s.addr+s.count || !pl.defined(r) {
-			continue
-		}
-		w := span{s.addr, r.end() - s.addr}
-		if w.count > maxRead || !pl.legal(w) {
-			break
-		}
-		if !used[w.count] {
-			return w
+		switch r := &registers[i]; {
+		case !pl.defined(r):
+		case r.addr >= from && r.addr < s.addr:
+			begins = append(begins, r.addr)
+		case r.addr >= end && r.end() <= to:
+			ends = append(ends, r.end())
 		}
 	}
-	return s
+	for _, begin := range begins {
+		for _, end := range ends {
+			w := span{begin, end - begin}
+			if best != s && w.count >= best.count || w.count > maxRead || taken(w.count) {
+				continue
+			}
+			if pl.cost(w) <= pl.cost(s)+spare && pl.legal(w) {
+				best = w
+			}
+		}
+	}
+	return best
 }
 
 // blocks returns what the reads look like from outside, with their cost on this line.

@@ -2,12 +2,9 @@ package smartups
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"upsedge/internal/ups"
 	"upsedge/internal/ups/modbus"
@@ -54,84 +51,6 @@ func TestDefaultPlanGolden(t *testing.T) {
 		b.WriteString(c.name + "\n" + describe(DefaultPlan(c.t, c.card)) + "\n")
 	}
 	golden(t, "testdata/plan.golden", b.String())
-}
-
-// exhaustive returns the least cost over every way to cut wanted into reads.
-func exhaustive(pl *planner, wanted []*register) time.Duration {
-	best := time.Duration(-1)
-	for cuts := range 1 << (len(wanted) - 1) {
-		sum, first, ok := time.Duration(0), 0, true
-		for i := range wanted {
-			if i < len(wanted)-1 && cuts&(1<<i) == 0 {
-				continue // not the last of its read
-			}
-			s := span{wanted[first].addr, wanted[i].end() - wanted[first].addr}
-			if first != i && (s.count > maxRead || !allowed(pl, s)) {
-				ok = false
-				break
-			}
-			sum, first = sum+pl.timing.Read(int(s.count)), i+1
-		}
-		if ok && (best < 0 || sum < best) {
-			best = sum
-		}
-	}
-	return best
-}
-
-// allowed says register by register whether s may be read.
-func allowed(pl *planner, s span) bool {
-	for a := s.addr; a < s.addr+s.count; a++ {
-		at := slices.IndexFunc(registers, func(r register) bool { return a >= r.addr && a < r.end() })
-		known := at >= 0 && registers[at].fam != unlisted
-		if !known && !pl.holes || at >= 0 && registers[at].access == writeOnly {
-			return false
-		}
-	}
-	return true
-}
-
-func TestPlanIsAsGoodAsTheBestOfAll(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		pl := newPlanner(modbus.Timing{
-			ByteTime:   time.Duration(rapid.IntRange(0, 2000).Draw(t, "byte")) * time.Microsecond,
-			Gap:        time.Duration(rapid.IntRange(0, 45).Draw(t, "gap")) * time.Millisecond,
-			Turnaround: time.Duration(rapid.IntRange(0, 60).Draw(t, "turnaround")) * time.Millisecond,
-		}, profile{})
-		pl.holes, pl.alone = rapid.Bool().Draw(t, "holes"), nil
-		var all []int // items near each other, or they would never share a read
-		from := rapid.IntRange(0, len(registers)-1).Draw(t, "from")
-		for i := from; i < min(from+40, len(registers)); i++ {
-			if registers[i].access != writeOnly {
-				all = append(all, i)
-			}
-		}
-		if len(all) == 0 {
-			return
-		}
-		chosen := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, min(11, len(all)), rapid.ID[int]).Draw(t, "items")
-		slices.Sort(chosen)
-		var items []*register
-		for _, i := range chosen {
-			items = append(items, &registers[i])
-		}
-		var sum time.Duration
-		spans := pl.spans(items)
-		for _, s := range spans {
-			sum += pl.timing.Read(int(s.count))
-			if s.count > maxRead {
-				t.Fatalf("%s is longer than %d", s, maxRead)
-			}
-		}
-		for _, r := range items {
-			if !slices.ContainsFunc(spans, func(s span) bool { return r.addr >= s.addr && r.end() <= s.addr+s.count }) {
-				t.Fatalf("no read of %v brings register %d", spans, r.addr)
-			}
-		}
-		if best := exhaustive(pl, items); sum != best {
-			t.Fatalf("%v costs %s and the best %s", spans, sum, best)
-		}
-	})
 }
 
 func TestReadsBeginAndEndWithItems(t *testing.T) {
