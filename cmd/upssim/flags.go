@@ -26,7 +26,8 @@ Examples:
   upssim --pty /tmp/ups --at 30s=mains-fail --at 90s=mains-return --speed 20
 
 Words for --at, --scenario and standard input (there alone also: show, stats, unplug, plug, help, quit).
-On standard input "3:mains-fail" means the third unit only.
+On standard input "3:mains-fail" means the third unit only. WHEN a fault strikes: at every N-th request
+(N; 0 ends it), the next N (next:N), for a DURATION, or, without it, at every request from now on.
 `
 
 // flags is the command line.

@@ -123,7 +123,7 @@ func (s *site) plug(ctx context.Context, g *errgroup.Group) error {
 	o := upssim.SerialOptions{Baud: s.Baud, Turnaround: s.Turnaround, StrictGap: s.StrictGap, Stats: &s.serial}
 	g.Go(func() error {
 		defer close(ended)
-		return upssim.ServeSerial(ctx, p, o, map[uint8]*upssim.Unit{s.UnitID: s.units[0]})
+		return p.Serve(ctx, o, map[uint8]*upssim.Unit{s.UnitID: s.units[0]})
 	})
 	s.pty, s.stop = p, func() { cancel(); <-ended }
 	return nil

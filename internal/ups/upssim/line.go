@@ -26,10 +26,19 @@ type wire struct {
 	units map[uint8]*Unit
 	o     SerialOptions
 
-	framer   framer
-	busy     time.Time // end of the reply being sent
-	quiet    time.Time // end of the last exchange
-	previous []byte    // reply before, for Stale
+	framer framer
+	busy   time.Time // end of the reply being sent
+	quiet  time.Time // end of the last exchange
+	said   conversation
+	pulled bool // the cable
+}
+
+// ErrPulled is how ServeSerial ends when a fault pulls the cable.
+var ErrPulled = errors.New("the cable is pulled")
+
+// A pacedPort gives bytes away at their instants by itself: the i-th at start + (i+1)·each.
+type pacedPort interface {
+	WritePaced(b []byte, start time.Time, each time.Duration) error
 }
 
 // heard is what one Read brought, and when.
@@ -40,9 +49,10 @@ type heard struct {
 
 // ServeSerial answers requests that arrive on port until ctx ends, then returns nil, or until the port fails. Replies leave
 // byte by byte, the i-th at its own instant after the start of the reply, so that the pace does not drift. A port with
-// SetReadDeadline (files and connections have it) is released at once when ctx ends, another one with its next byte.
+// SetReadDeadline (files and connections have it) is released at once when ctx ends, another one with its next byte. The
+// fault Pull ends it with ErrPulled.
 func ServeSerial(ctx context.Context, port io.ReadWriter, o SerialOptions, units map[uint8]*Unit) error {
-	w := &wire{port: port, units: units, o: o}
+	w := &wire{port: port, units: units, o: o, said: conversation{units: units}}
 	if w.o.Baud == 0 {
 		w.o.Baud = 9600
 	}
@@ -100,7 +110,7 @@ func (w *wire) listen(ctx context.Context, in chan<- heard) error {
 func (w *wire) serve(ctx context.Context, in <-chan heard, failed <-chan error) error {
 	silence := time.NewTimer(time.Hour)
 	defer silence.Stop()
-	for {
+	for !w.pulled {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -125,6 +135,7 @@ func (w *wire) serve(ctx context.Context, in <-chan heard, failed <-chan error) 
 			silence.Reset(w.framer.frame.end.Add(gapInside).Sub(w.o.Now()))
 		}
 	}
+	return ErrPulled
 }
 
 func (w *wire) hear(ctx context.Context, h heard) {
@@ -176,54 +187,84 @@ func (w *wire) exchange(ctx context.Context, f frame) {
 // reply asks the unit when the turnaround is over, and sends what it says.
 func (w *wire) reply(ctx context.Context, u *Unit, f frame) {
 	s := w.o.Stats
-	v := u.faults.next()
+	v := u.faults.next(f.bytes[1])
+	if v.hit[Pull] {
+		w.pulled = true
+		s.silent.Add(1)
+		return
+	}
+	if v.hit[Echo] || v.hit[EchoOnly] { // while the request is on the line
+		w.write(ctx, f.bytes, f.end, 0)
+	}
 	start := f.end.Add(w.o.Turnaround + v.late)
 	if w.o.SleepUntil(ctx, start) != nil {
 		return
 	}
-	pdu := u.Handle(f.bytes[1 : len(f.bytes)-2])
-	if pdu == nil || v.hit[Deaf] {
+	a, ok := w.said.answer(u, &v, [2]byte{}, f.bytes[0], f.bytes[1:len(f.bytes)-2])
+	if !ok || v.hit[EchoOnly] {
 		s.silent.Add(1)
 		return
 	}
-	s.replied(pdu)
-	adu := append([]byte{f.bytes[0]}, pdu...)
-	adu = binary.LittleEndian.AppendUint16(adu, crc(adu))
-	w.send(ctx, w.spoil(adu, v), start)
+	s.replied(a.pdu)
+	pieces := v.pieces(closed(a.unit, a.pdu), func(adu []byte) { adu[len(adu)-1] ^= 0xFF })
+	if v.hit[Master] {
+		pieces = append(w.stranger(u, v, f.bytes), pieces...)
+	}
+	w.send(ctx, pieces, start, max(w.framer.byteTime, v.drip))
 }
 
-// spoil applies the faults of the exchange to the bytes of the reply.
-func (w *wire) spoil(adu []byte, v verdict) []byte {
-	good := adu
-	if v.hit[Stale] && w.previous != nil {
-		adu = w.previous
-	}
-	w.previous = good
-	if v.hit[BadCRC] {
-		adu = append([]byte(nil), adu...)
-		adu[len(adu)-1] ^= 0xFF
-	}
-	if v.hit[Cut] {
-		adu = adu[:(len(adu)+1)/2]
-	}
-	return adu
+// closed makes a frame of unit and PDU.
+func closed(unit byte, pdu []byte) []byte {
+	adu := append([]byte{unit}, pdu...)
+	return binary.LittleEndian.AppendUint16(adu, crc(adu))
 }
 
-// send gives the bytes away, each when its last bit has arrived.
-func (w *wire) send(ctx context.Context, adu []byte, start time.Time) {
-	w.busy = start.Add(time.Duration(len(adu)) * w.framer.byteTime)
+// stranger is what another master asks the same unit, and what it gets. Now and then that is the very same request.
+func (w *wire) stranger(u *Unit, v verdict, request []byte) []piece {
+	ask := closed(request[0], statusRead)
+	if v.noise%4 == 0 {
+		ask = request
+	}
+	get := closed(request[0], u.Handle(ask[1:len(ask)-2]))
+	return []piece{{0, ask}, {strangerPause, get}, {strangerPause, nil}}
+}
+
+// send gives the pieces away, each byte when its last bit has arrived.
+func (w *wire) send(ctx context.Context, pieces []piece, start time.Time, each time.Duration) {
+	for _, p := range pieces {
+		start = start.Add(p.after)
+		w.busy = start.Add(time.Duration(len(p.bytes)) * each)
+		if !w.write(ctx, p.bytes, start, each) {
+			break
+		}
+		start = w.busy
+	}
+	w.quiet = w.busy
+}
+
+// write gives bytes away from start on and returns when the last is through. It reports whether somebody took them.
+func (w *wire) write(ctx context.Context, b []byte, start time.Time, each time.Duration) bool {
+	end := start.Add(time.Duration(len(b)) * each)
+	if p, ok := w.port.(pacedPort); ok {
+		if p.WritePaced(b, start, each) != nil {
+			w.o.Stats.lost.Add(uint64(len(b)))
+			return false
+		}
+		w.o.Stats.sent.Add(uint64(len(b)))
+		return w.o.SleepUntil(ctx, end) == nil
+	}
 	if d, ok := w.port.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		_ = d.SetWriteDeadline(w.busy.Add(100 * time.Millisecond)) // nobody reads: the bytes are lost, as on a wire
+		_ = d.SetWriteDeadline(end.Add(100 * time.Millisecond)) // nobody reads: the bytes are lost, as on a wire
 	}
 	var last time.Time // the last byte cannot have been seen before this
-	for i := range adu {
-		if w.o.SleepUntil(ctx, start.Add(time.Duration(i+1)*w.framer.byteTime)) != nil {
-			return
+	for i := range b {
+		if w.o.SleepUntil(ctx, start.Add(time.Duration(i+1)*each)) != nil {
+			return false
 		}
 		last = w.o.Now()
-		if _, err := w.port.Write(adu[i : i+1]); err != nil {
-			w.o.Stats.lost.Add(uint64(len(adu) - i))
-			break
+		if _, err := w.port.Write(b[i : i+1]); err != nil {
+			w.o.Stats.lost.Add(uint64(len(b) - i))
+			return false
 		}
 		w.o.Stats.sent.Add(1)
 	}
@@ -232,5 +273,5 @@ func (w *wire) send(ctx context.Context, adu []byte, start time.Time) {
 	if last.After(w.busy) {
 		w.busy = last
 	}
-	w.quiet = w.busy
+	return true
 }

@@ -1,10 +1,12 @@
 package upssim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -21,19 +23,9 @@ type PTY struct {
 // OpenPTY makes a pseudo terminal in raw mode and a symbolic link to it at path. A link that is there already is replaced;
 // anything else there is an error. An empty path makes no link.
 func OpenPTY(path string) (*PTY, error) {
-	master, slave, err := pty.Open()
-	if err != nil {
-		return nil, fmt.Errorf("open a pseudo terminal: %w", err)
-	}
-	p := &PTY{File: master, slave: slave, link: path}
-	if p.File, err = pollable(master); err != nil {
-		p.File = master
-		p.Close()
-		return nil, fmt.Errorf("open a pseudo terminal: %w", err)
-	}
-	if err := raw(int(slave.Fd())); err != nil {
-		p.Close()
-		return nil, fmt.Errorf("set %s to raw mode: %w", slave.Name(), err)
+	p := &PTY{link: path}
+	if err := p.open(); err != nil {
+		return nil, err
 	}
 	if err := p.makeLink(); err != nil {
 		p.link = ""
@@ -41,6 +33,73 @@ func OpenPTY(path string) (*PTY, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// open makes the terminal.
+func (p *PTY) open() error {
+	master, slave, err := pty.Open()
+	if err != nil {
+		return fmt.Errorf("open a pseudo terminal: %w", err)
+	}
+	file, err := pollable(master)
+	if err != nil {
+		return fmt.Errorf("open a pseudo terminal: %w", errors.Join(err, master.Close(), slave.Close()))
+	}
+	if err := raw(int(slave.Fd())); err != nil {
+		return fmt.Errorf("set %s to raw mode: %w", slave.Name(), errors.Join(err, file.Close(), slave.Close()))
+	}
+	p.File, p.slave = file, slave
+	return nil
+}
+
+// Serve answers requests as ServeSerial does. When a fault pulls the cable, readers get a hang-up and the link goes; once no
+// unit has that fault any more, the port is back under another name, and the link points to it.
+func (p *PTY) Serve(ctx context.Context, o SerialOptions, units map[uint8]*Unit) error {
+	for {
+		if err := ServeSerial(ctx, p.File, o, units); !errors.Is(err, ErrPulled) {
+			return err
+		}
+		if err := p.replug(ctx, units); err != nil {
+			return err
+		}
+	}
+}
+
+// lookForCable is how often it is looked whether a cable is still pulled.
+const lookForCable = 20 * time.Millisecond
+
+// replug hangs up and opens another terminal when the cable is back. The old name stays taken until then, so that the new one
+// is another.
+func (p *PTY) replug(ctx context.Context, units map[uint8]*Unit) error {
+	old := p.slave
+	defer old.Close()
+	err := errors.Join(p.unlink(), p.File.Close())
+	pulled := func() bool {
+		for _, u := range units {
+			if u.faults.lasts(Pull) {
+				return true
+			}
+		}
+		return false
+	}
+	for pulled() && ctx.Err() == nil {
+		_ = wait(ctx, lookForCable)
+	}
+	if err := errors.Join(err, p.open()); err != nil {
+		return err
+	}
+	return p.makeLink()
+}
+
+// unlink takes the link away, unless it is somebody else's by now.
+func (p *PTY) unlink() error {
+	if p.link == "" {
+		return nil
+	}
+	if to, err := os.Readlink(p.link); err != nil || to != p.slave.Name() {
+		return nil
+	}
+	return os.Remove(p.link)
 }
 
 // Path returns what a reader opens.
@@ -53,13 +112,7 @@ func (p *PTY) Path() string {
 
 // Close unplugs the cable: the link goes, readers get a hang-up.
 func (p *PTY) Close() error {
-	var err error
-	if p.link != "" {
-		if to, e := os.Readlink(p.link); e == nil && to == p.slave.Name() {
-			err = os.Remove(p.link)
-		}
-	}
-	return errors.Join(err, p.slave.Close(), p.File.Close())
+	return errors.Join(p.unlink(), p.slave.Close(), p.File.Close())
 }
 
 func (p *PTY) makeLink() error {

@@ -31,6 +31,16 @@ type port struct {
 	refused time.Time // until here
 }
 
+// refuses reports whether a fault keeps everybody away.
+func (p *port) refuses() bool {
+	for _, u := range p.units {
+		if u.faults.lasts(Pull) {
+			return true
+		}
+	}
+	return false
+}
+
 // ServeTCP answers requests on ln until ctx ends, then closes ln and every connection and returns nil. Each listener may
 // have units of its own, and many may be served at once.
 func ServeTCP(ctx context.Context, ln net.Listener, units map[uint8]*Unit, o TCPOptions) error {
@@ -70,9 +80,10 @@ func ServeTCP(ctx context.Context, ln net.Listener, units map[uint8]*Unit, o TCP
 }
 
 func (p *port) admit(conn net.Conn) bool {
+	away := p.refuses()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Now().Before(p.refused) || p.o.MaxClients > 0 && len(p.conns) >= p.o.MaxClients {
+	if away || time.Now().Before(p.refused) || p.o.MaxClients > 0 && len(p.conns) >= p.o.MaxClients {
 		return false
 	}
 	p.conns[conn] = true
@@ -87,6 +98,13 @@ func (p *port) forget(conn net.Conn) {
 	if p.o.OneRequest {
 		p.refused = time.Now().Add(p.o.RefuseFor)
 	}
+}
+
+// refuse keeps everybody away for RefuseFor.
+func (p *port) refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = time.Now().Add(p.o.RefuseFor)
 }
 
 func (p *port) closeAll() {
@@ -105,15 +123,15 @@ func reset(conn net.Conn) {
 	conn.Close()
 }
 
-// A session is one connection: what was sent last on it, for Stale.
+// A session is one connection.
 type session struct {
 	*port
-	conn     net.Conn
-	previous []byte
+	conn net.Conn
+	said conversation
 }
 
 func (p *port) serve(ctx context.Context, conn net.Conn) {
-	s := &session{port: p, conn: conn}
+	s := &session{port: p, conn: conn, said: conversation{units: p.units}}
 	buf := make([]byte, 7+maxFrame)
 	for {
 		adu, err := readADU(conn, buf)
@@ -150,38 +168,62 @@ func (s *session) exchange(ctx context.Context, adu []byte) bool {
 		s.o.Stats.foreign.Add(1)
 		return true
 	}
-	v := u.faults.next()
+	v := u.faults.next(adu[7])
+	if v.hit[Pull] || v.hit[Master] {
+		s.o.Stats.silent.Add(1)
+		reset(s.conn)
+		return false
+	}
 	if wait(ctx, s.o.Turnaround+v.late) != nil {
 		return false
 	}
-	pdu := u.Handle(adu[7:])
-	if pdu == nil || v.hit[Deaf] {
+	if (v.hit[Echo] || v.hit[EchoOnly]) && !s.send(ctx, []piece{{0, adu}}, 0) {
+		return false
+	}
+	a, ok := s.said.answer(u, &v, [2]byte(adu), adu[6], adu[7:])
+	if !ok || v.hit[EchoOnly] {
 		s.o.Stats.silent.Add(1)
 		return true
 	}
-	s.o.Stats.replied(pdu)
-	out := append(make([]byte, 0, 7+len(pdu)), adu[:7]...)
-	binary.BigEndian.PutUint16(out[4:], uint16(1+len(pdu)))
-	out = s.spoil(append(out, pdu...), v)
-	n, err := s.conn.Write(out)
-	s.o.Stats.sent.Add(uint64(n))
-	return err == nil && !v.hit[Cut]
+	s.o.Stats.replied(a.pdu)
+	pieces := v.pieces(a.wrapped(), func(adu []byte) { adu[2] ^= 0xFF })
+	goesOn := s.send(ctx, pieces, v.drip) && !v.hit[Cut] && !v.hit[OneRequest]
+	if v.hit[OneRequest] {
+		s.refuse()
+	}
+	return goesOn
 }
 
-func (s *session) spoil(adu []byte, v verdict) []byte {
-	good := adu
-	if v.hit[Stale] && s.previous != nil {
-		adu = s.previous
+// wrapped puts the MBAP header before unit and PDU.
+func (r *reply) wrapped() []byte {
+	out := append(make([]byte, 0, 7+len(r.pdu)), r.number[0], r.number[1], 0, 0)
+	out = binary.BigEndian.AppendUint16(out, uint16(1+len(r.pdu)))
+	return append(append(out, r.unit), r.pdu...)
+}
+
+// send writes the pieces, byte by byte where each is above 0. It reports whether the connection took them.
+func (s *session) send(ctx context.Context, pieces []piece, each time.Duration) bool {
+	for _, p := range pieces {
+		if wait(ctx, p.after) != nil {
+			return false
+		}
+		for b := p.bytes; len(b) > 0; {
+			n := len(b)
+			if each > 0 {
+				n = 1
+				if wait(ctx, each) != nil {
+					return false
+				}
+			}
+			n, err := s.conn.Write(b[:n])
+			s.o.Stats.sent.Add(uint64(n))
+			if err != nil {
+				return false
+			}
+			b = b[n:]
+		}
 	}
-	s.previous = good
-	if v.hit[BadCRC] {
-		adu = append([]byte(nil), adu...)
-		adu[2] ^= 0xFF
-	}
-	if v.hit[Cut] {
-		adu = adu[:(len(adu)+1)/2]
-	}
-	return adu
+	return true
 }
 
 func (p *port) unit(id uint8) *Unit {
