@@ -11,6 +11,7 @@ import (
 
 	"upsedge/internal/clock"
 	"upsedge/internal/metrics"
+	"upsedge/internal/sampler"
 	"upsedge/internal/store"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -30,6 +31,7 @@ type flusher struct {
 	samples []int               // in each of pending
 	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
 	failing bool
+	room    sampler.Room
 
 	layouts layouts
 }
@@ -117,10 +119,14 @@ func (f *flusher) put(ctx context.Context) error {
 }
 
 func (f *flusher) take(u *unit) {
-	err := u.batch.Take(func(device string, rows []wire.Rows) error {
+	lost, err := u.batch.Take(&f.room, func(device string, rows []wire.Rows) error {
 		f.layouts.add(rows)
 		return f.encode(u.cfg.Name, device, rows)
 	})
+	if lost != (sampler.Span{}) {
+		f.log.Error("samples were not taken in time and are lost", "unit", u.cfg.Name)
+		f.lose(u.cfg.Name, f.stamp(lost.First), f.stamp(lost.Last))
+	}
 	if err != nil {
 		f.log.Error("samples could not be encoded and are lost", "unit", u.cfg.Name, "err", err)
 	}
@@ -178,10 +184,11 @@ func (f *flusher) span(rows []wire.Rows) (first, last wire.Stamp) {
 	for _, r := range rows {
 		from, to = min(from, r.At[0]), max(to, r.At[len(r.At)-1])
 	}
-	stamp := func(ms int64) wire.Stamp {
-		return f.clock.Complete(wire.Stamp{BootID: f.clock.Boot(), Mono: time.Duration(ms) * time.Millisecond})
-	}
-	return stamp(from), stamp(to)
+	return f.stamp(from), f.stamp(to)
+}
+
+func (f *flusher) stamp(ms int64) wire.Stamp {
+	return f.clock.Complete(wire.Stamp{BootID: f.clock.Boot(), Mono: time.Duration(ms) * time.Millisecond})
 }
 
 // lose notes that samples of a unit will never be stored; a gap record names them with the next put.

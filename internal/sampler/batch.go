@@ -2,6 +2,8 @@ package sampler
 
 import (
 	"errors"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,36 +11,33 @@ import (
 	"upsedge/internal/wire"
 )
 
-// A Batch collects the readings of one unit until they are taken for the store. It copies what it is given and is safe for
-// concurrent use: the line's goroutine puts, the flush goroutine takes. Buffers go round, so that steady polling allocates
-// nothing.
+// A Batch keeps the readings of one unit: those that wait for the store, and beyond that those of the last 30 s, so that what
+// led to an event can be kept with it. It copies what it is given, into a few kilobytes, and is safe for concurrent use: the
+// line's goroutine puts, others take. Steady polling allocates nothing.
 type Batch struct {
 	mono func(time.Time) time.Duration // since the boot of the operating system
 
-	mu       sync.Mutex
-	sections []section
-	spare    []section
-}
-
-type section struct {
-	device string
-	rows   wire.Rows
+	mu     sync.Mutex
+	log    rowLog
+	newest kind
 }
 
 // NewBatch returns an empty Batch. mono tells an instant on the monotonic clock of the box.
 func NewBatch(mono func(time.Time) time.Duration) *Batch { return &Batch{mono: mono} }
 
 // Put adds one reading of the device with that serial number, "" while it is not known: rows of one device are never handed out
-// as another's. Texts are not kept: who a unit is goes with the state, not with the samples.
-func (b *Batch) Put(r *ups.Reading, device string) {
+// as another's. Texts are not kept: who a unit is goes with the state, not with the samples. It reports whether so much waits
+// that it should be taken before its time: what nobody takes is lost at twice as much.
+func (b *Batch) Put(r *ups.Reading, device string) (much bool) {
 	if onlyTexts(r) {
-		return
+		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.section(r, device)
-	s.rows.At = append(s.rows.At, b.mono(r.At).Milliseconds())
-	s.rows.Raw = append(s.rows.Raw, r.Raw...)
+	parts := b.log.count
+	b.newest = kind{device, r.Tier, r.Layout}
+	b.log.put(b.newest, b.mono(r.At).Milliseconds(), r.Raw)
+	return b.log.count != parts && b.log.waiting() > mostBytes/2
 }
 
 func onlyTexts(r *ups.Reading) bool {
@@ -53,45 +52,66 @@ func onlyTexts(r *ups.Reading) bool {
 	return true
 }
 
-// section finds the rows of the device, layout and tier. A unit has a handful of them.
-func (b *Batch) section(r *ups.Reading, device string) *section {
-	for i := range b.sections {
-		if s := &b.sections[i]; s.rows.Layout == r.Layout && s.rows.Tier == r.Tier && s.device == device {
-			return s
-		}
+// Take hands every row that was not taken yet to encode, device by device, whatever encode returns. Rows are valid until encode
+// returns. With nothing to hand over encode is not called. lost is what was dropped since the last Take because nobody took it.
+func (b *Batch) Take(room *Room, encode func(device string, rows []wire.Rows) error) (lost Span, err error) {
+	lost = b.take(room)
+	var errs []error
+	for _, device := range room.devices() {
+		errs = append(errs, encode(device, room.rows(device)))
 	}
-	b.sections = append(b.sections, section{device: device, rows: wire.Rows{Tier: r.Tier, Layout: r.Layout}})
-	return &b.sections[len(b.sections)-1]
+	return lost, errors.Join(errs...)
 }
 
-// Take hands everything collected so far to encode, device by device, and starts anew, whatever encode returns. Rows are valid
-// until encode returns. With nothing collected encode is not called. Only one goroutine may Take.
-func (b *Batch) Take(encode func(device string, rows []wire.Rows) error) error {
+func (b *Batch) take(room *Room) (lost Span) {
 	b.mu.Lock()
-	taken := b.sections
-	b.sections, b.spare = b.spare, nil
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	kinds := b.log.kinds()
+	room.begin(kinds)
+	for i := range b.log.parts {
+		if p := &b.log.parts[i]; p.taken < p.rows {
+			room.add(kinds, p, p.taken, math.MinInt64)
+			p.taken = p.rows
+		}
+	}
+	lost, b.log.lost = b.log.lost, Span{}
+	return lost
+}
 
-	var errs []error
-	var rows []wire.Rows
-	for i, s := range taken {
-		if len(s.rows.At) > 0 {
-			rows = append(rows, s.rows)
-		}
-		if len(rows) > 0 && (i+1 == len(taken) || taken[i+1].device != s.device) {
-			errs = append(errs, encode(s.device, rows))
-			rows = nil
-		}
-	}
-	kept := taken[:0]
-	for _, s := range taken {
-		if len(s.rows.At) > 0 { // a layout no longer in use is let go
-			s.rows.At, s.rows.Raw = s.rows.At[:0], s.rows.Raw[:0]
-			kept = append(kept, s)
-		}
-	}
+// A Picture is what the rows of the last 30 s say, as a Batch keeps them. It is a copy and changes no more.
+type Picture struct {
+	Device string // whose rows they are: of the device that was read last
+	Newest int64  // time of the last row, ms
+	kinds  []kind
+	parts  []part
+}
+
+// Picture copies the rows of the last 30 s before the newest one; nil if there is none newer than after, in ms.
+func (b *Batch) Picture(after int64) *Picture {
 	b.mu.Lock()
-	b.spare = kept
-	b.mu.Unlock()
-	return errors.Join(errs...)
+	defer b.mu.Unlock()
+	p := &Picture{Device: b.newest.device}
+	for i := range b.log.parts {
+		p.Newest = max(p.Newest, b.log.parts[i].newest)
+	}
+	if p.Newest <= after {
+		return nil
+	}
+	for _, old := range b.log.parts {
+		if old.newest >= p.Newest-keep {
+			old.buf = slices.Clone(old.buf)
+			p.parts = append(p.parts, old)
+		}
+	}
+	p.kinds = b.log.kinds()
+	return p
+}
+
+// Rows reads the rows of the last span up to the newest, at most those that are there. They are valid until room is used again.
+func (p *Picture) Rows(room *Room, span time.Duration) []wire.Rows {
+	room.begin(p.kinds)
+	for i := range p.parts {
+		room.add(p.kinds, &p.parts[i], 0, p.Newest-span.Milliseconds())
+	}
+	return room.rows(p.Device)
 }

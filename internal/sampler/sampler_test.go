@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"upsedge/internal/ups"
-	"upsedge/internal/wire"
 )
 
 // The blocks of a serial line at 9600 baud with 10 ms of turnaround: gap, request, turnaround and reply (protocol reference,
@@ -284,50 +283,4 @@ func TestStopsBetweenTwoReads(t *testing.T) {
 			t.Errorf("stopped after %v, one read at most is %v", d, liveCost)
 		}
 	})
-}
-
-func TestBatchGivesEveryReadingOnce(t *testing.T) {
-	begin := time.Now()
-	b := NewBatch(func(at time.Time) time.Duration { return at.Sub(begin) })
-	other := &ups.Layout{Columns: []ups.Column{{Point: ups.Charge, Divisor: 512}, {Point: ups.Runtime, Divisor: 1}}}
-	texts := &ups.Layout{Columns: []ups.Column{{Point: ups.MapID, Divisor: 1}}}
-	put := func(l *ups.Layout, tier ups.Tier, ms int, device string, raw ...int64) {
-		b.Put(&ups.Reading{Tier: tier, Layout: l, At: begin.Add(time.Duration(ms) * time.Millisecond), Raw: raw}, device)
-	}
-	for round := range 3 {
-		put(oneColumn, ups.TierWatch, 10, "A", 1)
-		put(oneColumn, ups.TierWatch, 20, "A", 2)
-		put(other, ups.TierLive, 15, "A", 3, ups.Absent)
-		b.Put(&ups.Reading{Layout: texts, At: begin, Raw: []int64{ups.Absent}, Text: []string{"00.5"}}, "A") // who the unit is: no sample
-		put(oneColumn, ups.TierWatch, 30, "B", 4)                                                            // another unit in its place
-		var got []string
-		err := b.Take(func(device string, rows []wire.Rows) error {
-			for _, r := range rows {
-				got = append(got, fmt.Sprint(device, r.At, r.Raw))
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := []string{"A[10 20] [1 2]", "A[15] [3 -9223372036854775808]", "B[30] [4]"}
-		if !slices.Equal(got, want) {
-			t.Errorf("round %d: %q, want %q", round, got, want)
-		}
-	}
-	if err := b.Take(func(string, []wire.Rows) error { return errors.New("called") }); err != nil {
-		t.Errorf("an empty batch was taken: %v", err)
-	}
-}
-
-func BenchmarkBatchPut(b *testing.B) {
-	batch := NewBatch(func(time.Time) time.Duration { return 0 })
-	r := &ups.Reading{Layout: oneColumn, Raw: []int64{1}}
-	for i := range b.N {
-		batch.Put(r, "A")
-		if i%4096 == 0 {
-			_ = batch.Take(func(string, []wire.Rows) error { return nil })
-		}
-	}
-	b.ReportAllocs()
 }
