@@ -15,9 +15,7 @@ import (
 
 // TestMain lets the test binary stand for the bench when it starts itself as a poller.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == stockArgument {
-		exit(runStock(os.Args[2], os.Args[3]))
-	}
+	runAsOther()
 	os.Exit(m.Run())
 }
 

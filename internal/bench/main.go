@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,29 +25,45 @@ type bench struct {
 	agent    string // path of the upsagent binary
 	packages string // where tools/system-packages unpacks
 	json     string // file to write, "" = none
+	only     string // parts to measure, "" = all
 	quick    bool
 	dir      string // scratch
 
 	warmUp, window time.Duration // of the refreshes
 	trials         int           // mains failures per line
 	rest           time.Duration // at least, between two of them
-	progress       io.Writer
+	units          int           // on TCP, for one agent
+
+	manyWarmUp, manyWindow time.Duration
+
+	progress io.Writer
 }
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == stockArgument {
-		exit(runStock(os.Args[2], os.Args[3]))
-	}
+	runAsOther()
 	b := bench{progress: os.Stderr}
 	flag.StringVar(&b.agent, "agent", "bin/upsagent", "the upsagent `binary`")
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, tcp")
+	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
 	flag.BoolVar(&b.quick, "quick", false, "windows so short that the run takes 20 seconds and the numbers mean little")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	_, err := b.run(ctx, os.Stdout)
 	exit(err)
+}
+
+// runAsOther makes this program one of those it measures or measures with, when it has started itself as one. Then it does
+// not return.
+func runAsOther() {
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == stockArgument:
+		exit(runStock(os.Args[2], os.Args[3]))
+	case len(os.Args) == 3 && os.Args[1] == farmArgument:
+		exit(runFarm(os.Args[2]))
+	}
 }
 
 func exit(err error) {
@@ -65,12 +82,49 @@ func runStock(device, rest string) error {
 	return stockLoop(device, d)
 }
 
-// run measures everything, prints it and returns it.
-func (b *bench) run(ctx context.Context, stdout io.Writer) (*report, error) {
+// A part is what can be measured by itself.
+type part struct {
+	name string
+	what string
+	run  func(ctx context.Context, r *report) error
+}
+
+func (b *bench) parts() []part {
+	return []part{
+		{"lines", fmt.Sprintf("refreshes on serial lines, %v", b.warmUp+b.window), func(ctx context.Context, r *report) (err error) {
+			r.Pollers, err = b.refreshes(ctx)
+			return err
+		}},
+		{"events", fmt.Sprintf("mains failures, %d on each of %d lines", b.trials, eventLines), func(ctx context.Context, r *report) (err error) {
+			r.Events, err = b.events(ctx)
+			return err
+		}},
+		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
+			r.Many, err = b.many(ctx)
+			return err
+		}},
+	}
+}
+
+func (b *bench) settle() {
 	b.warmUp, b.window, b.trials, b.rest = 10*time.Second, 30*time.Second, 25, time.Second
+	b.units, b.manyWarmUp, b.manyWindow = orElse(b.units, 1000), 15*time.Second, 30*time.Second
 	if b.quick {
 		b.warmUp, b.window, b.trials, b.rest = 6*time.Second, 6*time.Second, 2, 0
+		b.units, b.manyWarmUp, b.manyWindow = 20, 0, 2*time.Second
 	}
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// run measures everything, prints it and returns it.
+func (b *bench) run(ctx context.Context, stdout io.Writer) (*report, error) {
+	b.settle()
 	version, err := exec.CommandContext(ctx, b.agent, "version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s version: %w (make build makes it)", b.agent, err)
@@ -86,13 +140,14 @@ func (b *bench) run(ctx context.Context, stdout io.Writer) (*report, error) {
 		Version: strings.TrimSpace(string(version)), When: time.Now(), Quick: b.quick, Simulated: simulated, Machine: thisMachine(),
 		Window: b.window.Seconds(), Missing: missing,
 	}
-	fmt.Fprintf(b.progress, "bench: refreshes, %v\n", b.warmUp+b.window)
-	if r.Pollers, err = b.refreshes(ctx); err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(b.progress, "bench: mains failures, %d on each of %d lines\n", b.trials, eventLines)
-	if r.Events, err = b.events(ctx); err != nil {
-		return nil, err
+	for _, p := range b.parts() {
+		if b.only != "" && !slices.Contains(strings.Split(b.only, ","), p.name) {
+			continue
+		}
+		fmt.Fprintf(b.progress, "bench: %s\n", p.what)
+		if err := p.run(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	r.Machine.LoadAfter = load()
 	r.judge()

@@ -26,7 +26,10 @@ type process struct {
 // start runs cmd until stop, or until this program ends.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan error, 1)}
-	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.Stderr = &p.log
+	if cmd.Stdout == nil { // somebody may want to read it
+		cmd.Stdout = &p.log
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -60,6 +63,7 @@ func (p *process) stop() {
 // A usage is what a process has used since its start.
 type usage struct {
 	cpu     time.Duration // of all its threads, in user and kernel mode
+	user    time.Duration // the part in user mode, to 10 ms
 	wakeups uint64        // times a thread of it has gone to sleep
 	rss     int64         // the most memory it ever had resident, bytes
 }
@@ -72,6 +76,11 @@ func (p *process) usage() (usage, error) {
 		return usage{}, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
 	u := usage{cpu: time.Duration(ts.Nano()), rss: 1024 * int64(field(fmt.Sprintf("/proc/%d/status", pid), "VmHWM:"))}
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(f) > 11 {
+		ticks, _ := strconv.ParseInt(f[11], 10, 64) // utime, in hundredths of a second (proc(5))
+		u.user = time.Duration(ticks) * 10 * time.Millisecond
+	}
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // fails on a bad pattern only
 	for _, t := range threads {
 		u.wakeups += field(t, "voluntary_ctxt_switches:")

@@ -22,6 +22,7 @@ type report struct {
 	Window    float64   `json:"window_seconds"`
 	Pollers   []polled  `json:"pollers"`
 	Events    eventTime `json:"mains_lost_to_metrics"`
+	Many      manyUnits `json:"many_units_on_tcp"`
 	Rows      []row     `json:"rows"`
 	Missing   []string  `json:"not_measured"`
 }
@@ -44,19 +45,30 @@ var missing = []string{
 
 // judge compares with the targets of the design, section 11.
 func (r *report) judge() {
-	own := r.Pollers[0]
 	least := func(what, format string, target, value float64) {
 		r.Rows = append(r.Rows, row{what, "≥ " + fmt.Sprintf(format, target), value, fmt.Sprintf(format, value), value >= target})
 	}
 	most := func(what, format string, target, value float64) {
 		r.Rows = append(r.Rows, row{what, "≤ " + fmt.Sprintf(format, target), value, fmt.Sprintf(format, value), value <= target})
 	}
-	least("share of the plan's ideal exchange rate", "%.1f %%", 98, 100*own.Share)
-	least("full refreshes per second, reckoned for 0/27 + 128/44", "%.2f", 3.7, own.Projected)
-	most("requests that came before the gap was over", "%.0f", 0, float64(own.Early))
-	most("requests that overlapped a reply", "%.0f", 0, float64(own.Overlapping))
-	most("CPU per full refresh, whole process", "%.2f ms", 0.5, own.CPU)
-	most("mains lost to on_battery on /metrics, default tiers, p99", "%.0f ms", 300, r.Events.P99)
+	if len(r.Pollers) > 0 {
+		own := r.Pollers[0]
+		least("share of the plan's ideal exchange rate", "%.1f %%", 98, 100*own.Share)
+		least("full refreshes per second, reckoned for 0/27 + 128/44", "%.2f", 3.7, own.Projected)
+		most("requests that came before the gap was over", "%.0f", 0, float64(own.Early))
+		most("requests that overlapped a reply", "%.0f", 0, float64(own.Overlapping))
+		most("CPU per full refresh, whole process", "%.2f ms", 0.5, own.CPU)
+	}
+	if r.Events.Trials > 0 {
+		most("mains lost to on_battery on /metrics, default tiers, p99", "%.0f ms", 300, r.Events.P99)
+	}
+	if m := r.Many; m.Units > 0 {
+		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
+		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
+		most("the same, CPU per full refresh, whole process", "%.3f ms", 0.06, m.CPU)
+		most("the same, memory resident", "%.1f MiB", 64, float64(m.MaxRSS)/(1<<20))
+		most("the same, allocations per poll, goburrow's own being 4", "%.2f", 4.1, m.Allocs)
+	}
 }
 
 // print writes the report for people.
@@ -68,6 +80,25 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", x.What, x.Target, x.Measured, map[bool]string{true: "met", false: "MISSED"}[x.Met])
 	}
 	t.Flush()
+	if len(r.Pollers) > 0 {
+		r.printPollers(w)
+	}
+	if r.Events.Trials > 0 {
+		r.printEvents(w)
+	}
+	if r.Many.Units > 0 {
+		r.Many.print(w)
+	}
+	for _, m := range r.Missing {
+		fmt.Fprintf(w, "\nNot measured: %s.\n", m)
+	}
+	if r.Quick {
+		fmt.Fprintln(w, "\nA quick run: the windows are too short for the numbers to mean much.")
+	}
+}
+
+func (r *report) printPollers(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\nOne line each, all at the same time, %.0f s:\n", r.Window)
 	fmt.Fprintf(t, "poller\trefreshes/s\tof ideal\trequests\tearly\toverlapping\tunanswered\tCPU/refresh\twakeups/exchange\tmax RSS\t\n")
 	for _, p := range r.Pollers {
@@ -93,16 +124,23 @@ func (r *report) print(w io.Writer) {
 	own := r.Pollers[0]
 	fmt.Fprintf(w, "The ideal of upsagent's own reads is %.2f refreshes/s, of 0/27 + 128/44 it would be %.2f.\n",
 		own.IdealRefresh, 1/(span{0, 27}.ideal()+span{128, 44}.ideal()).Seconds())
+}
+
+func (r *report) printEvents(w io.Writer) {
 	e := r.Events
 	fmt.Fprintf(w, "\nMains lost to on_battery on /metrics: %d trials on %d lines of one agent, default tiers (lines %.0f %% busy): "+
 		"mean %.0f, p50 %.0f, p99 %.0f, max %.0f ms.\nOf this the scrapes are a part: one takes %.1f ms (p50); seen at once, p99 would be at least %.0f ms.\n",
 		e.Trials, e.Lines, 100*e.Busy, e.Mean, e.P50, e.P99, e.Max, e.Scrape, e.LeastP99)
-	for _, m := range r.Missing {
-		fmt.Fprintf(w, "\nNot measured: %s.\n", m)
-	}
-	if r.Quick {
-		fmt.Fprintln(w, "\nA quick run: the windows are too short for the numbers to mean much.")
-	}
+}
+
+func (m *manyUnits) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%d units on TCP of one agent, each asked for 0/27 and the live block every %v (loopback, simulated in a process of their own "+
+		"that uses\n%.3f ms per refresh): %.0f refreshes/s of %.0f in %.0f s, the slowest unit %.1f %% of its own; %.2f %% within %v, the longest "+
+		"pause %.0f ms.\n"+
+		"The agent: %.3f ms CPU per refresh (%.3f in user mode); resident %.1f MiB, at most %.1f, heap %.1f; %.0f goroutines; "+
+		"%.2f allocations\nand %.0f bytes per poll, %.0f collections. All were connected after %.1f s.\n",
+		m.Units, farmPeriod, m.FarmCPU, m.Refreshes, m.Wanted, m.Window, 100*m.Slowest, 100*m.OnTime, farmPeriod+farmPeriod/2, m.Widest,
+		m.CPU, m.User, float64(m.RSS)/(1<<20), float64(m.MaxRSS)/(1<<20), m.Heap/(1<<20), m.Goroutines, m.Allocs, m.AllocBytes, m.Collected, m.Connecting)
 }
 
 // reads lists blocks and how often each was read, the most frequent first, at most eight.
