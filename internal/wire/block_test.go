@@ -263,3 +263,22 @@ func TestEncodeDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per block", n)
 	}
 }
+
+// TestEncodesMoreLayoutsThanItRemembers: a site of a thousand units has six layouts of each. What is forgotten to make room for
+// a layout is never one of the same block.
+func TestEncodesMoreLayoutsThanItRemembers(t *testing.T) {
+	e := NewEncoder()
+	for range maxLayouts/7 + 2 {
+		b := &Block{Unit: "a"}
+		for range 7 { // 4096 is no multiple of 7: the room ends within a block
+			l := &ups.Layout{Columns: []ups.Column{{Point: ups.Charge, Divisor: 512}}}
+			b.Sections = append(b.Sections, Rows{Tier: ups.TierLive, Layout: l, At: []int64{1}, Raw: []int64{2}})
+		}
+		if _, err := e.Encode(nil, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(e.layouts); n > maxLayouts+MaxSections {
+		t.Errorf("%d layouts are remembered, want at most %d", n, maxLayouts+MaxSections)
+	}
+}

@@ -43,7 +43,7 @@ type layoutUse struct {
 	columns []int // those that are not text
 }
 
-// maxLayouts bounds both maps against a driver that makes a layout per reading.
+// maxLayouts bounds both maps, the first within what one block has, against a driver that makes a layout per reading.
 const maxLayouts = 4096
 
 // NewEncoder returns an Encoder that has announced nothing.
@@ -73,6 +73,9 @@ func (e *Encoder) Encode(dst []byte, b *Block) ([]byte, error) {
 	c = appendText(c, b.Unit)
 	c = appendText(c, b.Device)
 	c = binary.AppendUvarint(c, uint64(len(b.Sections)))
+	if len(e.layouts) >= maxLayouts { // here, and not between two layouts of this block: it needs them all
+		clear(e.layouts)
+	}
 	for i := range b.Sections {
 		if err := e.prepare(b.Sections[i].Layout); err != nil {
 			return dst, err // before anything counts as announced
@@ -107,9 +110,6 @@ func (e *Encoder) prepare(l *ups.Layout) error {
 		if c.Point.Info().Kind != ups.Text {
 			u.columns = append(u.columns, i)
 		}
-	}
-	if len(e.layouts) >= maxLayouts {
-		clear(e.layouts)
 	}
 	e.layouts[l] = u
 	return nil
