@@ -127,9 +127,14 @@ func program(ctx context.Context, root, name string, args ...string) (*exec.Cmd,
 	return nil, fmt.Errorf("%s %w", name, errMissing)
 }
 
-// tail returns the end of a log, where the reason stands.
+// tail returns the end of a log, where the reason stands; of a crash its beginning.
 func tail(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
+			return strings.Join(lines[i:min(len(lines), i+20)], "\n")
+		}
+	}
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
