@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
+	"upsedge/internal/ups/modbus"
 	"upsedge/internal/wire"
 )
 
@@ -29,6 +31,15 @@ type Options struct {
 	Ready   func()                // called once every part was ready once; nil: nobody waits
 	Alive   func()                // called now and then while the agent makes progress; nil: no watchdog
 	Log     *slog.Logger
+	outside outside
+}
+
+// outside is what an agent reaches for beyond its process. What is nil is that of this machine; tests on a clock of their own
+// put the ends of pipes in its place, since that clock stands still while a socket is waited for.
+type outside struct {
+	clock  func() (*clock.Clock, error)
+	link   func(config.Unit) func(context.Context) (modbus.Link, error) // opens the line of a unit
+	broker func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // stopWithin is how long the recorder may try to write the last events when the store refuses them.
@@ -77,7 +88,11 @@ func Run(ctx context.Context, o Options) error {
 func runOnce(ctx context.Context, o *Options) error {
 	a := &agent{Options: *o, latest: &o.Config, started: time.Now(), flushed: time.Now(), broken: make(chan struct{})}
 	var err error
-	if a.clock, err = clock.New(); err != nil {
+	newClock := clock.New
+	if o.outside.clock != nil {
+		newClock = o.outside.clock
+	}
+	if a.clock, err = newClock(); err != nil {
 		return err
 	}
 	cfg := o.Config
@@ -109,12 +124,12 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	rec := newRecorder(a.store, a.clock, a.breakDown, a.Log)
 	a.site = &site{
 		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: newFlusher(a.store, a.clock, series, a.breakDown, a.Log), log: a.Log,
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), link: a.outside.link,
 	}
 	if cfg.Uplink != nil {
 		a.link.session, err = newUplink(uplinkParts{
 			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
-			units: a.site.all, changed: a.site.changed, seen: a.connected.Store, log: a.Log,
+			units: a.site.all, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 		})
 		if err != nil {
 			return err

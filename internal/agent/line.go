@@ -64,6 +64,10 @@ func (s *sink) settle(u *unit, out outcome) {
 
 // OpenLine returns a line to the unit, not yet running. observe may be nil.
 func OpenLine(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) *modbus.Line {
+	return modbus.New(lineConfig(u, name, observe, log))
+}
+
+func lineConfig(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) modbus.Config {
 	cfg := modbus.Config{Name: name, Observe: observe, Log: log}
 	if u.Serial != nil {
 		cfg.Framing, cfg.Baud = modbus.RTU, u.Serial.Baud
@@ -75,7 +79,7 @@ func OpenLine(u config.Unit, name string, observe func(modbus.Exchange), log *sl
 		cfg.Framing = modbus.TCP
 		cfg.Open = modbus.OpenTCP(u.TCP.Address)
 	}
-	return modbus.New(cfg)
+	return cfg
 }
 
 // NewDriver returns the driver of a unit on a line.
@@ -83,7 +87,8 @@ func NewDriver(u config.Unit, l *modbus.Line, log *slog.Logger) *smartups.Driver
 	return smartups.New(smartups.Config{Name: u.Name, Line: l, UnitID: u.UnitID, Card: u.OverCard(), Log: log})
 }
 
-func newLine(units []*unit, s *sink, series *metrics.Agent, log *slog.Logger) *line {
+// newLine makes the line of units. link, if that is not nil, opens it in place of the port or address.
+func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context) (modbus.Link, error), series *metrics.Agent, log *slog.Logger) *line {
 	first := units[0]
 	l := &line{name: first.line}
 	requests := map[modbus.Result]func(float64){}
@@ -91,13 +96,17 @@ func newLine(units []*unit, s *sink, series *metrics.Agent, log *slog.Logger) *l
 		requests[modbus.Result(r)] = series.Requests.WithLabelValues(l.name, r).Add
 	}
 	took, busy := series.RequestTime.WithLabelValues(l.name), series.LineBusy.WithLabelValues(l.name)
-	l.modbus = OpenLine(first.cfg, l.name, func(e modbus.Exchange) {
+	wire := lineConfig(first.cfg, l.name, func(e modbus.Exchange) {
 		requests[e.Result](1)
 		busy.Add(e.Busy.Seconds())
 		if e.Result == modbus.ResultOK {
 			took.Observe(e.Took.Seconds())
 		}
 	}, log)
+	if link != nil {
+		wire.Open = link(first.cfg)
+	}
+	l.modbus = modbus.New(wire)
 	cfg := sampler.Config{Sink: s, Log: log}
 	var late [ups.TierCount]func(float64)
 	for t := range late {

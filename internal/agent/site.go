@@ -16,6 +16,7 @@ import (
 	"upsedge/internal/metrics"
 	"upsedge/internal/sampler"
 	"upsedge/internal/store"
+	"upsedge/internal/ups/modbus"
 )
 
 // A site runs the lines of the configuration and replaces those whose units have changed, leaving the others alone.
@@ -26,7 +27,8 @@ type site struct {
 	recorder *recorder
 	flusher  *flusher
 	log      *slog.Logger
-	changed  chan struct{} // the condition of a unit changed; holds at most one
+	changed  chan struct{}                                                // the condition of a unit changed; holds at most one
+	link     func(config.Unit) func(context.Context) (modbus.Link, error) // nil: the port or address of the unit
 
 	applying sync.Mutex        // held while lines are replaced or ended
 	alarms   map[string][]byte // alarm state of units whose lines ended in this run; guarded by applying
@@ -92,7 +94,7 @@ func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 		units[c.Name] = u
 		r.units = append(r.units, u)
 	}
-	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.series, s.log)
+	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.link, s.series, s.log)
 	over, stop := context.WithCancel(ctx)
 	r.stop = stop
 	go func() { r.done <- l.run(over) }()

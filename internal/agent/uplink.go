@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -79,6 +80,7 @@ type uplinkParts struct {
 	units   func() []*unit
 	changed <-chan struct{}
 	seen    func(connected bool)
+	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
 	log     *slog.Logger
 }
 
@@ -89,7 +91,7 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 	}
 	cfg := uplink.Config{
 		Broker: broker, Insecure: p.cfg.Insecure, AgentID: p.agent, Boot: p.store.Boot(), MaxRate: p.cfg.MaxRate,
-		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Log: p.log,
+		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Dial: p.dial, Log: p.log,
 		Observe: uplink.Observer{
 			Connected: func(on bool) {
 				p.series.Connected.Set(map[bool]float64{true: 1}[on])

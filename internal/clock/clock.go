@@ -38,7 +38,13 @@ func New() (*Clock, error) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return nil, fmt.Errorf("read the boot clock: %w", err)
 	}
-	return &Clock{boot: boot, anchor: time.Now(), mono: time.Duration(ts.Nano()), trusted: kernelSynchronised}, nil
+	return Of(boot, time.Now(), time.Duration(ts.Nano()), kernelSynchronised), nil
+}
+
+// Of returns the clock of another machine than this one: it was booted as boot, and at the instant anchor that was mono ago.
+// trusted says whether its wall clock, time.Now, has been set.
+func Of(boot wire.ID, anchor time.Time, mono time.Duration, trusted func() bool) *Clock {
+	return &Clock{boot: boot, anchor: anchor, mono: mono, trusted: trusted}
 }
 
 // bootID returns the id of this boot of the operating system, made by the kernel at each start.

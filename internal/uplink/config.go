@@ -29,7 +29,8 @@ type Config struct {
 	// counts as delivered. With an error, and with a nil Reject, its lane stops there and the log says so.
 	Reject  func(ctx context.Context, rec wire.Record, err error) error
 	Observe Observer
-	Log     *slog.Logger // nil discards
+	Dial    func(ctx context.Context, address string) (net.Conn, error) // opens the connection below TLS; nil: TCP
+	Log     *slog.Logger                                                // nil discards
 }
 
 // An Observer is told what happens, on the goroutine of the session: its functions return at once. Nil ones are left out.

@@ -14,9 +14,6 @@ const (
 	connackTimeout = 15 * time.Second
 )
 
-// dialFunc opens the socket below a link.
-type dialFunc func(ctx context.Context, address string) (net.Conn, error)
-
 // dialTCP opens a connection with a small send buffer.
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -34,7 +31,7 @@ func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 func (s *Session) open(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := s.dial(ctx, s.cfg.address())
+	raw, err := s.cfg.Dial(ctx, s.cfg.address())
 	if err != nil {
 		return nil, err
 	}

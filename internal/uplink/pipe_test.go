@@ -124,9 +124,8 @@ func pipeSession(b *pipeBroker, spool Spool, change func(*Config)) *Session {
 	if change != nil {
 		change(&cfg)
 	}
-	s := New(cfg, spool)
-	s.dial = b.dial
-	return s
+	cfg.Dial = b.dial
+	return New(cfg, spool)
 }
 
 // inBubble runs s for span of the bubble's time and stops it. It returns how long the stop took.

@@ -22,7 +22,6 @@ type Session struct {
 	cfg   Config
 	spool Spool
 	log   *slog.Logger
-	dial  dialFunc
 	acks  *acker
 	retry backoff
 
@@ -39,8 +38,11 @@ func New(cfg Config, spool Spool) *Session {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = dialTCP
+	}
 	return &Session{
-		cfg: cfg, spool: spool, log: log, dial: dialTCP, acks: newAcker(spool, log),
+		cfg: cfg, spool: spool, log: log, acks: newAcker(spool, log),
 		retry: backoff{least: leastPause, most: mostPause},
 	}
 }
