@@ -1,0 +1,232 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/ups/modbus"
+	"upsedge/internal/ups/upssim"
+	"upsedge/internal/wire"
+)
+
+// A bubble is a whole agent with everything around it on synctest's clock, where a day takes a second: simulated units at the
+// end of in-memory connections, the agent as main runs it with its real store on a real disk, its real MQTT client, a real
+// broker at the end of another in-memory connection, and a receiver that subscribed to it.
+//
+// Two things are not the machine's: connections, because the clock stands still while a socket is waited for, and the boot
+// clock, which would not follow it.
+type bubble struct {
+	t      *testing.T
+	text   string // configuration
+	began  time.Time
+	broker *mochi.Server
+	cloud  *receiver
+	log    *diary
+	serves sync.WaitGroup
+
+	mu      sync.Mutex
+	sockets map[string]*socket // by address
+
+	stopAgent context.CancelFunc // nil: it does not run
+	ended     chan error
+}
+
+// enterTime is when every bubble begins: synctest's own year 2000 is before any unit was made.
+var enterTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// newBubble is called inside of synctest.Test. units is the list of units of the configuration.
+func newBubble(t *testing.T, units string) *bubble {
+	t.Helper()
+	time.Sleep(time.Until(enterTime))
+	b := &bubble{
+		t: t, began: time.Now().Add(-time.Hour), log: &diary{}, sockets: map[string]*socket{},
+		broker: mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)}), // not served: it has no listener, and its housekeeping would wake every second
+	}
+	b.text = fmt.Sprintf(`
+state_dir: %s
+spool: {flush: 10m}
+uplink: {broker: "tcp://127.0.0.1:1883", insecure: true, agent_id: rack7}
+metrics: {listen: ""}
+local: {listen: "", socket: ""}
+units:
+%s`, filepath.Join(t.TempDir(), "state"), units)
+	if err := b.broker.AddHook(new(auth.AllowHook), nil); err != nil {
+		t.Fatal(err)
+	}
+	b.cloud = b.subscribe("receiver")
+	t.Cleanup(b.close)
+	return b
+}
+
+func (b *bubble) close() {
+	b.stop()
+	b.cloud.client.Disconnect(10)
+	_ = b.broker.Close()
+	b.mu.Lock()
+	for _, s := range b.sockets {
+		s.close()
+	}
+	b.mu.Unlock()
+	b.serves.Wait()
+	if b.t.Failed() {
+		b.t.Logf("the agent said:\n%s", b.log)
+	}
+}
+
+// start starts the agent and returns when it is ready.
+func (b *bubble) start() {
+	b.t.Helper()
+	cfg, err := config.Parse("agent.yaml", []byte(b.text))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	ctx, stop := context.WithCancel(b.t.Context())
+	b.stopAgent, b.ended = stop, make(chan error, 1)
+	go func() {
+		b.ended <- Run(ctx, Options{
+			Config: cfg, Version: "test", Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialBroker},
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-b.ended:
+		b.t.Fatalf("Run = %v before it was ready", err)
+	}
+}
+
+// stop ends the agent in order, if it runs.
+func (b *bubble) stop() {
+	b.t.Helper()
+	if b.stopAgent == nil {
+		return
+	}
+	b.stopAgent()
+	b.stopAgent = nil
+	if err := <-b.ended; err != nil {
+		b.t.Errorf("Run = %v", err)
+	}
+}
+
+// clock is that of a machine that was booted an hour before the bubble began, with a wall clock that is set.
+func (b *bubble) clock() (*clock.Clock, error) {
+	now := time.Now()
+	return clock.Of(wire.ID{7}, now, now.Sub(b.began), func() bool { return true }), nil
+}
+
+// dialBroker connects to the broker.
+func (b *bubble) dialBroker(context.Context, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	b.serves.Go(func() { _ = b.broker.EstablishConnection("pipe", theirs) })
+	return ours, nil
+}
+
+// plug puts units on the address, in place of what was there.
+func (b *bubble) plug(address string, units map[uint8]*upssim.Unit) *socket {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &socket{units: units, calls: make(chan net.Conn), ctx: ctx, stop: stop}
+	b.mu.Lock()
+	was := b.sockets[address]
+	b.sockets[address] = s
+	b.mu.Unlock()
+	if was != nil {
+		was.close()
+	}
+	b.serves.Go(func() { _ = upssim.ServeTCP(ctx, s, units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
+	return s
+}
+
+// unplug leaves nobody at the address: connections are refused.
+func (b *bubble) unplug(address string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.sockets[address]; s != nil {
+		s.close()
+		delete(b.sockets, address)
+	}
+}
+
+// link opens the line of a unit; see outside.
+func (b *bubble) link(u config.Unit) func(context.Context) (modbus.Link, error) {
+	return func(ctx context.Context) (modbus.Link, error) {
+		b.mu.Lock()
+		s := b.sockets[u.TCP.Address]
+		b.mu.Unlock()
+		if s == nil {
+			return nil, refusedError()
+		}
+		return s.dial(ctx)
+	}
+}
+
+func refusedError() error { return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED} }
+
+// A socket is a net.Listener of in-memory connections.
+type socket struct {
+	units map[uint8]*upssim.Unit
+	calls chan net.Conn
+	ctx   context.Context
+	stop  context.CancelFunc
+}
+
+func (s *socket) dial(ctx context.Context) (modbus.Link, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case s.calls <- theirs:
+		return ours, nil
+	case <-s.ctx.Done():
+		return nil, refusedError()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *socket) close() { s.stop() }
+
+// Accept is the listener's.
+func (s *socket) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.calls:
+		return c, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close is the listener's.
+func (s *socket) Close() error { return nil }
+
+// Addr is the listener's.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+
+// A diary is what the agent logged.
+type diary struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (d *diary) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(b)
+}
+
+func (d *diary) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
+}

@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// A notice is one message of the topic events as a receiver reads it: from the JSON, by what FORMAT.md says and nothing else.
+type notice struct {
+	Version     int               `json:"v"`
+	Stream      string            `json:"stream"`
+	Lane        string            `json:"lane"`
+	Seq         uint64            `json:"seq"`
+	Class       string            `json:"class"`
+	Time        time.Time         `json:"time"`
+	ID          int               `json:"event_id"`
+	Kind        string            `json:"kind"`
+	Severity    string            `json:"severity"`
+	Text        string            `json:"text"`
+	Unit        string            `json:"unit"`
+	Device      string            `json:"device"`
+	Detail      string            `json:"detail"`
+	Raw         map[string]string `json:"raw"`
+	Unconfirmed bool              `json:"unconfirmed"`
+	RaisedBy    uint64            `json:"raised_by"`
+
+	came time.Time // on the bubble's clock
+}
+
+func (n notice) String() string {
+	return fmt.Sprintf("%s %d %s %q %v", n.Kind, n.ID, n.Severity, n.Detail, n.Raw)
+}
+
+// A report is one message of the topic state.
+type report struct {
+	Session uint64 `json:"session"`
+	Online  *bool  `json:"online"`
+	Units   []struct {
+		Unit      string   `json:"unit"`
+		Serial    string   `json:"serial"`
+		Condition []string `json:"condition"`
+		Alarms    []int    `json:"alarms"`
+	} `json:"units"`
+
+	came     time.Time
+	retained bool
+}
+
+// A receiver subscribed to everything of the agent and keeps it in the order of arrival; a record that comes twice counts once.
+type receiver struct {
+	client mqtt.Client
+
+	mu      sync.Mutex
+	notices []notice
+	reports []report
+	seen    map[string]bool
+	faults  []string // what the format forbids
+}
+
+// subscribe returns when the subscription stands.
+func (b *bubble) subscribe(name string) *receiver {
+	b.t.Helper()
+	r := &receiver{seen: map[string]bool{}}
+	o := mqtt.NewClientOptions().SetClientID(name).SetAutoReconnect(false).SetKeepAlive(0)
+	o.Servers = []*url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}}
+	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return b.dialBroker(b.t.Context(), "") })
+	r.client = mqtt.NewClient(o)
+	if tok := r.client.Connect(); tok.Wait() && tok.Error() != nil {
+		b.t.Fatal(tok.Error())
+	}
+	if tok := r.client.Subscribe("upsedge/v1/rack7/#", 1, r.take); tok.Wait() && tok.Error() != nil {
+		b.t.Fatal(tok.Error())
+	}
+	return r
+}
+
+func (r *receiver) take(_ mqtt.Client, m mqtt.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	switch leaf := m.Topic()[strings.LastIndexByte(m.Topic(), '/')+1:]; leaf {
+	case "events":
+		n := notice{came: time.Now()}
+		if err = json.Unmarshal(m.Payload(), &n); err == nil {
+			r.keep(n)
+		}
+	case "state":
+		s := report{came: time.Now(), retained: m.Retained()}
+		if err = json.Unmarshal(m.Payload(), &s); err == nil {
+			r.reports = append(r.reports, s)
+		}
+	}
+	if err != nil {
+		r.faults = append(r.faults, fmt.Sprintf("%s: %v", m.Topic(), err))
+	}
+}
+
+func (r *receiver) keep(n notice) {
+	id := fmt.Sprintf("%s/%s/%d", n.Stream, n.Lane, n.Seq)
+	if r.seen[id] {
+		return
+	}
+	r.seen[id] = true
+	if n.Version != 1 || n.Lane != "events" || n.Seq == 0 {
+		r.faults = append(r.faults, fmt.Sprintf("version %d, lane %q, number %d", n.Version, n.Lane, n.Seq))
+	}
+	r.notices = append(r.notices, n)
+}
+
+// events returns the alarms and moments so far, in the order of arrival.
+func (r *receiver) events() (out []notice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.notices {
+		if n.Class == "alarm" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// of returns those of one unit.
+func (r *receiver) of(unit string) []notice {
+	return slices.DeleteFunc(r.events(), func(n notice) bool { return n.Unit != unit })
+}
+
+// words returns the events behind the first after of them, as "raise 101".
+func (r *receiver) words(after int) (out []string) {
+	for _, n := range r.events()[after:] {
+		out = append(out, fmt.Sprintf("%s %d", n.Kind, n.ID))
+	}
+	return out
+}
+
+// states returns the states with units so far.
+func (r *receiver) states() []report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.reports), func(s report) bool { return s.Units == nil })
+}
