@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,8 @@ type flags struct {
 	Units      int           `default:"1" placeholder:"N" help:"Units on consecutive TCP ports from the first --tcp on."`
 	UnitID     uint8         `name:"unit-id" default:"1" placeholder:"ID" help:"Modbus address of every unit, 1 to 223."`
 	Model      string        `default:"${model}" enum:"${models}" help:"Model: ${enum}."`
+	Via        string        `default:"port" enum:"port,card" help:"Its own port, or a network management card."`
+	Variant    []string      `placeholder:"NAME" help:"How its firmware answers; see below. May be repeated."`
 	Baud       int           `default:"9600" help:"Pace of the serial port. Real units know 9600 only."`
 	Turnaround time.Duration `default:"10ms" help:"Time between a request and its reply."`
 	StrictGap  bool          `help:"Leave requests unanswered that come less than 35 ms after the last exchange, as real units do."`
@@ -59,7 +62,14 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(ctx.Stdout, epilogue, upssim.Words())
+	var models, variants strings.Builder
+	for _, f := range upssim.Families() {
+		fmt.Fprintf(&models, "  %-20s %s\n", f.SKU, f.From)
+	}
+	for _, v := range upssim.Variants {
+		fmt.Fprintf(&variants, "  %-20s %s\n", v.Name, v.Help)
+	}
+	_, err := fmt.Fprint(ctx.Stdout, "\nModels:\n", &models, "\nVariants:\n", &variants, epilogue, upssim.Words())
 	return err
 }
 
@@ -87,15 +97,33 @@ func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	variants, err := f.variants()
+	if err != nil {
+		return nil, usageError{err}
+	}
 	s := &site{flags: *f, addrs: addrs, steps: steps, stdout: stdout, stderr: stderr}
 	for i := range max(1, len(addrs)) { // a pty alone has one unit; with TCP it shows the first
 		load := f.Load
 		if load == 0 {
 			load = -1
 		}
-		s.units = append(s.units, upssim.New(upssim.Options{Seed: f.Seed + uint64(i), SKU: f.Model, Load: load, Speed: f.Speed}))
+		s.units = append(s.units, upssim.New(upssim.Options{Seed: f.Seed + uint64(i), SKU: f.Model, Variants: variants, Load: load, Speed: f.Speed}))
 	}
 	return s, nil
+}
+
+// variants collects --variant and --via.
+func (f *flags) variants() ([]string, error) {
+	out := f.Variant
+	if f.Via == "card" {
+		out = append([]string{"card"}, out...)
+	}
+	for _, v := range out {
+		if !slices.Contains(upssim.VariantNames(), v) {
+			return nil, fmt.Errorf("--variant %s: there are %s", v, strings.Join(upssim.VariantNames(), ", "))
+		}
+	}
+	return out, nil
 }
 
 // addresses returns the TCP addresses: those given, and with --units more of them after the first.

@@ -146,6 +146,23 @@ func TestUnitsObeyWords(t *testing.T) {
 	}
 }
 
+// TestAnSMCHasNoModbusTCP, but through a card it has.
+func TestAnSMCHasNoModbusTCP(t *testing.T) {
+	p := start(t, "--model", "SMC1500IC", "--tcp", "127.0.0.1:0", "--unit-id", "5")
+	if conn, err := net.Dial("tcp", p.addresses()[0]); err == nil {
+		conn.Close()
+		t.Error("connected")
+	}
+	p.cancel()
+	p.end()
+	p = start(t, "--model", "SMC1500IC", "--via", "card", "--tcp", "127.0.0.1:0", "--unit-id", "5", "--variant", "no-six")
+	if got := status(t, p.addresses()[0]); got != 0x2002 {
+		t.Errorf("status through a card %#x", got)
+	}
+	p.cancel()
+	p.end()
+}
+
 func TestStepsHappen(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "scenario")
 	if err := os.WriteFile(file, []byte("# a bad day\n\n0s mains-fail\n10ms load=0.8 # heavy\n"), 0o644); err != nil {
@@ -202,6 +219,8 @@ func TestExitCodes(t *testing.T) {
 		{"--tcp 127.0.0.1:0 --unit-id 0", 2, "1 to 223"},
 		{"--tcp 127.0.0.1:0 --unit-id 224", 2, "1 to 223"},
 		{"--tcp 127.0.0.1:0 --model XYZ", 2, "XYZ"},
+		{"--tcp 127.0.0.1:0 --variant XYZ", 2, "XYZ"},
+		{"--tcp 127.0.0.1:0 --via XYZ", 2, "XYZ"},
 		{"--tcp 127.0.0.1:0 --at soon=mains-fail", 2, "soon"},
 		{"--tcp 127.0.0.1:0 --at 3s=fly", 2, "fly"},
 		{"--tcp 127.0.0.1:0 --scenario /nowhere", 2, "/nowhere"},

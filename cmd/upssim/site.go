@@ -44,7 +44,12 @@ func (s *site) run(ctx context.Context, stdin io.Reader) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, ln := range listeners {
-		o := upssim.TCPOptions{Turnaround: s.Turnaround, OneRequest: s.OneRequest, MaxClients: s.MaxClients, Stats: &s.tcp}
+		if !s.units[i].HasTCP() { // what connects there is refused, as by the unit itself
+			ln.Close()
+			s.say("no Modbus TCP on %s: %s refuses connections", s.Model, ln.Addr())
+			continue
+		}
+		o := s.units[i].Port(upssim.TCPOptions{Turnaround: s.Turnaround, OneRequest: s.OneRequest, MaxClients: s.MaxClients, Stats: &s.tcp})
 		g.Go(func() error { return upssim.ServeTCP(ctx, ln, map[uint8]*upssim.Unit{s.UnitID: s.units[i]}, o) })
 	}
 	if err := s.plug(ctx, g); err != nil {

@@ -14,18 +14,33 @@ type battery struct {
 	smooth float64 // the load the runtime is computed from, part of the rating
 	bad    bool    // fails the next test
 	failed bool    // NeedsReplacement
+	quiet  bool    // that was acknowledged
+
+	disconnected bool
+	boost        bool    // charging after a discharge
+	around       float64 // °C
+	life
 }
 
 const (
 	ambient    = 24.0 // °C
+	mostWarmth = 90.0 // °C, of what can be set
+
+	// INF: where a unit begins to warn of its battery's temperature, and where it is critical.
+	batteryHotFrom    = 45.0
+	batteryTooHotFrom = 55.0
+
+	firstInstalled = 8892 // 2024-05-06; to be replaced by 2029-05-01
+
 	idleWatts  = 30.0 // the unit's own consumption on battery
 	offWatts   = 8.0  // the controller's, with the output off
 	peukert    = 1.35 // how much worse than proportionally a high load empties the battery; fits the vendor's charts within a third
 	chargeTime = 3 * time.Hour
+	boostEnd   = 0.995 // INF: the charge at which boost charging ends
 )
 
 func (b *battery) start(u *Unit) {
-	b.charge, b.smooth, b.warmth = 1, u.o.Load, ambient
+	b.charge, b.smooth, b.warmth, b.around = 1, u.o.Load, ambient, ambient
 	b.volts = u.batteryTarget()
 }
 
@@ -35,8 +50,13 @@ func (u *Unit) fullRuntime() float64 {
 	return u.fam.fullLoad * math.Pow((rated+idleWatts)/(u.battery.smooth*rated+idleWatts), peukert)
 }
 
-// lasts returns the runtime left, in seconds.
-func (u *Unit) lasts() float64 { return u.battery.charge * u.fullRuntime() }
+// lasts returns the runtime left, in seconds. A bad battery promises as much as a good one, until it is tested.
+func (u *Unit) lasts() float64 {
+	if u.battery.disconnected {
+		return 0
+	}
+	return u.battery.charge * u.fullRuntime()
+}
 
 // stepBattery empties or fills the battery. Speed counts here and nowhere else.
 func (u *Unit) stepBattery(dt time.Duration) {
@@ -46,6 +66,7 @@ func (u *Unit) stepBattery(dt time.Duration) {
 		b.smooth += (p.drawn - b.smooth) * follow(dt.Seconds(), 5)
 	}
 	switch {
+	case b.disconnected:
 	case p.onBattery:
 		b.charge -= s / u.fullRuntime()
 	case !p.mains: // output off, the controller alone
@@ -56,13 +77,14 @@ func (u *Unit) stepBattery(dt time.Duration) {
 		b.charge += (1.005 - b.charge) * follow(s, chargeTime.Seconds()/2)
 	}
 	b.charge = clamp(b.charge, 0, 1)
+	b.boost = b.charge < 0.9 || b.boost && b.charge < boostEnd
 	b.volts += (u.batteryTarget() - b.volts) * follow(s, 4)
-	heat := ambient
+	heat := b.around
 	if p.onBattery {
 		heat += 14 * p.drawn
 	}
 	b.warmth += (heat - b.warmth) * follow(s, 1200)
-	if b.charge == 0 && !p.good {
+	if (b.charge == 0 || b.disconnected) && !p.good && !p.bypassed {
 		u.empty()
 	}
 }
@@ -76,6 +98,8 @@ func (u *Unit) batteryTarget() float64 {
 	b, p := &u.battery, &u.power
 	cells := u.fam.batteryVolts / 2
 	switch {
+	case b.disconnected: // the charger alone
+		return cells * 2.275
 	case p.onBattery:
 		return cells * (1.85 + 0.27*math.Sqrt(b.charge)) * (1 - 0.06*p.drawn)
 	case !p.mains:
@@ -95,12 +119,15 @@ func (u *Unit) empty() {
 			}
 		}
 		u.endTests(testFault)
-		u.power.onBattery = false
+		u.power.onBattery, u.power.bypassed = false, false
 	}
-	if !u.o.AliveWhenEmpty && !u.power.mains { // mains too bad for the load still feed the controller
+	if !u.o.AliveWhenEmpty && u.power.input < leastController*u.fam.nominal { // mains too bad for the load still feed the controller
 		u.dead, u.bootAt = true, time.Time{}
 	}
 }
+
+// leastController is the part of the nominal voltage that keeps the controller running. INF.
+const leastController = 0.3
 
 // boot is how long the controller of a dead unit needs after the mains returned. INF.
 const boot = 2 * time.Second
@@ -110,7 +137,7 @@ func (u *Unit) stepDead() bool {
 	if !u.dead {
 		return false
 	}
-	if !u.power.mains {
+	if u.power.input < leastController*u.fam.nominal {
 		u.bootAt = time.Time{}
 		return true
 	}
@@ -134,9 +161,36 @@ func (u *Unit) setBatteryBad(bad bool) {
 	}
 }
 
+// setDisconnected takes the battery away or puts it back.
+func (u *Unit) setDisconnected(away bool) {
+	if u.battery.disconnected != away {
+		u.battery.disconnected = away
+		u.cause = errorCause(away, causeBatteryError)
+		u.endTests(testFault)
+	}
+}
+
+// setHeat makes battery and surroundings so warm, in °C, at once.
+func (u *Unit) setHeat(celsius float64) {
+	b := &u.battery
+	was := b.warmth >= batteryHotFrom
+	b.around, b.warmth = celsius, celsius
+	if is := b.warmth >= batteryHotFrom; is != was {
+		u.cause = errorCause(is, causeBatteryError)
+	}
+}
+
 func (u *Unit) publishBattery() {
+	charge := u.battery.charge
+	if u.battery.disconnected {
+		charge = 0
+	}
 	u.put(aRuntime, math.Floor(u.lasts()))
-	u.put(aCharge, 100*u.battery.charge)
+	u.put(aCharge, 100*charge)
 	u.put(aBatteryVolts, u.battery.volts)
+	if u.fam.split {
+		u.put(aNegativeVolts, 0.998*u.battery.volts)
+	}
+	u.put(aReplaceBy, float64(u.battery.replaceBy))
 	u.put(aTemperature, u.battery.warmth)
 }

@@ -249,6 +249,8 @@ func TestCalibration(t *testing.T) {
 	c := newClock()
 	u := c.unit(Options{Load: 0.4, Speed: 30})
 	command(t, u, 0, 1542, 1)
+	expect(t, "pending", uint32(u.reg(24)), 0x01)
+	c.pass(testAck)
 	expect(t, "running", uint32(u.reg(24)), 0x42)
 	expect(t, "status", u.reg32(0), 0x84)
 	c.pass(time.Minute)
@@ -258,7 +260,7 @@ func TestCalibration(t *testing.T) {
 		t.Errorf("charge %d %% after a calibration", r)
 	}
 	command(t, u, 0, 1542, 1)
-	expect(t, "refused: not full", uint32(u.reg(24)), byProtocol|testRefused|testCharge)
+	expect(t, "refused: not full, and being filled", uint32(u.reg(24)), byProtocol|testRefused|testCharge|calOverCharge)
 }
 
 func TestCalibrationIsAborted(t *testing.T) {

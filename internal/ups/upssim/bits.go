@@ -16,64 +16,94 @@ type bit struct {
 const (
 	stateOnline      = 1 << 1
 	stateOnBattery   = 1 << 2
+	stateBypass      = 1 << 3
 	stateOutputOff   = 1 << 4
 	statusFault      = 1 << 5
 	statusInputBad   = 1 << 6
 	statusTest       = 1 << 7
 	pendingOutputOn  = 1 << 8
 	pendingOutputOff = 1 << 9
+	statusCommanded  = 1 << 10
 	highEfficiency   = 1 << 13
+	statusAlert      = 1 << 14
+	faultState       = 1 << 15
+	mainsBadState    = 1 << 19
+	faultRecovery    = 1 << 20
+	overloadState    = 1 << 21
+	statusChange     = 1 << 0
 )
 
+// statusColumns says which families show a bit of UPSStatus_BF (990-9840B). The other bits are marked for none.
+var statusColumns = map[uint32]column{
+	statusChange: surtd, stateOnline: all, stateOnBattery: all, stateBypass: srt | surtd, stateOutputOff: all, statusFault: all,
+	statusInputBad: all, statusTest: all, pendingOutputOn: all, pendingOutputOff: all, statusCommanded: srt, highEfficiency: smt | srt,
+	statusAlert: smt, faultState: smt | srt, mainsBadState: srt, faultRecovery: srt, overloadState: srt,
+}
+
 var statusBits = []bit{
-	{1 << 0, "StatusChange"},
+	{statusChange, "StatusChange"},
 	{stateOnline, "StateOnline"},
 	{stateOnBattery, "StateOnBattery"},
-	{1 << 3, "StateBypass"},
+	{stateBypass, "StateBypass"},
 	{stateOutputOff, "StateOutputOff"},
 	{statusFault, "Fault"},
 	{statusInputBad, "InputBad"},
 	{statusTest, "Test"},
 	{pendingOutputOn, "PendingOutputOn"},
 	{pendingOutputOff, "PendingOutputOff"},
-	{1 << 10, "Commanded"},
+	{statusCommanded, "Commanded"},
 	{highEfficiency, "HighEfficiency"},
-	{1 << 14, "InformationalAlert"},
-	{1 << 15, "FaultState"},
-	{1 << 19, "MainsBadState"},
-	{1 << 20, "FaultRecoveryState"},
-	{1 << 21, "OverloadState"},
+	{statusAlert, "InformationalAlert"},
+	{faultState, "FaultState"},
+	{mainsBadState, "MainsBadState"},
+	{faultRecovery, "FaultRecoveryState"},
+	{overloadState, "OverloadState"},
 	{1 << 22, "MaintenanceMode"},
 	{1 << 23, "EfficiencyTestMode"},
 }
 
 // UPSStatusChangeCause_EN (section 6.2).
 const (
+	causeStart             = 0
 	causeHighInput         = 1
 	causeLowInput          = 2
 	causeDistorted         = 3
 	causeRapidChange       = 4
+	causeFast              = 5
+	causeSlow              = 6
+	causeUnlocked          = 7
 	causeAcceptable        = 8
+	causeAutomaticTest     = 9
 	causeTestEnded         = 10
 	causeLocalUI           = 11
 	causeProtocol          = 12
 	causeLowBattery        = 13
+	causeGeneralError      = 14
 	causePowerError        = 15
 	causeBatteryError      = 16
 	causeErrorCleared      = 17
 	causeAutomaticRestart  = 18
+	causeInverterDistorted = 19
+	causeInverterGood      = 20
+	causeEPO               = 21
+	causePhase             = 22
+	causeNeutral           = 23
+	causeAlert             = 26
+	causeAlertCleared      = 27
 	causeOutletStateChange = 29
+	causeBypassExpired     = 30
 )
 
 var causeNames = map[int]string{
-	0: "SystemInitialization", causeHighInput: "HighInputVoltage", causeLowInput: "LowInputVoltage", causeDistorted: "DistortedInput",
-	causeRapidChange: "RapidChangeOfInputVoltage", 5: "HighInputFrequency", 6: "LowInputFrequency", 7: "FreqAndOrPhaseDifference",
-	causeAcceptable: "AcceptableInput", 9: "AutomaticTest", causeTestEnded: "TestEnded", causeLocalUI: "LocalUICommand",
-	causeProtocol: "ProtocolCommand", causeLowBattery: "LowBatteryVoltage", 14: "GeneralError", causePowerError: "PowerSystemError",
-	causeBatteryError: "BatterySystemError", causeErrorCleared: "ErrorCleared", causeAutomaticRestart: "AutomaticRestart",
-	19: "DistortedInverterOutput", 20: "InverterOutputAcceptable", 21: "EPOInterface", 22: "InputPhaseDeltaOutOfRange",
-	23: "InputNeutralNotConnected", 24: "ATSTransfer", 25: "ConfigurationChange", 26: "AlertAsserted", 27: "AlertCleared",
-	28: "PlugRatingExceeded", causeOutletStateChange: "OutletGroupStateChange", 30: "FailureBypassExpired",
+	causeStart: "SystemInitialization", causeHighInput: "HighInputVoltage", causeLowInput: "LowInputVoltage", causeDistorted: "DistortedInput",
+	causeRapidChange: "RapidChangeOfInputVoltage", causeFast: "HighInputFrequency", causeSlow: "LowInputFrequency",
+	causeUnlocked: "FreqAndOrPhaseDifference", causeAcceptable: "AcceptableInput", causeAutomaticTest: "AutomaticTest", causeTestEnded: "TestEnded",
+	causeLocalUI: "LocalUICommand", causeProtocol: "ProtocolCommand", causeLowBattery: "LowBatteryVoltage", causeGeneralError: "GeneralError",
+	causePowerError: "PowerSystemError", causeBatteryError: "BatterySystemError", causeErrorCleared: "ErrorCleared",
+	causeAutomaticRestart: "AutomaticRestart", causeInverterDistorted: "DistortedInverterOutput", causeInverterGood: "InverterOutputAcceptable",
+	causeEPO: "EPOInterface", causePhase: "InputPhaseDeltaOutOfRange", causeNeutral: "InputNeutralNotConnected", 24: "ATSTransfer",
+	25: "ConfigurationChange", causeAlert: "AlertAsserted", causeAlertCleared: "AlertCleared", 28: "PlugRatingExceeded",
+	causeOutletStateChange: "OutletGroupStateChange", causeBypassExpired: "FailureBypassExpired",
 }
 
 // OutletStatus_BF (section 6.3; the layout of AN177 and 990, not the shifted one of AN176, D1).
@@ -83,6 +113,7 @@ const (
 	outletReboot      = 1 << 2
 	outletShutdown    = 1 << 3
 	outletSleep       = 1 << 4
+	outletLoadShed    = 1 << 7
 	outletOnDelay     = 1 << 8
 	outletOffDelay    = 1 << 9
 	outletACPresence  = 1 << 10
@@ -98,7 +129,7 @@ var outletBits = []bit{
 	{outletReboot, "ProcessReboot"},
 	{outletShutdown, "ProcessShutdown"},
 	{outletSleep, "ProcessSleep"},
-	{1 << 7, "PendingLoadShed"},
+	{outletLoadShed, "PendingLoadShed"},
 	{outletOnDelay, "PendingOnDelay"},
 	{outletOffDelay, "PendingOffDelay"},
 	{outletACPresence, "PendingOnACPresence"},
@@ -117,15 +148,20 @@ const (
 var signallingBits = []bit{{powerFailure, "PowerFailure"}, {shutdownImminent, "ShutdownImminent"}}
 
 // GeneralError_BF (section 6.5).
+const (
+	siteWiring = 1 << 0
+	epoActive  = 1 << 7
+)
+
 var generalErrorBits = []bit{
-	{1 << 0, "SiteWiring"},
+	{siteWiring, "SiteWiring"},
 	{1 << 1, "EEPROM"},
 	{1 << 2, "ADConverter"},
 	{1 << 3, "LogicPowerSupply"},
 	{1 << 4, "InternalCommunication"},
 	{1 << 5, "UIButton"},
 	{1 << 6, "NeedsFactorySetup"},
-	{1 << 7, "EPOActive"},
+	{epoActive, "EPOActive"},
 	{1 << 8, "FirmwareMismatch"},
 	{1 << 9, "Oscillator"},
 	{1 << 10, "MeasurementMismatch"},
@@ -137,14 +173,18 @@ var generalErrorBits = []bit{
 }
 
 // PowerSystemError_BF (section 6.6).
-const outputOverload = 1 << 0
+const (
+	outputOverload  = 1 << 0
+	overtemperature = 1 << 4
+	inverterFault   = 1 << 13
+)
 
 var powerErrorBits = []bit{
 	{outputOverload, "OutputOverload"},
 	{1 << 1, "OutputShortCircuit"},
 	{1 << 2, "OutputOvervoltage"},
 	{1 << 3, "TransformerDCImbalance"},
-	{1 << 4, "Overtemperature"},
+	{overtemperature, "Overtemperature"},
 	{1 << 5, "BackfeedRelay"},
 	{1 << 6, "AVRRelay"},
 	{1 << 7, "PFCInputRelay"},
@@ -153,7 +193,7 @@ var powerErrorBits = []bit{
 	{1 << 10, "Fan"},
 	{1 << 11, "PFC"},
 	{1 << 12, "DCBusOvervoltage"},
-	{1 << 13, "Inverter"},
+	{inverterFault, "Inverter"},
 	{1 << 14, "OverCurrent"},
 	{1 << 15, "BypassPFCRelay"},
 	{1 << 16, "BusSoftStart"},
@@ -164,17 +204,22 @@ var powerErrorBits = []bit{
 }
 
 // BatterySystemError_BF (section 6.7).
-const needsReplacement = 1 << 2
+const (
+	batteryDisconnected = 1 << 0
+	needsReplacement    = 1 << 2
+	batteryTooHot       = 1 << 3
+	batteryHot          = 1 << 7
+)
 
 var batteryErrorBits = []bit{
-	{1 << 0, "Disconnected"},
+	{batteryDisconnected, "Disconnected"},
 	{1 << 1, "Overvoltage"},
 	{needsReplacement, "NeedsReplacement"},
-	{1 << 3, "OvertemperatureCritical"},
+	{batteryTooHot, "OvertemperatureCritical"},
 	{1 << 4, "Charger"},
 	{1 << 5, "TemperatureSensor"},
 	{1 << 6, "BusSoftStart"},
-	{1 << 7, "OvertemperatureWarning"},
+	{batteryHot, "OvertemperatureWarning"},
 	{1 << 8, "GeneralError"},
 	{1 << 9, "Communication"},
 	{1 << 10, "DisconnectedFrame"},
@@ -193,14 +238,16 @@ const (
 	testAborted      = 1 << 5
 	byProtocol       = 1 << 6
 	byLocalUI        = 1 << 7
+	byInternal       = 1 << 8
 	testInvalidState = 1 << 9
 	testFault        = 1 << 10
 	testCharge       = 1 << 11
 	calLoadChange    = 1 << 12
 	calInput         = 1 << 13
 	calLoadTooLow    = 1 << 14
+	calOverCharge    = 1 << 15
 
-	testSources = byProtocol | byLocalUI | 1<<8
+	testSources = byProtocol | byLocalUI | byInternal
 )
 
 var testBits = []bit{
@@ -212,7 +259,7 @@ var testBits = []bit{
 	{testAborted, "Aborted"},
 	{byProtocol, "Protocol"},
 	{byLocalUI, "LocalUI"},
-	{1 << 8, "Internal"},
+	{byInternal, "Internal"},
 	{testInvalidState, "InvalidState"},
 	{testFault, "InternalFault"},
 	{testCharge, "StateOfChargeNotAcceptable"},
@@ -222,20 +269,28 @@ var calibrationBits = append(testBits[:len(testBits):len(testBits)],
 	bit{calLoadChange, "LoadChange"},
 	bit{calInput, "ACInputNotAcceptable"},
 	bit{calLoadTooLow, "LoadTooLow"},
-	bit{1 << 15, "OverChargeInProgress"},
+	bit{calOverCharge, "OverChargeInProgress"},
 )
 
 // Battery.LifeTimeStatus_BF (section 6.10).
-const lifeTimeOK = 1 << 0
+const (
+	lifeTimeOK     = 1 << 0
+	lifeNearEnd    = 1 << 1
+	lifeExceeded   = 1 << 2
+	lifeNearEndAck = 1 << 3
+	lifeExceedAck  = 1 << 4
+	lifeWorn       = 1 << 5
+	lifeWornAck    = 1 << 6
+)
 
 var lifeTimeBits = []bit{
 	{lifeTimeOK, "LifeTimeStatusOK"},
-	{1 << 1, "LifeTimeNearEnd"},
-	{1 << 2, "LifeTimeExceeded"},
-	{1 << 3, "LifeTimeNearEndAcknowledged"},
-	{1 << 4, "LifeTimeExceededAcknowledged"},
-	{1 << 5, "MeasuredLifeTimeNearEnd"},
-	{1 << 6, "MeasuredLifeTimeNearEndAcknowledged"},
+	{lifeNearEnd, "LifeTimeNearEnd"},
+	{lifeExceeded, "LifeTimeExceeded"},
+	{lifeNearEndAck, "LifeTimeNearEndAcknowledged"},
+	{lifeExceedAck, "LifeTimeExceededAcknowledged"},
+	{lifeWorn, "MeasuredLifeTimeNearEnd"},
+	{lifeWornAck, "MeasuredLifeTimeNearEndAcknowledged"},
 }
 
 // UserInterfaceStatus_BF (section 6.11).
@@ -243,13 +298,14 @@ const (
 	uiContinuousTest = 1 << 0
 	uiAlarm          = 1 << 1
 	uiMuted          = 1 << 2
+	uiButton         = 1 << 3
 )
 
 var userInterfaceBits = []bit{
 	{uiContinuousTest, "ContinuousTestInProgress"},
 	{uiAlarm, "AudibleAlarmInProgress"},
 	{uiMuted, "AudibleAlarmMuted"},
-	{1 << 3, "AnyButtonPressedRecently"},
+	{uiButton, "AnyButtonPressedRecently"},
 }
 
 // InputStatus_BF (section 6.12).
@@ -258,8 +314,14 @@ const (
 	inputPending    = 1 << 1
 	inputTooLow     = 1 << 2
 	inputTooHigh    = 1 << 3
+	inputDistorted  = 1 << 4
 	inputBoost      = 1 << 5
 	inputTrim       = 1 << 6
+	inputSlow       = 1 << 7
+	inputFast       = 1 << 8
+	inputUnlocked   = 1 << 9
+	inputPhase      = 1 << 10
+	inputNeutral    = 1 << 11
 	inputPowering   = 1 << 15
 )
 
@@ -268,14 +330,14 @@ var inputBits = []bit{
 	{inputPending, "PendingAcceptable"},
 	{inputTooLow, "VoltageTooLow"},
 	{inputTooHigh, "VoltageTooHigh"},
-	{1 << 4, "Distorted"},
+	{inputDistorted, "Distorted"},
 	{inputBoost, "Boost"},
 	{inputTrim, "Trim"},
-	{1 << 7, "FrequencyTooLow"},
-	{1 << 8, "FrequencyTooHigh"},
-	{1 << 9, "FreqAndPhaseNotLocked"},
-	{1 << 10, "PhaseDeltaOutOfRange"},
-	{1 << 11, "NeutralNotConnected"},
+	{inputSlow, "FrequencyTooLow"},
+	{inputFast, "FrequencyTooHigh"},
+	{inputUnlocked, "FreqAndPhaseNotLocked"},
+	{inputPhase, "PhaseDeltaOutOfRange"},
+	{inputNeutral, "NeutralNotConnected"},
 	{inputPowering, "PoweringLoad"},
 }
 
@@ -285,25 +347,30 @@ const (
 	efficiencyLowLoad  = -2
 	efficiencyOff      = -3
 	efficiencyBattery  = -4
+	efficiencyBypass   = -5
 	efficiencyCharging = -6
+	efficiencyPoorAC   = -7
+	efficiencyNoPack   = -8
 )
 
 var efficiencyNames = map[int]string{
 	efficiencyNone: "NotAvailable", efficiencyLowLoad: "LoadTooLow", efficiencyOff: "OutputOff", efficiencyBattery: "OnBattery",
-	-5: "InBypass", efficiencyCharging: "BatteryCharging", -7: "PoorACInput", -8: "BatteryDisconnected",
+	efficiencyBypass: "InBypass", efficiencyCharging: "BatteryCharging", efficiencyPoorAC: "PoorACInput", efficiencyNoPack: "BatteryDisconnected",
 }
 
 // SOGRelayConfigSetting_BF (section 6.14).
 const (
 	mogPresent  = 1 << 0
 	sog0Present = 1 << 1
+	sog1Present = 1 << 2
+	sog2Present = 1 << 3
 )
 
 var groupBits = []bit{
 	{mogPresent, "MOGPresent"},
 	{sog0Present, "SOG0Present"},
-	{1 << 2, "SOG1Present"},
-	{1 << 3, "SOG2Present"},
+	{sog1Present, "SOG1Present"},
+	{sog2Present, "SOG2Present"},
 	{1 << 4, "SOG3Present"},
 }
 
@@ -311,6 +378,8 @@ var groupBits = []bit{
 const (
 	volts120 = 1 << 1
 	volts230 = 1 << 5
+
+	volts120x208 = 1 << 14
 )
 
 var voltageBits = []bit{
@@ -323,7 +392,7 @@ var voltageBits = []bit{
 	{1 << 6, "240V"},
 	{1 << 11, "110V"},
 	{1 << 13, "120V-208/240V"},
-	{1 << 14, "120/208V"},
+	{volts120x208, "120/208V"},
 	{1 << 15, "120/240V"},
 }
 
@@ -354,12 +423,20 @@ var (
 	}
 	sensitivityBits = []bit{{1 << 0, "Normal"}, {1 << 1, "Reduced"}, {1 << 2, "Low"}}
 	loadShedBits    = []bit{
-		{1 << 0, "UseOffDelay"},
-		{1 << 1, "ManualRestartRequired"},
-		{1 << 3, "TimeOnBattery"},
-		{1 << 4, "RunTimeRemaining"},
-		{1 << 5, "UPSOverload"},
+		{shedUseOff, "UseOffDelay"},
+		{shedManual, "ManualRestartRequired"},
+		{shedTime, "TimeOnBattery"},
+		{shedRuntime, "RunTimeRemaining"},
+		{shedOverload, "UPSOverload"},
 	}
+)
+
+const (
+	shedUseOff   = 1 << 0
+	shedManual   = 1 << 1
+	shedTime     = 1 << 3
+	shedRuntime  = 1 << 4
+	shedOverload = 1 << 5
 )
 
 const (

@@ -20,13 +20,17 @@ func (u *Unit) command(addr uint16, v uint32) bool {
 	return false
 }
 
-// UPSCommand_BF (section 7.2). The bypass commands are refused: the families here have no bypass.
+// UPSCommand_BF (section 7.2). The bypass commands are refused where there is no bypass, or no good one.
 func (u *Unit) upsCommand(v uint32) bool {
 	switch v {
 	case 1 << 3: // RestoreFactorySettings
 		u.factorySettings()
+	case 1 << 4: // OutputIntoBypass
+		return u.commandBypass(true, causeProtocol)
+	case 1 << 5: // OutputOutOfBypass
+		return u.commandBypass(false, causeProtocol)
 	case 1 << 9: // ClearFaults; they come back if still present
-		u.power.overload = false
+		u.power.overload, u.power.expired = false, false
 	case 1 << 13: // ResetStrings
 		u.factoryStrings()
 	case 1 << 14: // ResetLogs: there are none in the map
@@ -65,9 +69,11 @@ var modifiers = map[uint32]uint32{
 // targetBit is the target bit of each group, main group first.
 var targetBit = [...]uint32{1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 19}
 
-// outletCommand follows the rules 1 to 5; rule 6 concerns load shedding, which is not simulated. A word without a source is
-// taken, as NUT's are; one with two is not.
-func (u *Unit) outletCommand(v uint32) bool {
+// outletCommand follows the rules of the section. A word without a source is taken, as NUT's are; one with two is not.
+func (u *Unit) outletCommand(v uint32) bool { return !u.fam.noOutlets && u.outletWord(v) }
+
+// outletWord carries such a word out, wherever it comes from.
+func (u *Unit) outletWord(v uint32) bool {
 	allowed, one := modifiers[v&cmdCommands]
 	sources := v & cmdSources
 	if !one || v&cmdModifiers&^allowed != 0 || v&^(cmdCommands|cmdModifiers|cmdTargets|cmdSources) != 0 || sources&(sources-1) != 0 {
@@ -81,11 +87,12 @@ func (u *Unit) outletCommand(v uint32) bool {
 	if cmd == cmdCancel {
 		for _, g := range targets {
 			g.cancel()
+			g.kept = true
 		}
 		return true
 	}
 	for _, g := range targets {
-		if g.pending() || !u.possible(g, cmd, v) {
+		if g.pending() || u.shedPending(g) || !u.possible(g, cmd, v) {
 			return false
 		}
 	}
@@ -131,6 +138,13 @@ func (u *Unit) run(targets []*group, cmd, v uint32) {
 		}
 		g.load(u, p, v&cmdUseOff != 0, v&cmdUseOn != 0, v&cmdCold != 0)
 		g.member = member
+		u.noteSOG(g)
+	}
+}
+
+func (u *Unit) noteSOG(g *group) {
+	if g.index > 0 {
+		u.lastSOG = g
 	}
 }
 
@@ -153,6 +167,9 @@ func (u *Unit) signallingCommand(v uint32) bool {
 		u.cause = causeProtocol
 		u.allOff()
 	case 4: // RemoteOn
+		if u.site.epo {
+			return false
+		}
 		u.cause = causeProtocol
 		for _, g := range u.groups {
 			if !g.on {
@@ -182,35 +199,7 @@ func (u *Unit) requestShutdown() {
 		if g.on {
 			g.load(u, p, true, true, false)
 			g.member = outletFirstGroup
+			u.noteSOG(g)
 		}
 	}
-}
-
-// panel is the display and the beeper.
-type panel struct {
-	continuous bool
-	muted      bool
-}
-
-// UserInterfaceCommand_BF (section 7.7): one bit at a time, bit 4 is reserved.
-func (u *Unit) panelCommand(v uint32) bool {
-	switch v {
-	case 1 << 0: // ShortTest ends the continuous one
-		u.panel.continuous = false
-	case 1 << 1:
-		u.panel.continuous = true
-	case 1 << 2: // MuteAllActiveAudibleAlarms
-		u.panel.muted = u.alarming()
-	case 1 << 3: // CancelMute
-		u.panel.muted = false
-	case 1 << 5, 1 << 6: // acknowledge battery and site wiring alarms: nothing in the simulation waits for it
-	default:
-		return false
-	}
-	return true
-}
-
-// alarming reports whether there is something to beep about.
-func (u *Unit) alarming() bool {
-	return !u.power.good || u.power.overload || u.battery.failed
 }

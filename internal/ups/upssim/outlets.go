@@ -46,6 +46,8 @@ type group struct {
 	minimum  time.Duration // runtime that must be there before the group returns
 	restart  uint16        // cause to show when the main group turns on, if another than the command
 	member   uint32        // outletFirstGroup or outletSecondGroup
+
+	kept bool // a pending load shed was cancelled, until the mains return
 }
 
 // startGroups makes the groups of 590, all on. The main group exists even where no outlet of it does: it is the output of
@@ -67,14 +69,14 @@ func (g *group) load(u *Unit, p process, useOff, useOn, coldBoot bool) {
 	s := g.settings
 	*g = group{index: g.index, status: g.status, timers: g.timers, settings: s, on: g.on, process: p, coldBoot: coldBoot}
 	if useOff {
-		g.off = seconds(uint32(u.regs[s+settingOff]))
+		g.off = u.setting(s + settingOff)
 	}
 	if useOn {
-		g.onAfter = seconds(uint32(u.regs[s+settingOn]))
+		g.onAfter = u.setting(s + settingOn)
 	}
-	g.stay = seconds(u.long(s + settingStay))
+	g.stay = u.setting(s + settingStay)
 	if p == shutdownProcess {
-		g.minimum = seconds(uint32(u.regs[s+settingMin]))
+		g.minimum = u.setting(s + settingMin)
 	}
 	g.phase, g.until = offDelay, u.at.Add(g.off)
 	if p == onProcess {
@@ -103,12 +105,13 @@ func (u *Unit) allOff() {
 		g.cancel()
 		g.on = false
 	}
-	u.power.onBattery = false
+	u.power.onBattery, u.power.bypassed, u.power.commanded = false, false, false
 	u.endTests(testInvalidState)
 }
 
 // stepGroups carries the processes on: switched groups first, because the main group waits for them to be off.
 func (u *Unit) stepGroups() {
+	u.stepShedding()
 	for i := len(u.groups) - 1; i >= 0; i-- {
 		u.groups[i].step(u)
 	}
@@ -151,6 +154,7 @@ func (g *group) switchTo(u *Unit, on bool) {
 		}
 		u.power.greenFrom = u.at.Add(greenPause)
 		u.power.onBattery = on && !u.power.good
+		u.power.bypassed = false
 		u.endTests(testInvalidState)
 	}
 	g.on = on
@@ -205,6 +209,9 @@ func (g *group) bits(u *Unit) uint32 {
 		s |= outletLowRuntime
 	}
 	if g.phase == idle {
+		if u.shedPending(g) {
+			s |= outletLoadShed
+		}
 		return s
 	}
 	s |= g.member

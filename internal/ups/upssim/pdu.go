@@ -43,7 +43,7 @@ func (u *Unit) read(pdu []byte) []byte {
 	if count == 0 || count > maxRead {
 		return exception(readHolding, illegalValue)
 	}
-	if !readable(addr, count) {
+	if !readable(addr, count) || !u.covers(addr, count) {
 		return exception(readHolding, illegalAddress)
 	}
 	out := make([]byte, 2, 2+2*count)
@@ -73,7 +73,15 @@ func (u *Unit) writeOne(pdu []byte) []byte {
 		return exception(writeSingle, illegalValue)
 	}
 	addr := binary.BigEndian.Uint16(pdu[1:])
-	if code := u.write(addr, []uint16{binary.BigEndian.Uint16(pdu[3:])}); code != 0 {
+	it := find(addr)
+	if u.manner.six == sixNever || u.manner.six == sixSettings && it != nil && it.access == wo {
+		return exception(writeSingle, illegalFunction)
+	}
+	code := u.write(addr, []uint16{binary.BigEndian.Uint16(pdu[3:])})
+	switch {
+	case code == deviceFailure && u.manner.six == sixTells:
+		return binary.BigEndian.AppendUint16(append([]byte(nil), pdu[:3]...), u.register(addr))
+	case code != 0:
 		return exception(writeSingle, code)
 	}
 	return append([]byte(nil), pdu...)
@@ -97,11 +105,22 @@ func (u *Unit) writeMany(pdu []byte) []byte {
 	return append([]byte(nil), pdu[:5]...)
 }
 
+// wrote lets a setting that was written have its effect.
+func (u *Unit) wrote(addr uint16) {
+	if addr == aInstalled {
+		u.battery.install(u.regs[aInstalled])
+		u.battery.counts = true
+	}
+}
+
 // write puts raw into the one item it covers, or carries the command out. It returns the exception code, 0 for none.
 func (u *Unit) write(addr uint16, raw []uint16) byte {
 	it := find(addr)
 	if it == nil || it.addr != addr || int(it.count) != len(raw) || !u.have[addr] || it.access == ro {
 		return illegalAddress
+	}
+	if u.fam.readOnly || u.manner.readOnly {
+		return illegalAddress // INF: no source says how SURTD, or a port set to read-only, refuses
 	}
 	ok := false
 	if it.access == wo {
@@ -112,6 +131,7 @@ func (u *Unit) write(addr uint16, raw []uint16) byte {
 		ok = u.command(it.addr, v)
 	} else if ok = u.takes(it, raw); ok {
 		copy(u.regs[addr:], raw)
+		u.wrote(it.addr)
 	}
 	if !ok {
 		return deviceFailure

@@ -1,7 +1,6 @@
 package upssim
 
 import (
-	"math"
 	"time"
 )
 
@@ -13,18 +12,32 @@ type power struct {
 	noise  float64 // of the supply, V
 	hertz  float64 // of the supply
 
+	wave uint32  // what else is wrong with the input: bits of InputStatus_BF
+	dip  dip     // a short failure
+	feed feeding // the separate bypass input
+
 	good      bool      // the input is acceptable and has been for long enough
 	qualifyAt time.Time // when it will have been; zero while it is not acceptable
 	avr       uint32    // inputBoost, inputTrim or 0
 
-	load      float64 // as set
-	wander    float64 // what the load wanders by, a factor around 1
-	drawn     float64 // real power now, part of the rating
-	energy    float64 // Wh
+	load      float64   // as set
+	changed   time.Time // when it was set to something else
+	wander    float64   // what the load wanders by, a factor around 1
+	drawn     float64   // real power now, part of the rating
+	energy    float64   // Wh
 	onBattery bool
 	overload  bool
-	overSince time.Time // on battery
+	overSince time.Time // on battery, or on line for a unit with a bypass
 	greenFrom time.Time // high efficiency again from here on
+
+	outageFrom time.Time // on battery because it must, since
+	route                // around the electronics
+}
+
+// A dip is a failure of the mains that ends by itself.
+type dip struct {
+	until time.Time
+	cause uint16
 }
 
 const (
@@ -44,6 +57,7 @@ func (p *power) start(u *Unit) {
 	p.energy = 100_000 + float64(u.rng.IntN(400_000))
 	p.greenFrom = u.started
 	p.drawn = p.load
+	p.feed.start(u)
 }
 
 // advance moves the unit to now in steps on a grid, so that the noise does not depend on how often the unit is asked.
@@ -80,11 +94,15 @@ func (u *Unit) step(t time.Time) {
 	dt := t.Sub(u.at)
 	u.at = t
 	u.power.input = u.power.volts(u.fam.nominal)
+	if !u.power.dip.until.IsZero() {
+		u.stepDip()
+	}
 	if u.stepDead() {
 		return
 	}
 	u.stepInput()
 	u.stepTests()
+	u.stepFeed()
 	u.transfer()
 	u.stepBattery(dt)
 	u.stepGroups()
@@ -102,11 +120,21 @@ func (p *power) volts(nominal float64) float64 {
 	return nominal + p.noise
 }
 
+// stepDip ends a short failure.
+func (u *Unit) stepDip() {
+	p := &u.power
+	if u.at.Before(p.dip.until) {
+		p.input = 0
+		return
+	}
+	p.dip = dip{}
+}
+
 // stepInput judges the input. Power returns in two steps: the voltage first, the transfer when it has lasted (section 8.3).
 func (u *Unit) stepInput() {
 	p := &u.power
-	upper, lower := float64(u.regs[aUpper]), float64(u.regs[aLower])
-	if p.input < lower || p.input > upper {
+	lower, upper := u.transferPoints()
+	if p.input < lower || p.input > upper || p.wave != 0 {
 		if p.good {
 			u.cause = u.failureCause()
 		}
@@ -120,26 +148,38 @@ func (u *Unit) stepInput() {
 			u.cause = causeAcceptable
 		}
 	}
-	if p.good {
+	if p.good && !u.fam.bypass() { // an on-line unit makes its output anew and needs no regulator
 		p.avr = regulation(p.avr, p.input/u.fam.nominal)
 	}
 }
 
-// transfer decides where the output is fed from. Every change ends high efficiency for a while.
-func (u *Unit) transfer() {
-	p := &u.power
-	was := p.onBattery
-	p.onBattery = u.groups[0].on && (!p.good || u.test.running() || u.cal.running())
-	if was != p.onBattery {
-		p.greenFrom = u.at.Add(greenPause)
-	}
+// waveCauses names the cause of a transfer by what is wrong with the input.
+var waveCauses = []struct {
+	bit   uint32
+	cause uint16
+}{
+	{inputDistorted, causeDistorted},
+	{inputSlow, causeSlow},
+	{inputFast, causeFast},
+	{inputUnlocked, causeUnlocked},
+	{inputPhase, causePhase},
+	{inputNeutral, causeNeutral},
 }
 
 func (u *Unit) failureCause() uint16 {
-	switch p := &u.power; {
-	case p.input > float64(u.regs[aUpper]):
+	p := &u.power
+	for _, w := range waveCauses {
+		if p.wave&w.bit != 0 {
+			return w.cause
+		}
+	}
+	lower, upper := u.transferPoints()
+	switch {
+	case !p.dip.until.IsZero():
+		return p.dip.cause
+	case p.input > upper:
 		return causeHighInput
-	case p.mains:
+	case p.mains && p.input < lower:
 		return causeLowInput
 	case u.rng.IntN(2) == 0:
 		return causeDistorted
@@ -171,13 +211,7 @@ func (u *Unit) stepLoad(dt time.Duration) {
 		p.overload = false
 		u.cause = causeErrorCleared
 	}
-	if !p.overload || !p.onBattery {
-		p.overSince = u.at
-	}
-	if p.overload && p.onBattery && u.at.Sub(p.overSince) >= overloadOff {
-		u.cause = causePowerError
-		u.allOff()
-	}
+	u.stepOverload()
 }
 
 // share returns the part of the load that hangs on groups that are on: the switched groups carry 0.3 of it together.
@@ -196,75 +230,4 @@ func (u *Unit) share() float64 {
 		}
 	}
 	return part
-}
-
-func (u *Unit) publishPower() {
-	p := &u.power
-	rated := float64(u.fam.watts)
-	watts := p.drawn * rated
-	output, hertz := p.input, p.hertz
-	switch p.avr {
-	case inputBoost:
-		output *= 1.12
-	case inputTrim:
-		output *= 0.88
-	}
-	switch {
-	case !u.groups[0].on:
-		output, hertz = 0, 0
-	case p.onBattery:
-		output, hertz = u.fam.nominal, u.fam.hertz
-	}
-	u.put(aInputVolts, p.input)
-	u.set(aInputStatus, p.inputStatus(u))
-	u.put(aOutputVolts, output)
-	u.put(aOutputHertz, hertz)
-	u.put(aRealPower, 100*p.drawn)
-	u.put(aApparentPower, 100*watts/powerFactor/float64(u.fam.va))
-	u.put(aOutputAmps, watts/powerFactor/math.Max(output, 0.5*u.fam.nominal))
-	u.put(aEnergy, math.Mod(math.Floor(p.energy), math.MaxUint32))
-	u.regs[aEfficiency] = uint16(u.efficiency())
-}
-
-func (p *power) inputStatus(u *Unit) uint32 {
-	switch {
-	case p.good && u.groups[0].on && !p.onBattery:
-		return inputAcceptable | inputPowering | p.avr
-	case p.good:
-		return inputAcceptable
-	case !p.qualifyAt.IsZero():
-		return inputPending
-	case p.input > float64(u.regs[aUpper]):
-		return inputTooHigh
-	}
-	return inputTooLow
-}
-
-// efficiency returns register 154: a reason code (section 6.13), or the efficiency in 1/128 %.
-func (u *Unit) efficiency() int16 {
-	p := &u.power
-	switch {
-	case !u.groups[0].on:
-		return efficiencyOff
-	case p.onBattery:
-		return efficiencyBattery
-	case u.battery.charge < 0.9:
-		return efficiencyCharging
-	case p.drawn < 0.05:
-		return efficiencyLowLoad
-	}
-	loss := 22.0 // W, electronics and charger
-	if u.green() {
-		loss = 12
-	}
-	watts := p.drawn * float64(u.fam.watts)
-	it := find(aEfficiency)
-	return int16(math.Round(100 * watts / (1.005*watts + loss) * float64(it.div)))
-}
-
-// green reports whether the unit runs in its high-efficiency mode: only on good, unregulated mains, with a charged battery,
-// and not within minutes of a transfer.
-func (u *Unit) green() bool {
-	p := &u.power
-	return u.groups[0].on && p.good && !p.onBattery && !p.overload && p.avr == 0 && u.battery.charge > 0.9 && !u.at.Before(p.greenFrom)
 }

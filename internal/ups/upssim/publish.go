@@ -11,6 +11,7 @@ func (u *Unit) publish() {
 		g.publish(u)
 	}
 	u.publishErrors()
+	u.set(aLifeTime, u.lifeBits())
 	u.set(aTest, u.test.word)
 	u.set(aCalibration, u.cal.word)
 	u.set(aUserInterface, u.panelBits())
@@ -18,26 +19,18 @@ func (u *Unit) publish() {
 	u.set(aSignalling, u.signalling())
 }
 
-func (u *Unit) publishErrors() {
-	var powerError, batteryError uint32
-	if u.power.overload {
-		powerError |= outputOverload
-	}
-	if u.battery.failed {
-		batteryError |= needsReplacement
-	}
-	u.set(aPowerError, powerError)
-	u.set(aBatteryError, batteryError)
-}
-
 // publishStatus writes the state word, and the cause when the word changed for a reason that is known (section 3.5).
 func (u *Unit) publishStatus() {
-	s := u.status()
+	s := u.forced(aStatus, u.status())
 	if s != u.long(aStatus) {
-		u.set(aStatus, s)
-		if u.cause != 0 {
+		u.setLong(aStatus, s)
+		switch {
+		case u.said != nil:
+			u.regs[aCause] = *u.said
+		case u.cause != 0:
 			u.regs[aCause] = u.cause
 		}
+		u.said = nil
 	}
 	u.cause = 0
 }
@@ -51,6 +44,8 @@ func (u *Unit) status() (s uint32) {
 		if main.pending() {
 			s |= pendingOutputOn
 		}
+	case p.bypassed:
+		s = stateBypass
 	case p.onBattery:
 		s = stateOnBattery
 		if !p.good {
@@ -71,19 +66,26 @@ func (u *Unit) status() (s uint32) {
 	if u.test.running() || u.cal.running() {
 		s |= statusTest
 	}
-	if p.overload || u.battery.failed {
+	if u.errors() {
 		s |= statusFault
 	}
-	return s
+	if u.alert || u.lifeBits()&lifeTimeOK == 0 {
+		s |= statusAlert
+	}
+	if u.toggle {
+		s |= statusChange
+	}
+	return (s | u.routeBits()) & u.fam.shows()
 }
 
-// signalling computes SimpleSignalingStatus_BF (section 6.4).
+// signalling computes SimpleSignalingStatus_BF (section 6.4). Where nobody can reach the main group, the turn-off countdown
+// that counts is also that of the switched group commanded last.
 func (u *Unit) signalling() (s uint32) {
 	if !u.power.good {
 		s |= powerFailure
 	}
 	low := u.long(aStatus)&pendingOutputOff != 0 && u.lasts() <= u.o.LowRuntime.Seconds()
-	if low || u.groups[0].phase == offDelay {
+	if low || u.groups[0].phase == offDelay || u.lastSOG != nil && u.fam.groups&mogPresent == 0 && u.lastSOG.phase == offDelay {
 		s |= shutdownImminent
 	}
 	return s
@@ -92,6 +94,9 @@ func (u *Unit) signalling() (s uint32) {
 func (u *Unit) panelBits() (s uint32) {
 	if u.panel.continuous {
 		s |= uiContinuousTest
+	}
+	if u.at.Before(u.panel.pressed) {
+		s |= uiButton
 	}
 	if !u.alarming() {
 		u.panel.muted = false

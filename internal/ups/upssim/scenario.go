@@ -32,27 +32,10 @@ func plain(f func(*Unit)) func(string) (func(*Unit), error) {
 }
 
 // verbs are the words there are, in the order people read them.
-var verbs = slices.Concat(lifeVerbs, faultVerbs, rawVerbs)
+var verbs = slices.Concat(powerVerbs, feedVerbs, batteryVerbs, testVerbs, outletVerbs, panelVerbs, faultVerbs, rawVerbs)
 
-// lifeVerbs are what happens to the unit and around it.
-var lifeVerbs = []verb{
-	{"mains-fail", "", "the input fails; the unit goes on battery", plain(func(u *Unit) { u.SetMains(false) })},
-	{"mains-return", "", "the input is back; the unit returns after 3 s", plain(func(u *Unit) { u.SetMains(true) })},
-	{"input", "VOLTS", "voltage of the mains; 0 = nominal. Boost and trim near, on battery beyond the transfer points", number(0, 500, (*Unit).SetInput)},
-	{"load", "PART", "load as a part of the rating, 0 to 1.5", number(0, 1.5, (*Unit).SetLoad)},
-	{"overload", "", "the same as load=1.2", plain(func(u *Unit) { u.SetLoad(1.2) })},
-	{"charge", "PART", "state of charge, 0 to 1", number(0, 1, (*Unit).SetCharge)},
-	{"low-battery", "", "leaves two minutes of runtime", plain(func(u *Unit) { u.SetRuntime(2 * time.Minute) })},
-	{"self-test", "", "battery test from the front panel, 20 s", plain((*Unit).StartSelfTest)},
-	{"battery-bad", "", "the next battery test fails", plain(func(u *Unit) { u.SetBatteryBad(true) })},
-	{"battery-good", "", "a new battery", plain(func(u *Unit) { u.SetBatteryBad(false) })},
-}
-
-// rawVerbs bend single registers.
-var rawVerbs = []verb{
-	{"poke", "ADDR:RAW[,RAW]", "registers from ADDR on read as RAW, until unpoke", poke},
-	{"unpoke", "ADDR[:COUNT]", "gives registers back to the simulation", unpoke},
-}
+// then makes a verb of something that happens to a unit that holds still.
+func then(f func(*Unit)) func(*Unit) { return func(u *Unit) { u.do(func() { f(u) }) } }
 
 // number parses a value between least and most.
 func number(least, most float64, f func(*Unit, float64)) func(string) (func(*Unit), error) {
@@ -63,36 +46,6 @@ func number(least, most float64, f func(*Unit, float64)) func(string) (func(*Uni
 		}
 		return func(u *Unit) { f(u, v) }, nil
 	}
-}
-
-func poke(s string) (func(*Unit), error) {
-	at, values, ok := strings.Cut(s, ":")
-	addr, err := strconv.ParseUint(at, 0, 16)
-	if !ok || err != nil {
-		return nil, fmt.Errorf("%q is not ADDR:RAW", s)
-	}
-	var raw []uint16
-	for v := range strings.SplitSeq(values, ",") {
-		n, err := strconv.ParseUint(v, 0, 16)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not a register value", v)
-		}
-		raw = append(raw, uint16(n))
-	}
-	return func(u *Unit) { u.Poke(uint16(addr), raw...) }, nil
-}
-
-func unpoke(s string) (func(*Unit), error) {
-	at, count, ok := strings.Cut(s, ":")
-	if !ok {
-		count = "1"
-	}
-	addr, err := strconv.ParseUint(at, 0, 16)
-	n, err2 := strconv.ParseUint(count, 0, 16)
-	if err != nil || err2 != nil {
-		return nil, fmt.Errorf("%q is not ADDR or ADDR:COUNT", s)
-	}
-	return func(u *Unit) { u.Unpoke(uint16(addr), uint16(n)) }, nil
 }
 
 // ParseAction reads one word, "mains-fail" or "load=0.4".

@@ -13,6 +13,17 @@ import (
 func TestWordsAreUnderstood(t *testing.T) {
 	for word, ok := range map[string]bool{
 		"mains-fail": true, "mains-return": true, "input=108": true, "load=0.4": true, "overload": true, "charge=0.5": true, "low-battery": true,
+		"dip": true, "dip=ATSTransfer": true, "dip=28": true, "dip=Nothing": false, "wave=Distorted": true, "wave=good": true, "wave=Boost": false,
+		"wave=x": false, "bypass": true, "bypass-end": true, "bypass-feed=90": true, "bypass-expire": true, "inverter-bad": true, "inverter-good": true,
+		"inverter-distorted": true, "overheat": true, "cool": true, "heat=50": true, "heat=99": false, "wiring-bad": true, "wiring-good": true, "epo": true,
+		"epo-release": true, "battery-replace": true, "battery-life=-3": true, "battery-life=x": false, "battery-worn": true, "battery-disconnect": true,
+		"battery-connect": true, "self-test=internal": true, "self-test=me": false, "calibrate": true, "calibrate=protocol": true, "abort": true,
+		"outlet=reboot": true, "outlet=off:sog0": true, "outlet=on:mog,sog0": true, "outlet=fly": false, "outlet=on:sog9": false, "shutdown": true,
+		"off": true, "on": true, "mute": true, "unmute": true, "panel-test": true, "panel-test-end": true, "ack-battery": true, "ack-wiring": true,
+		"button": true, "alert": true, "alert-end": true, "bits=GeneralError+SiteWiring-EEPROM!EPOActive": true, "bits=UPSStatus_BF+Fault": true,
+		"bits=GeneralError": false, "bits=GeneralError+Nothing": false, "bits=Nothing+Fault": false, "bits=GeneralError+": false,
+		"bits=SOG[0].OutletStatus+PendingLoadShed": true, "bits=Output.SensitivitySetting+Low": false, "cause=ATSTransfer": true, "cause=31": true,
+		"cause=x": false, "write=1541:1": true, "write=1541": false, "write=1538:0,0x4304": true,
 		"self-test": true, "battery-bad": true, "battery-good": true, "deaf": true, "deaf=10s": true, "talk": true, "bad-crc=3": true, "cut=0": true,
 		"stale": true, "late=700ms": true, "poke=0:0x20,2": true, "unpoke=0:2": true, "unpoke=0": true,
 		"": false, "mains": false, "mains-fail=1": false, "load": false, "load=": false, "load=1.6": false, "load=NaN": false, "load=-1": false,
@@ -81,7 +92,7 @@ func TestPlayKeepsTheTimes(t *testing.T) {
 
 // FuzzParseStep: whatever is taken can be done.
 func FuzzParseStep(f *testing.F) {
-	for _, s := range []string{"30s=mains-fail", "1m load=0.4", "0s poke=65535:1,2", "1s deaf=3", "1s late=1h", "2s unpoke=0:65535", "=", "1s input=1e2"} {
+	for _, s := range []string{"30s=mains-fail", "1m load=0.4", "0s poke=65535:1,2", "1s deaf=3", "1s late=1h", "2s unpoke=0:65535", "=", "1s input=1e2", "1s bits=GeneralError+SiteWiring", "1s cause=3", "1s outlet=reboot:sog0,mog", "1s write=1538:0,0x43D0", "1s dip=24"} {
 		f.Add(s)
 	}
 	u := newClock().unit(Options{})

@@ -15,8 +15,6 @@ const (
 	testTime = 20 * time.Second       // section 8.4
 
 	leastTestCharge = 0.7 // INF: below it a test is refused
-	leastCalCharge  = 0.98
-	leastCalLoad    = 0.1
 )
 
 func (t *test) pending() bool { return t.word&testPending != 0 }
@@ -37,61 +35,44 @@ func (u *Unit) testCommand(v uint32) bool {
 	return false
 }
 
-// RunTimeCalibrationCommand_BF (section 7.6).
-func (u *Unit) calibrationCommand(v uint32) bool {
-	switch v {
-	case 1:
-		u.startCalibration(byProtocol)
-		return true
-	case 2:
-		return u.abort(&u.cal, byProtocol)
-	}
-	return false
-}
-
 // startTest starts a battery test, or refuses it in the status word: the command itself was taken either way.
 func (u *Unit) startTest(source uint32) {
-	if why := u.unfit(leastTestCharge); why != 0 {
+	why := u.unfit(leastTestCharge)
+	if !u.power.good {
+		why |= testInvalidState
+	}
+	if why != 0 {
 		u.test.refuse(why)
 		return
 	}
 	u.test = test{word: testPending, source: source, until: u.at.Add(testAck)}
 }
 
-func (u *Unit) startCalibration(source uint32) {
-	why := u.unfit(leastCalCharge)
-	if u.power.drawn < leastCalLoad {
-		why |= calLoadTooLow
-	}
-	if why != 0 {
-		u.cal.refuse(why)
-		return
-	}
-	u.cal = test{word: testInProgress | source, source: source, load: u.power.load}
-	u.cause = causeOf(source)
-}
-
 func causeOf(source uint32) uint16 {
-	if source == byLocalUI {
+	switch source {
+	case byLocalUI:
 		return causeLocalUI
+	case byInternal:
+		return causeAutomaticTest
 	}
 	return causeProtocol
 }
 
-// unfit returns why the unit cannot test its battery now, 0 if it can.
-func (u *Unit) unfit(charge float64) uint32 {
-	busy := u.test.pending() || u.test.running() || u.cal.running()
+// unfit returns why the unit cannot use its battery for a test now, 0 if it can: the state it is in, a fault inside, or the
+// charge (section 6.8).
+func (u *Unit) unfit(charge float64) (why uint32) {
+	busy := u.test.pending() || u.test.running() || u.cal.pending() || u.cal.running()
 	for _, g := range u.groups {
 		busy = busy || g.pending()
 	}
-	var why uint32
-	if busy || !u.power.good || !u.groups[0].on {
+	p, b := &u.power, &u.battery
+	if busy || p.bypassed || !u.groups[0].on {
 		why |= testInvalidState
 	}
-	if u.power.overload {
+	if p.overload || p.bad() || b.disconnected {
 		why |= testFault
 	}
-	if u.battery.charge < charge {
+	if b.charge < charge {
 		why |= testCharge
 	}
 	return why
@@ -121,11 +102,12 @@ func (u *Unit) stepTests() {
 		if u.test.running() || u.test.pending() {
 			u.test.word = u.test.source | testAborted | testInvalidState
 		}
-		if u.cal.running() {
+		if u.cal.running() || u.cal.pending() {
 			u.cal.word = u.cal.source | testAborted | calInput
 		}
 		return
 	}
+	u.stepSchedule()
 	t := &u.test
 	if t.pending() && !u.at.Before(t.until) {
 		t.word, t.until = testInProgress|t.source, t.until.Add(testTime)
@@ -143,24 +125,27 @@ func (u *Unit) endTest() {
 	if u.battery.bad {
 		result = testFailed
 	}
+	if u.battery.failed != u.battery.bad {
+		u.battery.quiet = false
+	}
 	u.battery.failed = u.battery.bad
+	u.tested = u.at
 	u.test.word = u.test.source | result
 }
 
-// stepCalibration ends a calibration when the battery is down to the low-runtime warning, or the load changed by a fifth.
-func (u *Unit) stepCalibration() {
-	c := &u.cal
-	if !c.running() {
-		return
-	}
-	change := u.power.load - c.load
-	switch {
-	case change > 0.2*c.load || change < -0.2*c.load:
-		c.word = c.source | testAborted | calLoadChange
-	case u.lasts() <= u.o.LowRuntime.Seconds():
-		c.word = c.source | testPassed
+// stepSchedule starts the tests the unit makes by itself, as BatteryTestIntervalSetting_BF says: so many days after the last.
+func (u *Unit) stepSchedule() {
+	var days int
+	switch u.regs[aTestInterval] {
+	case test7Days:
+		days = 7
+	case test14Days:
+		days = 14
 	default:
 		return
 	}
-	u.cause = causeTestEnded
+	if u.at.Sub(u.tested) >= time.Duration(days)*24*time.Hour {
+		u.tested = u.at // refused or not, the next is due in as many days
+		u.startTest(byInternal)
+	}
 }

@@ -1,5 +1,10 @@
 package upssim
 
+import (
+	"slices"
+	"time"
+)
+
 // factory fills inventory, settings and the verification block.
 func (u *Unit) factory() {
 	u.text(aFirmware, u.fam.firmware)
@@ -7,15 +12,15 @@ func (u *Unit) factory() {
 	u.text(aSKU, u.fam.sku)
 	u.text(aSerial, u.o.Serial)
 	u.text(aBatterySKU, u.fam.batterySKU)
+	u.text(aExternalSKU, u.fam.externalSKU)
+	u.put(aProduct, float64(u.fam.product))
 	u.put(aVA, float64(u.fam.va))
 	u.put(aWatts, float64(u.fam.watts))
 	u.set(aGroups, uint32(u.fam.groups))
 	u.put(aManufactured, 8836) // 2024-03-11
-	u.put(aInstalled, 8892)    // 2024-05-06
-	u.put(aReplaceBy, 10713)   // 2029-05-01
+	u.put(aInstalled, float64(u.battery.installed))
 	u.set(aVoltage, u.fam.setting)
 	u.set(aVoltage4, u.fam.setting)
-	u.set(aLifeTime, lifeTimeOK)
 	u.factoryStrings()
 	u.factorySettings()
 	u.text(aMapID, "00.5")
@@ -37,23 +42,28 @@ func (u *Unit) factoryStrings() {
 }
 
 // factorySettings follows section 5.4 (AN177's defaults): on delay 0, off delay 0 for the main group where switched groups
-// exist and 90 s for those, stay-off 8 s, no minimum runtime.
+// exist and 90 s for those, stay-off 8 s, no minimum runtime; or what was seen on the model.
 func (u *Unit) factorySettings() {
 	u.set(aTestInterval, test7Days)
+	if len(u.fam.frequencies) > 0 {
+		u.set(aFrequency, u.fam.frequencies[0])
+	}
 	u.put(aUpper, float64(u.fam.upper.factory))
 	u.put(aLower, float64(u.fam.lower.factory))
 	u.set(aSensitive, 1)
+	d := u.fam.delays
 	for g := range groupPrefix {
 		a := settingsOf(g)
-		off := 90.0
+		off, on, stay := d.sogOff, d.sogOn, d.sogStay
 		if g == 0 {
-			off = 0
+			off, on, stay = 0, 0, d.mogStay
 		}
-		u.put(a+settingOff, off)
-		u.put(a+settingOn, 0)
-		u.put(a+settingStay, 8)
+		u.put(a+settingOff, float64(off))
+		u.put(a+settingOn, float64(on))
+		u.put(a+settingStay, float64(stay))
 		if g < 4 { // SOG[3], known from AN176 alone, has none
 			u.put(a+settingMin, 0)
+			u.factoryShedding(g)
 		}
 	}
 }
@@ -67,6 +77,25 @@ const (
 
 	settingStep = aSOG0Settings - aMOGSettings
 )
+
+// setting returns a setting in seconds, 0 where the model has none.
+func (u *Unit) setting(addr uint16) time.Duration {
+	switch {
+	case !u.have[addr]:
+		return 0
+	case items[itemAt[addr]].count == 2:
+		return seconds(u.long(addr))
+	}
+	return seconds(uint32(u.regs[addr]))
+}
+
+// transferPoints returns what the input must be within, in volts.
+func (u *Unit) transferPoints() (lower, upper float64) {
+	if !u.have[aUpper] {
+		return float64(u.fam.lower.factory), float64(u.fam.upper.factory)
+	}
+	return float64(u.regs[aLower]), float64(u.regs[aUpper])
+}
 
 func settingsOf(group int) uint16 { return uint16(aMOGSettings + settingStep*group) }
 
@@ -91,6 +120,10 @@ func (u *Unit) takes(it *item, raw []uint16) bool {
 		return v == 1 || v == 2 || v == 4
 	case aInstalled:
 		return v != 0xFFFF
+	case aFrequency: // section 6.16
+		return slices.Contains(u.fam.frequencies, v)
+	case aShedConfig, aShedConfig + 2, aShedConfig + 4, aShedConfig + 6:
+		return u.takesShedding(it.addr, v)
 	}
 	if it.kind == s32 {
 		return v <= 0x7FFFFFFF

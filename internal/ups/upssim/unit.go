@@ -11,8 +11,12 @@ import (
 
 // Options say which unit to simulate. The zero value is a healthy SMT1500RM2UC at 30 % load on good mains.
 type Options struct {
-	Seed   uint64  // of the noise and of the default serial number; the same seed makes the same unit
-	SKU    string  // one of SKUs(); empty means the first. New panics on another
+	Seed uint64 // of the noise and of the default serial number; the same seed makes the same unit
+	SKU  string // one of SKUs(); empty means the first. New panics on another
+
+	// Variants are the names of the Variants that apply. New panics on another.
+	Variants []string
+
 	Serial string  // up to 16 characters; empty means one derived from Seed
 	Name   string  // UPS name, up to 16 characters; empty means "UPS"
 	Load   float64 // part of the real power rating, 0 … 1.5; 0 means 0.3, negative means no load at all
@@ -36,12 +40,18 @@ type Unit struct {
 	o      Options
 	fam    *family
 	rng    *rand.Rand
+	manner manner
 	faults Faults
 
 	regs    [mapEnd]uint16
 	have    [mapEnd]bool      // the model has the item that covers this address
+	knows   [mapEnd]bool      // the firmware knows the item that covers it, be it applicable or not
 	poked   map[uint16]uint16 // raw overrides
+	forces  map[uint16]force  // bits that show whatever the simulation thinks, by item
 	cause   uint16            // why the next change of UPSStatus_BF happens
+	said    *uint16           // the cause it shall show instead
+	toggle  bool              // UPSStatus.StatusChange
+	alert   bool              // an informational alert
 	started time.Time         // of the noise grid
 	at      time.Time         // how far the unit has come
 
@@ -50,7 +60,10 @@ type Unit struct {
 	groups  []*group // MOG first
 	test    test     // battery test
 	cal     test     // runtime calibration
+	lastSOG *group   // commanded last
+	tested  time.Time
 	panel   panel
+	site    site
 	dead    bool // battery empty, nothing answers
 	bootAt  time.Time
 }
@@ -61,11 +74,16 @@ func New(o Options) *Unit {
 	if !ok {
 		panic(fmt.Sprintf("upssim: no model %q; there are %s", o.SKU, strings.Join(SKUs(), ", ")))
 	}
+	how, err := mannerOf(o.Variants)
+	if err != nil {
+		panic("upssim: " + err.Error())
+	}
 	o.fill()
-	u := &Unit{o: o, fam: fam, rng: rand.New(rand.NewPCG(o.Seed, 0x5eed)), poked: map[uint16]uint16{}}
+	u := &Unit{o: o, fam: fam, manner: how, rng: rand.New(rand.NewPCG(o.Seed, 0x5eed)), poked: map[uint16]uint16{}, forces: map[uint16]force{}}
 	u.started = o.Now()
-	u.at = u.started
+	u.at, u.tested = u.started, u.started
 	u.faults.now = o.Now
+	u.battery.install(firstInstalled)
 	u.layOut()
 	u.factory()
 	u.power.start(u)
@@ -99,19 +117,22 @@ func (o *Options) fill() {
 	}
 }
 
-// layOut puts every register in its resting state: 0xFFFF where the map has nothing or no N/A value is known (section 3.3,
-// direct port), the N/A value where this model lacks the item, 0 elsewhere.
+// layOut puts every register in its resting state: what undefined registers read where the map has nothing, the N/A value
+// where this model lacks the item (all ones if none is known), 0 elsewhere. A card may show 0 for what is absent (section 3.3, rule 4).
 func (u *Unit) layOut() {
 	for a := range u.regs {
-		u.regs[a] = 0xFFFF
+		u.regs[a] = u.gap(uint16(a))
 	}
 	for i := range items {
 		it := &items[i]
-		have := u.fam.has(it)
+		p, _ := u.fam.presence(it)
 		for a := it.addr; a < it.addr+it.count; a++ {
-			u.have[a] = have
-			if have || it.na == zeros {
+			u.have[a], u.knows[a] = p == present, p != unknown
+			switch {
+			case p == present || p == inapplicable && it.na == zeros:
 				u.regs[a] = 0
+			case p == inapplicable && u.manner.gaps != gapsCard:
+				u.regs[a] = 0xFFFF
 			}
 		}
 	}
@@ -160,6 +181,9 @@ func (u *Unit) SetInput(volts float64) { u.do(func() { u.power.supply = volts })
 func (u *Unit) SetLoad(f float64) {
 	u.do(func() {
 		u.o.Load = clamp(f, 0, 1.5)
+		if u.power.load != u.o.Load {
+			u.power.changed = u.at
+		}
 		u.power.load = u.o.Load
 	})
 }
@@ -230,7 +254,7 @@ func (u *Unit) register(addr uint16) uint16 {
 		return v
 	}
 	if addr >= mapEnd {
-		return 0xFFFF
+		return u.gap(addr)
 	}
 	return u.regs[addr]
 }
@@ -258,10 +282,19 @@ func (u *Unit) put(addr uint16, value float64) {
 	}
 }
 
+// forced returns what the bit field shows that the simulation thinks v of.
+func (u *Unit) forced(addr uint16, v uint32) uint32 {
+	f := u.forces[addr]
+	return v&^f.clear | f.set
+}
+
 // set stores a bit field.
 func (u *Unit) set(addr uint16, v uint32) {
 	if !u.have[addr] {
 		return
+	}
+	if len(u.forces) > 0 {
+		v = u.forced(addr, v)
 	}
 	if items[itemAt[addr]].count == 2 {
 		u.setLong(addr, v)

@@ -3,7 +3,7 @@
 //
 // The tables are data typed from the protocol reference, not from either map, so that a mistake in a map cannot agree with
 // itself: registers.csv is the list of items, not_applicable.csv the raw values of section 5 that mean "not applicable",
-// bits.csv the names of section 6.
+// bits.csv the names of section 6. families.csv and status_bits.csv say which families have an item, and a bit of the status.
 package upstest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed registers.csv not_applicable.csv bits.csv
+//go:embed registers.csv not_applicable.csv bits.csv families.csv status_bits.csv
 var files embed.FS
 
 // A Register is one row of registers.csv.
@@ -64,6 +64,35 @@ func Bits() []Bit {
 	var out []Bit
 	for _, f := range rows("bits.csv", 4) {
 		out = append(out, Bit{Item: f[0], Value: f[1] == "value", Number: number(f[2]), Name: f[3]})
+	}
+	return out
+}
+
+// A Marking says which families the vendor's map marks something for.
+type Marking struct {
+	Number   int      // address of the item, or number of the bit
+	Name     string   // of the item or the bit
+	Families []string // SMT (and SMX), SRT, SURTD; nil for none
+	Sources  []string // who names the item; nil for bits
+}
+
+// Families returns for every item the families that have it, in address order.
+func Families() []Marking { return markings("families.csv", 4) }
+
+// StatusBits returns for every bit of UPSStatus_BF the families that show it.
+func StatusBits() []Marking { return markings("status_bits.csv", 3) }
+
+func markings(file string, fields int) []Marking {
+	var out []Marking
+	for _, f := range rows(file, fields) {
+		m := Marking{Number: number(f[0]), Name: f[1]}
+		if f[2] != "none" {
+			m.Families = strings.Fields(f[2])
+		}
+		if fields > 3 {
+			m.Sources = strings.Fields(f[3])
+		}
+		out = append(out, m)
 	}
 	return out
 }
