@@ -93,7 +93,7 @@ type Budget struct {
 func Budgets(units []config.Unit) []Budget {
 	var out []Budget
 	for _, group := range lines(units) {
-		b := Budget{Line: group[0].Name, Units: group, Timing: OpenLine(group[0], group[0].Name, nil, nil).Timing()}
+		b := Budget{Line: group[0].Name, Units: group, Timing: OpenLine(group[0], group[0].Name, nil, nil).Timing(group[0].UnitID)}
 		b.Timing.Turnaround = assumedTurnaround(group[0])
 		for _, u := range group {
 			b.Plan = smartups.DefaultPlan(b.Timing, u.OverCard())

@@ -8,6 +8,9 @@
 // a late reply, do not reconnect and race (design, section 4). The transporters here know the length of the reply from
 // the request, so that the line sleeps until the computed end of the reply and then reads it in one piece.
 //
+// What a line learns of its speed is kept as long as it runs: the turnaround and the time-out of each unit, and whether the silence
+// before a request has to be 45 ms rather than 35. [Line.Timing] tells.
+//
 // [Line.ReadHolding] and [Line.WriteHolding] may be called from any number of goroutines; the one goroutine in
 // [Line.Run] does all the work. A write is sent at most once, whatever happens.
 //

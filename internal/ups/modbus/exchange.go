@@ -49,7 +49,7 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	// Silence is over with the first byte; the rest may take as long as it takes on the wire.
-	first, last := r.out.Add(ask+pace.timeout), r.out.Add(wire+pace.timeout)
+	first, last := r.out.Add(ask+pace.wait()), r.out.Add(wire+pace.wait())
 	n, before := 0, time.Now()
 	for waited := false; ; waited = true {
 		deadline := first
@@ -78,7 +78,7 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 
 // receiveTCP reads frames until the wanted one. Later frames stay in the buffer, late ones are dropped.
 func (r *runner) receiveTCP(request []byte) ([]byte, error) {
-	deadline := r.out.Add(r.asked.pace.timeout)
+	deadline := r.out.Add(r.asked.pace.wait())
 	used := 0
 	for {
 		size, wanted, err := matchTCP(request, r.buf[used:r.fill], r.known > 1)
@@ -120,7 +120,7 @@ func (r *runner) keepRest(used, size int) []byte {
 // learn takes the turnaround of a whole reply into account.
 func (r *runner) learn(turnaround time.Duration, waited bool, least time.Duration) {
 	r.asked.pace.reply(turnaround, waited, least)
-	r.turnaround.Store(int64(r.asked.pace.mean))
+	r.turnarounds[r.current.unit].Store(uint32(max(r.asked.pace.mean/time.Microsecond, 1)))
 }
 
 // silent makes the error of a reply that did not come, or not to its end: n bytes are in the buffer.

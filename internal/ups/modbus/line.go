@@ -35,8 +35,8 @@ type Config struct {
 	Open    func(ctx context.Context) (Link, error) // opens the link; called again after a loss, must end with ctx
 	Baud    int                                     // RTU: for the time of a byte; 0 = 9600
 	Bits    int                                     // RTU: bits of a byte on the wire; 0 = 10, with parity 11
-	Gap     time.Duration                           // silence before a request; 0 = 35 ms for RTU, 0 for TCP. After a miss at least 45 ms
-	Timeout time.Duration                           // of the turnaround, to begin with; 0 = 500 ms for RTU, 2 s for TCP
+	Gap     time.Duration                           // silence before a request, at least; 0 = 35 ms for RTU, 0 for TCP. After a miss at least 45 ms, and always where 35 is too little
+	Timeout time.Duration                           // of the turnaround of each unit, to begin with; 0 = 500 ms for RTU, 2 s for TCP
 	Observe func(Exchange)                          // nil, or called on the line's goroutine after every exchange
 	Log     *slog.Logger                            // nil = discard
 }
@@ -71,10 +71,12 @@ const (
 // A Line sends requests over one Link, one at a time. The unit is an argument of every call, never a setting: two units
 // can share a line, and a forgotten setting would switch off the wrong one.
 type Line struct {
-	cfg        Config
-	byteTime   time.Duration
-	turnaround atomic.Int64 // ns, for Timing
-	links      atomic.Uint64
+	cfg      Config
+	byteTime time.Duration
+	links    atomic.Uint64
+
+	gapNow      atomic.Int64       // ns, for Timing
+	turnarounds [256]atomic.Uint32 // µs, by unit, for Timing; 0 before the first reply
 
 	// One place each: who asks waits once, for the answer, and is not woken only to hear that the request was taken. The
 	// line takes a request when it is about to send it, so an urgent one overtakes a background one that lies there.
@@ -100,6 +102,7 @@ func New(cfg Config) *Line {
 		l.byteTime = byteTime(orElse(cfg.Baud, 9600), orElse(cfg.Bits, 10))
 	}
 	l.cfg.Timeout, l.cfg.Gap = orElse(cfg.Timeout, timeout), orElse(cfg.Gap, gap)
+	l.gapNow.Store(int64(l.cfg.Gap))
 	l.urgent, l.background = make(chan *request, 1), make(chan *request, 1)
 	l.closed = make(chan struct{})
 	l.requests.New = func() any { return &request{done: make(chan struct{}, 1)} }
@@ -115,9 +118,10 @@ func orElse[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Timing returns what is known of the line's speed now.
-func (l *Line) Timing() Timing {
-	return Timing{ByteTime: l.byteTime, Gap: l.cfg.Gap, Turnaround: time.Duration(l.turnaround.Load())}
+// Timing returns what is known now of the line's speed and of the unit's on it: units of one line can differ.
+func (l *Line) Timing(unit uint8) Timing {
+	turnaround := time.Duration(l.turnarounds[unit].Load()) * time.Microsecond
+	return Timing{ByteTime: l.byteTime, Gap: time.Duration(l.gapNow.Load()), Turnaround: turnaround}
 }
 
 // Links returns how many times the link was opened. A connection that the other end closed is replaced without an error to

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -42,7 +43,8 @@ type runner struct {
 	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
 	held     *request    // to be sent first on the next link
 	end      time.Time   // of the last exchange on the line
-	gap      time.Duration
+	gap      gap
+	rest     time.Duration // of silence before the next request; the gap, or more after a failure
 	silences int
 	garbled  int
 
@@ -54,15 +56,18 @@ type runner struct {
 	loss loss
 }
 
-// A unit is what the line keeps of one unit: goburrow's client with its own packager, its pace, its last write.
+// A unit is what the line keeps of one unit: goburrow's client with its own packager, its pace, its last exchange and write.
 type unit struct {
 	client    modbus.Client
 	pace      pace
 	lastWrite time.Time
+	answered  bool          // the last request
+	missed    bool          // the last request, and answered the one before
+	silence   time.Duration // before the last request
 }
 
 func newRunner(l *Line) *runner {
-	r := &runner{Line: l, timer: time.NewTimer(time.Hour), gap: l.cfg.Gap}
+	r := &runner{Line: l, timer: time.NewTimer(time.Hour), gap: newGap(l.cfg.Gap), rest: l.cfg.Gap}
 	r.timer.Stop()
 	return r
 }
@@ -115,7 +120,7 @@ func (r *runner) serve() error {
 		}
 	}
 	for {
-		if !r.sleepUntil(r.end.Add(r.gap)) {
+		if !r.sleepUntil(r.end.Add(r.rest)) {
 			return nil
 		}
 		q := r.next()
@@ -169,6 +174,7 @@ func (r *runner) handle(q *request) error {
 		return nil
 	}
 	begin := time.Now()
+	silence := begin.Sub(r.end)
 	r.current, r.asked, r.out, r.in = q, u, begin, begin
 	err := r.call(u, q)
 	if q.function == writeFunction {
@@ -181,6 +187,7 @@ func (r *runner) handle(q *request) error {
 		}
 	}
 	result, giveUp := r.classify(err)
+	r.learnGap(u, result, silence)
 	r.observe(q, result, begin)
 	q.finish(err)
 	return giveUp
@@ -269,8 +276,9 @@ func translate(err error) error {
 
 // classify draws the conclusions from an exchange: its label, the gap that follows, and whether the link is given up.
 func (r *runner) classify(err error) (Result, error) {
-	r.gap = r.cfg.Gap
+	r.rest = r.gap.now()
 	if err == nil || refusal(err) {
+		r.asked.pace.answer()
 		r.silences, r.garbled = 0, 0
 		r.answers++
 		r.end = r.in
@@ -297,6 +305,26 @@ func (r *runner) classify(err error) (Result, error) {
 	}
 }
 
+// learnGap takes note of an exchange that began after a silence. A miss is known for a lone one, the gap's fault perhaps, when the
+// unit answers the next request.
+func (r *runner) learnGap(u *unit, result Result, silence time.Duration) {
+	switch result {
+	case ResultOK, ResultException:
+		changed := u.missed && r.gap.note(r.end, u.silence, true)
+		changed = r.gap.note(r.end, silence, false) || changed
+		u.answered, u.missed = true, false
+		if changed {
+			r.rest = r.gap.now()
+			r.gapNow.Store(int64(r.rest))
+			r.cfg.Log.Info("gap before requests changed", "gap", r.rest, "missed_before", fmt.Sprintf("%.1f%%", 100*r.gap.before))
+		}
+	case ResultTimeout:
+		u.missed, u.answered, u.silence = u.answered, false, silence
+	default:
+		u.missed, u.answered = false, false
+	}
+}
+
 func refusal(err error) bool {
 	var exception *ExceptionError
 	return errors.As(err, &exception)
@@ -314,7 +342,7 @@ func linkLost(err error) *LinkError {
 // recover brings the line to rest after an exchange that failed.
 func (r *runner) recover(err error, giveUp bool) error {
 	if r.cfg.Framing == RTU {
-		r.gap = max(r.gap, missGap)
+		r.rest = max(r.rest, missGap)
 		if drained := r.drain(); drained != nil {
 			return drained
 		}
@@ -349,7 +377,7 @@ func (r *runner) observe(q *request, result Result, begin time.Time) {
 	}
 	r.cfg.Observe(Exchange{
 		Unit: q.unit, Function: q.function, Address: q.addr, Count: q.count, Result: result,
-		Took: r.in.Sub(r.out), Busy: r.end.Sub(begin) + r.gap,
+		Took: r.in.Sub(r.out), Busy: r.end.Sub(begin) + r.rest,
 	})
 }
 

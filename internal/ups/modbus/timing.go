@@ -15,9 +15,6 @@ const (
 	// under 500 ms and one unit's port was captured at 700 ms (protocol reference, sections 2.3 and 2.4).
 	leastTCPTimeout = time.Second
 
-	// settled is how many replies a unit must have given before its time-out is lowered.
-	settled = 8
-
 	silenceAfterError = 100 * time.Millisecond // protocol reference, section 10
 	drainAtMost       = time.Second            // a 125 register reply takes 266 ms at 9600 baud
 
@@ -32,10 +29,10 @@ const (
 	writeReply     = 8
 )
 
-// Timing is what is known of a line's speed. The read plan computes milliseconds from it.
+// Timing is what is known of the speed of a line and of one unit on it. The read plan computes milliseconds from it.
 type Timing struct {
 	ByteTime   time.Duration // one byte on the wire; 0 on TCP
-	Gap        time.Duration // silence kept before a request
+	Gap        time.Duration // silence kept before a request, as learned so far
 	Turnaround time.Duration // from the end of a request to the beginning of the reply; 0 = not measured yet
 }
 
@@ -47,53 +44,4 @@ func (t Timing) Read(count int) time.Duration {
 // byteTime of a line with bits per byte (start, parity and stop bits included) at baud.
 func byteTime(baud, bits int) time.Duration {
 	return time.Duration(bits) * time.Second / time.Duration(baud)
-}
-
-// A pace is what one unit's replies have shown of its speed.
-type pace struct {
-	early   time.Duration // the line sleeps until a reply with this turnaround has ended
-	mean    time.Duration
-	spread  time.Duration // mean deviation from mean
-	timeout time.Duration
-	replies int
-}
-
-const (
-	// A reply that has not ended when the line wakes up costs a wait, one that ended long ago costs line time. After a wait
-	// the line sleeps a little longer, otherwise a little shorter, so that about one reply in ten is waited for.
-	longer  = 300 * time.Microsecond
-	shorter = 30 * time.Microsecond
-)
-
-// reply takes the turnaround of a reply into account. seen tells that the end of the reply was waited for; otherwise
-// it had already come when it was read, and took is only an upper bound.
-func (p *pace) reply(took time.Duration, seen bool, least time.Duration) {
-	took = max(took, 0)
-	switch {
-	case !seen:
-		p.early = max(0, min(p.early, took)-shorter-p.spread/4)
-	case p.replies == 0:
-		p.early = took + longer
-	default:
-		p.early += max(0, took-p.early)/2 + longer
-	}
-	if p.replies == 0 {
-		p.mean, p.spread = took, took/2
-	} else {
-		off := took - p.mean
-		p.mean += off / 8
-		p.spread += (off.Abs() - p.spread) / 4
-	}
-	p.replies++
-	wanted := min(max(p.mean+4*p.spread+leastTimeout/2, least), mostTimeout)
-	if p.replies >= settled || wanted > p.timeout {
-		p.timeout = wanted
-	}
-}
-
-// miss lengthens the time-out: the unit may be slower than anything seen so far, and a reply that always comes late
-// would never be seen at all.
-func (p *pace) miss() {
-	p.timeout = min(max(2*p.timeout, leastTimeout), mostTimeout)
-	p.replies = min(p.replies, settled/2) // and do not lower it again after the first reply
 }

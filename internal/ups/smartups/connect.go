@@ -29,7 +29,7 @@ func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 		d.reads, d.connected = nil, nil
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
-	plan := blocks(d.reads, d.cfg.Line.Timing())
+	plan := blocks(d.reads, d.timing())
 	d.cfg.Log.Debug("unit identified", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
 	return plan, nil
 }
@@ -40,7 +40,7 @@ func (d *Driver) connect(ctx context.Context) error {
 		return err
 	}
 	link := d.cfg.Line.Links()
-	pl := newPlanner(d.cfg.Line.Timing(), d.profile)
+	pl := newPlanner(d.timing(), d.profile)
 	pl.holes = !d.noHoles
 	identity, err := d.prove(ctx, pl, ups.TierIdentity)
 	if err != nil {

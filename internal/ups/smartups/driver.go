@@ -14,8 +14,8 @@ import (
 // A Line carries the driver's requests; it is a [modbus.Line] or stands for one.
 type Line interface {
 	ReadHolding(ctx context.Context, p modbus.Priority, unit uint8, addr, count uint16, dst []uint16) ([]uint16, error)
-	Timing() modbus.Timing
-	Links() uint64 // how many times the link was opened; always the same number where it cannot be lost
+	Timing(unit uint8) modbus.Timing // of the line and of this unit on it
+	Links() uint64                   // how many times the link was opened; always the same number where it cannot be lost
 }
 
 // Config describes one unit on a line.
@@ -69,6 +69,9 @@ func New(cfg Config) *Driver {
 	cfg.Log = cfg.Log.With("unit", cfg.Name)
 	return &Driver{cfg: cfg}
 }
+
+// timing is how fast the line and the unit are, as measured so far.
+func (d *Driver) timing() modbus.Timing { return d.cfg.Line.Timing(d.cfg.UnitID) }
 
 // Identity returns who the unit is, as read at connection and since.
 func (d *Driver) Identity() ups.Identity { return d.identity }
@@ -272,7 +275,7 @@ func ReadAll(ctx context.Context, d *Driver) (*ups.State, error) {
 		}
 		return s, nil
 	}
-	for _, b := range blocks(d.reads, d.cfg.Line.Timing()) {
+	for _, b := range blocks(d.reads, d.timing()) {
 		if b.Tier == ups.TierWatch { // the status block contains it
 			continue
 		}

@@ -22,7 +22,7 @@ type script struct {
 	answer func(s span) ([]uint16, error)
 }
 
-func (l *script) Timing() modbus.Timing { return nineSix }
+func (l *script) Timing(uint8) modbus.Timing { return nineSix }
 
 func (l *script) Links() uint64 { return l.links }
 
@@ -403,7 +403,7 @@ func TestALateAnswerOfTheSameLengthIsNotBelieved(t *testing.T) {
 // A still line answers every read with the same words.
 type still []uint16
 
-func (l still) Timing() modbus.Timing { return nineSix }
+func (l still) Timing(uint8) modbus.Timing { return nineSix }
 
 func (l still) Links() uint64 { return 1 }
 
