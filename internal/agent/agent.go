@@ -40,6 +40,7 @@ type outside struct {
 	clock  func() (*clock.Clock, error)
 	link   func(config.Unit) func(context.Context) (modbus.Link, error) // opens the line of a unit
 	broker func(ctx context.Context, address string) (net.Conn, error)
+	scrape net.Listener // of /metrics, wherever metrics.listen is
 }
 
 // stopWithin is how long the recorder may try to write the last events when the store refuses them.
@@ -135,7 +136,9 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
-	if cfg.Metrics.Listen != "" {
+	if l := a.outside.scrape; l != nil {
+		a.metrics = metrics.On(l, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady)
+	} else if cfg.Metrics.Listen != "" {
 		if a.metrics, err = metrics.Listen(cfg.Metrics.Listen, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady); err != nil {
 			return err
 		}

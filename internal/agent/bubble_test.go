@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,6 +45,7 @@ type bubble struct {
 
 	stopAgent context.CancelFunc // nil: it does not run
 	ended     chan error
+	page      *socket // /metrics of the agent that runs
 }
 
 // enterTime is when every bubble begins: synctest's own year 2000 is before any unit was made.
@@ -77,7 +81,7 @@ func (b *bubble) close() {
 	_ = b.broker.Close()
 	b.mu.Lock()
 	for _, s := range b.sockets {
-		s.close()
+		s.end()
 	}
 	b.mu.Unlock()
 	b.serves.Wait()
@@ -96,10 +100,11 @@ func (b *bubble) start() {
 	ready := make(chan struct{})
 	ctx, stop := context.WithCancel(b.t.Context())
 	b.stopAgent, b.ended = stop, make(chan error, 1)
+	b.page = newSocket()
 	go func() {
 		b.ended <- Run(ctx, Options{
 			Config: cfg, Version: "test", Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-			outside: outside{clock: b.clock, link: b.link, broker: b.dialBroker},
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialBroker, scrape: b.page},
 		})
 	}()
 	select {
@@ -128,6 +133,29 @@ func (b *bubble) clock() (*clock.Clock, error) {
 	return clock.Of(wire.ID{7}, now, now.Sub(b.began), func() bool { return true }), nil
 }
 
+// scrape returns the series that /metrics shows: "ups_up{ups=\"rack-a\"} 1".
+func (b *bubble) scrape() map[string]bool {
+	b.t.Helper()
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return b.page.dial(ctx) },
+	}}
+	resp, err := client.Get("http://agent/metrics")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.t.Fatalf("/metrics: %s, %v", resp.Status, err)
+	}
+	out := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		out[strings.TrimSpace(line)] = true
+	}
+	return out
+}
+
 // dialBroker connects to the broker.
 func (b *bubble) dialBroker(context.Context, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
@@ -137,16 +165,15 @@ func (b *bubble) dialBroker(context.Context, string) (net.Conn, error) {
 
 // plug puts units on the address, in place of what was there.
 func (b *bubble) plug(address string, units map[uint8]*upssim.Unit) *socket {
-	ctx, stop := context.WithCancel(context.Background())
-	s := &socket{units: units, calls: make(chan net.Conn), ctx: ctx, stop: stop}
+	s := newSocket()
 	b.mu.Lock()
 	was := b.sockets[address]
 	b.sockets[address] = s
 	b.mu.Unlock()
 	if was != nil {
-		was.close()
+		was.end()
 	}
-	b.serves.Go(func() { _ = upssim.ServeTCP(ctx, s, units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
+	b.serves.Go(func() { _ = upssim.ServeTCP(s.ctx, s, units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
 	return s
 }
 
@@ -155,7 +182,7 @@ func (b *bubble) unplug(address string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.sockets[address]; s != nil {
-		s.close()
+		s.end()
 		delete(b.sockets, address)
 	}
 }
@@ -177,13 +204,18 @@ func refusedError() error { return &net.OpError{Op: "dial", Net: "tcp", Err: sys
 
 // A socket is a net.Listener of in-memory connections.
 type socket struct {
-	units map[uint8]*upssim.Unit
 	calls chan net.Conn
-	ctx   context.Context
-	stop  context.CancelFunc
+	ctx   context.Context // ends with it
+	end   context.CancelFunc
 }
 
-func (s *socket) dial(ctx context.Context) (modbus.Link, error) {
+func newSocket() *socket {
+	s := &socket{calls: make(chan net.Conn)}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *socket) dial(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case s.calls <- theirs:
@@ -194,8 +226,6 @@ func (s *socket) dial(ctx context.Context) (modbus.Link, error) {
 		return nil, ctx.Err()
 	}
 }
-
-func (s *socket) close() { s.stop() }
 
 // Accept is the listener's.
 func (s *socket) Accept() (net.Conn, error) {
@@ -208,7 +238,7 @@ func (s *socket) Accept() (net.Conn, error) {
 }
 
 // Close is the listener's.
-func (s *socket) Close() error { return nil }
+func (s *socket) Close() error { s.end(); return nil }
 
 // Addr is the listener's.
 func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }

@@ -33,6 +33,11 @@ func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready 
 	if err != nil {
 		return nil, fmt.Errorf("metrics.listen: %w", err)
 	}
+	return On(l, webConfig, reg, healthy, ready), nil
+}
+
+// On is Listen with a listener that is there already.
+func On(l net.Listener, webConfig string, reg *prometheus.Registry, healthy, ready func() error) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
 	mux.HandleFunc("GET /healthz", probe(healthy))
@@ -42,7 +47,7 @@ func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready 
 		listener: l,
 		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
 		flags:    &web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &off},
-	}, nil
+	}
 }
 
 // CheckWebConfig reports what is wrong with a web configuration file and with the files it names.
