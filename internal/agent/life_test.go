@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,10 +17,9 @@ import (
 // enter and leave are words with spaces between: those of the simulator's scenarios ("mains-fail", "load=1.2"), durations that
 // pass ("30s"), and what happens to the line and not to the unit:
 //
-//	refuse          connections are refused
-//	accept          no longer
-//	swap=SERIAL     another unit of that number stands there, and every connection is new
-//	write=ADDR:RAW  somebody else writes registers with function 16: a command
+//	refuse       connections are refused
+//	accept       no longer
+//	swap=SERIAL  another unit of that number stands there, and every connection is new
 type life struct {
 	id     int
 	sku    string // "" is SMT1500IC
@@ -195,33 +193,11 @@ func (a *actor) word(w string) {
 	case "swap":
 		a.unit = upssim.New(upssim.Options{SKU: a.sku, Serial: value, AliveWhenEmpty: true})
 		a.plug(a.unit)
-	case "write":
-		a.write(value)
 	default:
 		action, err := upssim.ParseAction(w)
 		if err != nil {
 			panic(fmt.Sprintf("%s: %v", a.name, err))
 		}
 		action.Do(a.unit)
-	}
-}
-
-// write lets somebody else write ADDR:RAW,RAW…
-func (a *actor) write(value string) {
-	addr, words, _ := strings.Cut(value, ":")
-	number := func(s string) uint16 {
-		n, err := strconv.ParseUint(s, 0, 16)
-		if err != nil {
-			panic(err)
-		}
-		return uint16(n)
-	}
-	raw := strings.Split(words, ",")
-	pdu := []byte{16, byte(number(addr) >> 8), byte(number(addr)), 0, byte(len(raw)), byte(2 * len(raw))}
-	for _, r := range raw {
-		pdu = append(pdu, byte(number(r)>>8), byte(number(r)))
-	}
-	if reply := a.unit.Handle(pdu); len(reply) == 0 || reply[0] != 16 {
-		panic(fmt.Sprintf("%s: write %s: the unit answers % x", a.name, value, reply))
 	}
 }
