@@ -219,11 +219,26 @@ type row struct {
 	values map[ups.Point]int64
 }
 
-// rows returns every reading of a unit in the order of time.
+// rows returns every reading of a unit in the order of time, as the samples lane brought them: pictures repeat them.
 func (h *history) rows(unit string) []row {
+	return h.rowsOf(func(b *wire.PublishedBlock) bool { return b.Block.Unit == unit && b.Event == 0 })
+}
+
+// pictures returns the pictures of a unit in the order of their numbers.
+func (h *history) pictures(unit string) (out []*wire.PublishedBlock) {
+	for _, b := range h.blocks {
+		if b.Block.Unit == unit && b.Event != 0 {
+			out = append(out, b)
+		}
+	}
+	slices.SortFunc(out, func(a, b *wire.PublishedBlock) int { return int(int64(a.Record.Seq) - int64(b.Record.Seq)) })
+	return out
+}
+
+func (h *history) rowsOf(wanted func(*wire.PublishedBlock) bool) []row {
 	var out []row
 	for _, b := range h.blocks {
-		if b.Block.Unit != unit {
+		if !wanted(b) {
 			continue
 		}
 		for _, s := range b.Block.Sections {

@@ -116,6 +116,10 @@ func putModelEvents(rt *rapid.T, t *testing.T, s *Store, m *model, unit string, 
 	var put []Event
 	for range rapid.IntRange(1, 3).Draw(rt, "events") {
 		e := event(rapid.SampledFrom([]ups.AlarmID{101, 801}).Draw(rt, "alarm"), rapid.SampledFrom([]ups.EventKind{ups.Raise, ups.Clear, ups.Moment}).Draw(rt, "kind"), now)
+		if rapid.IntRange(0, 3).Draw(rt, "with picture") == 0 {
+			p := block(unit, now, rapid.SampledFrom([]int{0, 1, 5000}).Draw(rt, "size"))
+			e.Picture = &p
+		}
 		put = append(put, e)
 		key := fmt.Sprint(unit, e.ID)
 		if e.Kind == ups.Clear {
@@ -127,6 +131,10 @@ func putModelEvents(rt *rapid.T, t *testing.T, s *Store, m *model, unit string, 
 		m.add(wire.Events, wire.Record{Class: wire.ClassAlarm, Epoch: 7, Stamp: e.Stamp, Payload: payload})
 		if e.Kind == ups.Raise {
 			m.raised[key] = m.last[wire.Events]
+		}
+		if p := e.Picture; p != nil {
+			body := wire.PicturePayload(m.last[wire.Events], p.Payload)
+			m.add(wire.Events, wire.Record{Class: wire.ClassPicture, Epoch: 7, Stamp: p.First, Payload: body})
 		}
 	}
 	var state []byte

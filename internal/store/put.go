@@ -14,6 +14,9 @@ type Event struct {
 	ups.Event
 	Epoch uint32
 	Stamp wire.Stamp
+	// Picture is what led to it, nil for none: the payload is made by Encoder.EncodeAlone. It becomes the record directly behind
+	// the event, in the same commit.
+	Picture *Samples
 }
 
 // PutSamples numbers the blocks in their order and stores them in one commit. At the quota the oldest samples go first and
@@ -78,7 +81,8 @@ func lastOfUnit(blocks []Samples) map[string]span {
 
 // PutEvents numbers the events of a unit in their order and stores them in one commit, together with the unit's alarm state
 // (opaque; nil leaves it as it is, events may then not be empty to do anything). The number of a Raise is kept until its Clear,
-// whose RaisedBy it becomes. At the quota samples make room first, then the oldest events. On a full disk
+// whose RaisedBy it becomes. At the quota samples make room first, then the oldest pictures,
+// then the oldest events. On a full disk
 // the reserve is used, as far as acknowledgements can spare it.
 func (s *Store) PutEvents(ctx context.Context, unit string, state []byte, events []Event) error {
 	if len(events) == 0 && state == nil {
@@ -118,6 +122,9 @@ func (t *tx) putEvent(unit string, e Event) {
 	seq := t.put(wire.Events, wire.ClassAlarm, e.Epoch, e.Stamp, payload)
 	if e.Kind == ups.Raise {
 		t.exec("INSERT OR REPLACE INTO raises VALUES (?, ?, ?)", unit, e.ID, int64(seq))
+	}
+	if p := e.Picture; p != nil {
+		t.put(wire.Events, wire.ClassPicture, e.Epoch, p.First, wire.PicturePayload(seq, p.Payload))
 	}
 }
 

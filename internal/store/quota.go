@@ -28,13 +28,16 @@ func (t *tx) over() int64 {
 	return all - free - t.s.limit.pages
 }
 
-// makeRoom drops what is oldest until the database is within its budget: samples first, and for the sake of an event events,
-// too. It never drops what this commit puts, which begins after through in the lane. The stamp is that of the gap records.
+// makeRoom drops what is oldest until the database is within its budget: samples first, and for the sake of an event pictures and
+// then events, too. It never drops what this commit puts, which begins after through in the lane. The stamp is that of the gap records.
 func (t *tx) makeRoom(lane wire.Lane, through uint64, stamp wire.Stamp) {
 	t.reason = wire.GapQuota
 	keep := t.before[wire.Samples].last
 	for over := t.over(); over > 0 && t.err == nil; over = t.over() {
-		if !t.dropSamples(keep, over, stamp) && (lane != wire.Events || !t.dropEvents(through, over, stamp)) {
+		if t.dropSamples(keep, over, stamp) {
+			continue
+		}
+		if lane != wire.Events || !t.dropEvents(wire.ClassPicture, through, over, stamp) && !t.dropEvents(wire.ClassAlarm, through, over, stamp) {
 			t.fail(ErrFull)
 		}
 	}
@@ -64,21 +67,27 @@ func (t *tx) dropSamples(through uint64, pages int64, stamp wire.Stamp) bool {
 	return true
 }
 
-// dropEvents replaces the oldest run of alarms up to the number through by one gap record, which stands under the last number
-// of the run: so the lane keeps no hole in front of what waits behind it. Gap records stay.
-func (t *tx) dropEvents(through uint64, pages int64, stamp wire.Stamp) bool {
-	first, last := t.oldestRun("SELECT seq, length(payload), class FROM events WHERE seq <= ? AND class = ? ORDER BY seq LIMIT 256",
-		1, pages, int64(through), wire.ClassAlarm)
+// dropEvents replaces the oldest run of records of a class, alarms or pictures, up to the number through by one gap record, which
+// stands under the last number of the run: so the lane keeps no hole in front of what waits behind it. Gap records stay, but
+// for those of the quota directly before the run, which the new one takes in.
+func (t *tx) dropEvents(class wire.Class, through uint64, pages int64, stamp wire.Stamp) bool {
+	from := t.s.dropFrom[class] // what was looked through before
+	first, last := t.oldestRun("SELECT seq, length(payload), class FROM events WHERE seq BETWEEN ? AND ? AND class = ? ORDER BY seq LIMIT 256",
+		1, pages, int64(from), int64(through), class)
 	if last == 0 || t.err != nil {
+		if t.err == nil {
+			t.s.dropFrom[class] = max(from, through+1)
+		}
 		return false
 	}
+	t.s.dropFrom[class] = first
 	t.hold()
 	t.dropped[wire.Events] += uint64(t.remove(wire.Events, first, last))
-	var from int64
-	if t.get([]any{&from}, "SELECT first FROM gaps WHERE seq = ? AND lane = ? AND reason = ?",
+	var before int64
+	for t.get([]any{&before}, "SELECT first FROM gaps WHERE seq = ? AND lane = ? AND reason = ?",
 		int64(first-1), wire.Events, string(wire.GapQuota)) {
 		t.remove(wire.Events, first-1, first-1)
-		first = uint64(from)
+		first = uint64(before)
 	}
 	t.placeGap(last, wire.Gap{Lane: wire.Events, First: first, Last: last, Reason: wire.GapQuota}, stamp)
 	return true

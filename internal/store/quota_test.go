@@ -186,6 +186,39 @@ func TestQuotaDropsEventsOnlyForEventsAndOnlyWithoutSamples(t *testing.T) {
 	must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 100000)}))
 }
 
+// TestPicturesGoBeforeEventsAndAfterSamples: of an outage that fills the spool the alarms are kept longest.
+func TestPicturesGoBeforeEventsAndAfterSamples(t *testing.T) {
+	s := reopen(t, t.TempDir(), Options{MaxBytes: MinBytes})
+	for n := range 20 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 5000)}))
+	}
+	puts := uint64(0)
+	for s.Stats().Events.Dropped[wire.GapQuota] < 200 {
+		e, picture := event(102, ups.Moment, 1), block("rack-a", 1, 3000)
+		e.Picture = &picture
+		must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e}))
+		puts++
+		if st := s.Stats(); st.Events.Dropped[wire.GapQuota] > 0 && st.Samples.Records > 0 {
+			t.Fatal("a picture was dropped while there were samples")
+		}
+	}
+	alarms, pictures := uint64(0), uint64(0)
+	for _, r := range all(t, s, wire.Events) {
+		switch r.Class {
+		case wire.ClassAlarm:
+			alarms++
+		case wire.ClassPicture:
+			if pictures++; r.Seq < 100 {
+				t.Errorf("picture %d is still there: the oldest go first", r.Seq)
+			}
+		}
+	}
+	if alarms != puts || pictures == 0 || pictures >= puts {
+		t.Errorf("%d alarms and %d pictures of %d left; pictures go first", alarms, pictures, puts)
+	}
+	newCloud().drain(t, s)
+}
+
 func TestASmallerQuotaIsReachedWithTheNextPut(t *testing.T) {
 	dir := t.TempDir()
 	s := reopen(t, dir, Options{MaxBytes: 4 * MinBytes})
@@ -221,7 +254,10 @@ func TestEveryNumberIsDeliveredOrInAGap(t *testing.T) {
 				case 5, 6, 7, 8:
 					e := event(102, ups.Moment, n)
 					e.Detail = strings.Repeat("y", r.IntN(3000))
-					must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e, e, e, e, e, e}))
+					shown := e
+					picture := block("rack-a", n, r.IntN(8000))
+					shown.Picture = &picture
+					must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e, shown, e, e, shown, e}))
 				case 9: // sent, and not all of it arrives
 					l := wire.Lanes[r.IntN(2)]
 					records, err := s.Next(t.Context(), l, c.through(l), 1+r.IntN(20), 1<<20)

@@ -41,8 +41,9 @@ type Store struct {
 	mark  *os.File
 	log   *slog.Logger
 
-	w        writer // guarded by turn
-	reserved bool   // the reserve is whole; guarded by turn
+	w        writer                        // guarded by turn
+	reserved bool                          // the reserve is whole; guarded by turn
+	dropFrom [wire.ClassPicture + 1]uint64 // by class: none waits in the events lane below this number; guarded by turn
 	readers  *sql.DB
 	selects  [len(laneTables)]*sql.Stmt
 

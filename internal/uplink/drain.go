@@ -23,6 +23,9 @@ func (c *conversation) fill(ctx context.Context) error {
 	if sent, err := c.sendFull(now); sent || err != nil {
 		return err
 	}
+	if c.lanes[0].held { // something bigger than what the window has left: samples would keep taking it up
+		return nil
+	}
 	_, err := c.sendRecord(ctx, 1, now)
 	return err
 }
@@ -31,6 +34,7 @@ func (c *conversation) fill(ctx context.Context) error {
 // it did. Errors of the spool rest the lane; they do not end the session.
 func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bool, error) {
 	q := c.lanes[i]
+	q.held = false
 	if err := q.refill(ctx, c.s.spool, now); err != nil && ctx.Err() == nil {
 		c.s.log.Error("spool not read", "err", err)
 	}
@@ -44,6 +48,7 @@ func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bo
 		return false, nil
 	}
 	if !c.window.admits(q.lane, len(message), len(q.flying)) {
+		q.held = true // until an acknowledgement: something is in flight
 		return false, nil
 	}
 	q.take()

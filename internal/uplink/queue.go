@@ -25,6 +25,7 @@ type queue struct {
 	retryAt time.Time       // not before, after an error
 	ready   []wire.Record
 	encoded []byte // the message of ready[0]; nil until it was asked for
+	held    bool   // ready[0] waits for room in the window
 	flying  []flight
 }
 
@@ -95,7 +96,7 @@ func (q *queue) resting(now time.Time) bool { return now.Before(q.retryAt) }
 func (q *queue) message(agent string) (_ []byte, err error) {
 	switch {
 	case q.encoded != nil:
-	case q.lane == wire.Samples:
+	case q.ready[0].Class.Leaf() == wire.TopicSamples: // pictures are of the events lane
 		q.encoded, err = wire.SampleMessage(nil, agent, q.ready[0])
 	default:
 		q.encoded, err = wire.EventMessage(nil, agent, q.ready[0])

@@ -79,6 +79,7 @@ type received struct {
 	leaf     wire.Leaf
 	retained bool
 	seq      uint64     // of a record
+	picture  bool       // a record of the events lane on the topic of samples
 	state    wire.State // of a state
 }
 
@@ -119,7 +120,7 @@ func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
 		}
 		r.seq = p.Record.Seq
 	case wire.TopicSamples:
-		r.seq = sampleSeq(m.Payload())
+		r.seq, r.picture = sampleSeq(m.Payload()), m.Payload()[3] == wire.PictureVersion
 	}
 	c.mu.Lock()
 	c.msgs = append(c.msgs, r)
@@ -169,6 +170,41 @@ func formsOf(states []wire.State, session uint64) (out []string) {
 		}
 	}
 	return out
+}
+
+// TestAPictureGoesDirectlyBehindItsEvent: ahead of the backlog of samples, whose topic it shares.
+func TestAPictureGoesDirectlyBehindItsEvent(t *testing.T) {
+	broker := testenv.Mosquitto(t, "")
+	got := collect(t, broker.Addr)
+	spool := newMemSpool()
+	for range 200 {
+		spool.put(wire.Samples, 700)
+	}
+	for range 3 {
+		spool.put(wire.Events, 100)
+		spool.putPicture(2000)
+	}
+	stop := start(t, quick(testConfig(t, broker.Addr), spool))
+	await(t, "acknowledgement of everything", func() bool {
+		return spool.ackedThrough(wire.Events) == 6 && spool.ackedThrough(wire.Samples) == 200
+	})
+	stop()
+	var first []uint64
+	for _, m := range got.all() {
+		switch m.leaf {
+		case wire.TopicSamples:
+			if !m.picture && len(first) < 6 {
+				t.Fatalf("sample block %d came after %d of 6 records of the events lane", m.seq, len(first))
+			}
+			if m.picture != (len(first) < 6 && m.seq%2 == 0) {
+				t.Fatalf("record %d on the topic of samples is a picture: %v", m.seq, m.picture)
+			}
+		case wire.TopicState:
+			continue
+		}
+		first = append(first, m.seq)
+	}
+	checkComplete(t, first[:6], 6)
 }
 
 func TestDeliversBothLanesInOrderThroughMosquitto(t *testing.T) {

@@ -50,10 +50,26 @@ func (s *memSpool) put(lane wire.Lane, size int) uint64 {
 	} else {
 		r.Class, r.Payload = wire.ClassSamples, []byte(make10(size))
 	}
-	s.recs[lane] = append(s.recs[lane], r)
-	close(s.changed[lane])
-	s.changed[lane] = make(chan struct{})
+	s.add(r)
 	return r.Seq
+}
+
+// putPicture adds a picture with a payload of about size bytes, of the event before it.
+func (s *memSpool) putPicture(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last[wire.Events]++
+	n := s.last[wire.Events]
+	s.add(wire.Record{
+		Stream: testStream, Lane: wire.Events, Class: wire.ClassPicture, Seq: n, Boot: 1, Payload: wire.PicturePayload(n-1, []byte(make10(size))),
+	})
+}
+
+// add appends a record and tells who waits. The caller holds mu.
+func (s *memSpool) add(r wire.Record) {
+	s.recs[r.Lane] = append(s.recs[r.Lane], r)
+	close(s.changed[r.Lane])
+	s.changed[r.Lane] = make(chan struct{})
 }
 
 func make10(size int) string {
@@ -130,7 +146,10 @@ var errDisk = errors.New("disk says no")
 
 // sampleSeq finds the number in a samples message: its payload here is no block, so package wire cannot open it.
 func sampleSeq(msg []byte) uint64 {
-	b := msg[4:]                        // "UPS", version
+	b := msg[4:] // "UPS", version
+	if msg[3] == wire.PictureVersion {
+		b = b[1:] // lane
+	}
 	b = b[1+int(b[0])+len(testStream):] // agent, stream
 	seq, _ := binary.Uvarint(b)
 	return seq

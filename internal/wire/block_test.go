@@ -127,6 +127,47 @@ func TestBlocksComeBackAsTheyWere(t *testing.T) {
 	})
 }
 
+// TestAPictureIsReadByItself: whatever the blocks before it announced, by whoever has seen none of them, and it announces nothing
+// for those after it.
+func TestAPictureIsReadByItself(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		layouts := []*ups.Layout{anyLayout(t), anyLayout(t)}
+		e, lane := NewEncoder(), &Schemas{}
+		block := func(encode func([]byte, *Block) ([]byte, error)) (*Block, []byte) {
+			b := anyBlock(t, layouts)
+			body, err := encode(nil, b)
+			if err != nil {
+				t.Fatalf("encode: %v", err)
+			}
+			return b, body
+		}
+		for range 3 {
+			if rapid.Bool().Draw(t, "a block before") {
+				b, body := block(e.Encode)
+				got, err := lane.DecodeBody(body)
+				if d := cmp.Diff(b, got, cmpopts.EquateEmpty()); err != nil || d != "" {
+					t.Fatalf("block: %v\n%s", err, d)
+				}
+			}
+			b, body := block(e.EncodeAlone)
+			event := rapid.Uint64Min(1).Draw(t, "event")
+			r := anyRecord(t, Events, ClassPicture, PicturePayload(event, body))
+			msg, err := SampleMessage(nil, "box-7", r)
+			if err != nil {
+				t.Fatalf("SampleMessage: %v", err)
+			}
+			got, err := new(Schemas).Decode(msg)
+			if err != nil {
+				t.Fatalf("Decode: %v", err)
+			}
+			want := &PublishedBlock{Agent: "box-7", Record: r, Event: event, Block: b}
+			if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+				t.Fatalf("decoded is not what was encoded (-want +got):\n%s", d)
+			}
+		}
+	})
+}
+
 func TestTextColumnsAreLeftOut(t *testing.T) {
 	l := &ups.Layout{Columns: []ups.Column{{Point: ups.Model, Divisor: 1}, {Point: ups.NominalPower, Divisor: 1}, {Point: ups.Serial, Divisor: 1}}}
 	b := &Block{Unit: "a", Sections: []Rows{{Tier: ups.TierIdentity, Layout: l, At: []int64{5}, Raw: []int64{ups.Absent, 1000, ups.Absent}}}}

@@ -14,6 +14,7 @@ import (
 type PublishedBlock struct {
 	Agent  string
 	Record Record // Payload is the body and part of the message
+	Event  uint64 // of a picture: the number of its event; 0 for samples
 	Block  *Block // Layouts are shared by all blocks of one schema
 }
 
@@ -26,7 +27,11 @@ func (s *Schemas) Decode(msg []byte) (*PublishedBlock, error) {
 		return nil, err
 	}
 	p := &PublishedBlock{Agent: agent, Record: r}
-	p.Block, err = s.DecodeBody(r.Payload)
+	if r.Class == ClassPicture {
+		p.Event, p.Block, err = s.DecodePicture(r.Payload)
+	} else {
+		p.Block, err = s.DecodeBody(r.Payload)
+	}
 	var unknown *UnknownSchemaError
 	if err != nil && !errors.As(err, &unknown) {
 		return nil, fmt.Errorf("sample block %d: %w", r.Seq, err)
@@ -59,6 +64,20 @@ func (s *Schemas) DecodeBody(body []byte) (*Block, error) {
 		s.add(h, l)
 	}
 	return b, nil
+}
+
+// DecodePicture reads the payload of a Record of ClassPicture: the number of its event and a block. It fails as Decode does.
+func (s *Schemas) DecodePicture(payload []byte) (event uint64, b *Block, err error) {
+	c := cursor{b: payload}
+	event = c.uvarint()
+	if c.err == nil && event == 0 {
+		c.fail(errors.New("a picture of the event 0"))
+	}
+	if c.err != nil {
+		return 0, nil, c.err
+	}
+	b, err = s.DecodeBody(c.b)
+	return event, b, err
 }
 
 type decoder struct {

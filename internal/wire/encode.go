@@ -65,7 +65,13 @@ func (e *Encoder) Forget() {
 
 // Encode appends the body of b, the payload of a Record of ClassSamples, to dst. It fails only on a block outside the limits
 // or with lengths that do not fit each other; then dst is returned as it was. The order of calls is the order of the records.
-func (e *Encoder) Encode(dst []byte, b *Block) ([]byte, error) {
+func (e *Encoder) Encode(dst []byte, b *Block) ([]byte, error) { return e.encode(dst, b, false) }
+
+// EncodeAlone is Encode for a block that is sent out of its order, a picture: it carries every schema and can be read by itself,
+// and for the blocks that Encode makes they do not count as announced.
+func (e *Encoder) EncodeAlone(dst []byte, b *Block) ([]byte, error) { return e.encode(dst, b, true) }
+
+func (e *Encoder) encode(dst []byte, b *Block, alone bool) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return dst, err
 	}
@@ -81,9 +87,14 @@ func (e *Encoder) Encode(dst []byte, b *Block) ([]byte, error) {
 			return dst, err // before anything counts as announced
 		}
 	}
-	announce := e.announces(b)
+	announce := alone || e.announces(b)
 	for i := range b.Sections {
 		c = e.appendSection(c, &b.Sections[i], announce)
+	}
+	if announce && !alone {
+		for i := range b.Sections {
+			e.noteAnnounced(e.layouts[b.Sections[i].Layout].hash, b.Sections[i].At)
+		}
 	}
 	e.content = c
 	if len(c) > MaxContent {
@@ -131,7 +142,6 @@ func (e *Encoder) appendSection(dst []byte, s *Rows, announce bool) []byte {
 	u := e.layouts[s.Layout]
 	if announce {
 		dst = append(append(dst, byte(s.Tier)|announceTier), u.encoded...)
-		e.noteAnnounced(u.hash, s.At)
 	} else {
 		dst = append(append(dst, byte(s.Tier)), u.hash[:]...)
 	}

@@ -142,6 +142,23 @@ func FuzzDecodeBlock(f *testing.F) {
 	})
 }
 
+// FuzzDecodePicture: whatever is taken has an event and a block, which FuzzDecodeBody looks at.
+func FuzzDecodePicture(f *testing.F) {
+	body, err := NewEncoder().EncodeAlone(nil, newTrace(3, true).block(time.Second))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(PicturePayload(1, body))
+	f.Add(PicturePayload(1<<63, body))
+	f.Add(PicturePayload(0, body))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		event, b, err := new(Schemas).DecodePicture(payload)
+		if (err == nil) != (b != nil) || err == nil && event == 0 {
+			t.Fatalf("event %d, block %v and %v", event, b, err)
+		}
+	})
+}
+
 // FuzzDecodeBody: whatever is taken is within the limits, can be printed, and says the same after it has been written again.
 func FuzzDecodeBody(f *testing.F) {
 	e := NewEncoder()

@@ -151,13 +151,21 @@ func TestGoldenStates(t *testing.T) {
 // smaller, so that its bytes are compared only by what they say.
 func TestGoldenBlocks(t *testing.T) {
 	e, s, tr := NewEncoder(), &Schemas{}, newTrace(1, true)
-	for _, name := range []string{"block-inline", "block-hash"} {
+	for _, name := range []string{"block-inline", "block-hash", "picture"} {
 		b := tr.block(2 * time.Second)
-		body, err := e.Encode(nil, b)
+		encode := e.Encode
+		if name == "picture" {
+			encode, s = e.EncodeAlone, &Schemas{}
+		}
+		body, err := encode(nil, b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := goldenRecord(t, Samples, ClassSamples, body)
+		if name == "picture" {
+			r = goldenRecord(t, Events, ClassPicture, PicturePayload(1041, body))
+			r.Seq = 1042
+		}
 		r.Stamp.Mono = time.Duration(b.Sections[0].At[0]) * time.Millisecond
 		msg, err := SampleMessage(nil, "box-7", r)
 		if err != nil {
@@ -181,6 +189,9 @@ func TestGoldenBlocks(t *testing.T) {
 		}
 		if d := cmp.Diff(b, p.Block); d != "" {
 			t.Errorf("%s (-rows +decoded):\n%s", path, d)
+		}
+		if p.Record.Lane != r.Lane || p.Record.Class != r.Class || p.Record.Seq != r.Seq || (p.Event == 1041) != (name == "picture") {
+			t.Errorf("%s: %v record %d of lane %v, of event %d", path, p.Record.Class, p.Record.Seq, p.Record.Lane, p.Event)
 		}
 		var text bytes.Buffer
 		if err := p.Print(&text); err != nil {

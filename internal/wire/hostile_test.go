@@ -172,7 +172,7 @@ func TestSampleMessageRefusesOtherRecords(t *testing.T) {
 	good := Record{Lane: Samples, Class: ClassSamples, Seq: 1}
 	for name, change := range map[string]func(*Record){
 		"number": func(r *Record) { r.Seq = 0 }, "lane": func(r *Record) { r.Lane = Events }, "class": func(r *Record) { r.Class = ClassGap },
-		"mono": func(r *Record) { r.Stamp.Mono = -1 }, "size": func(r *Record) { r.Payload = make([]byte, MaxMessage) },
+		"picture": func(r *Record) { r.Class = ClassPicture }, "mono": func(r *Record) { r.Stamp.Mono = -1 }, "size": func(r *Record) { r.Payload = make([]byte, MaxMessage) },
 	} {
 		r := good
 		if change(&r); !failsWithoutOutput(SampleMessage([]byte("x"), "a", r)) {
@@ -194,6 +194,20 @@ func TestHeaderErrorsBehindAGoodChecksum(t *testing.T) {
 		bad[at] = c
 		if _, _, err := openMessage(sealed(bad)); err == nil || errors.Is(err, ErrDamaged) {
 			t.Errorf("byte %d is %#x: %v", at, c, err)
+		}
+	}
+	picture, err := SampleMessage(nil, "a", Record{Lane: Events, Class: ClassPicture, Seq: 2, Payload: PicturePayload(1, []byte{0, 0, 0, 0})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := new(Schemas).Decode(picture); err != nil || p.Event != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for at, c := range map[int]byte{3: 3, 4: byte(Samples), len(picture) - 9: 0} { // version, lane, event
+		bad := slices.Clone(picture)
+		bad[at] = c
+		if _, err := new(Schemas).Decode(sealed(bad)); err == nil || errors.Is(err, ErrDamaged) {
+			t.Errorf("byte %d of a picture is %#x: %v", at, c, err)
 		}
 	}
 }

@@ -11,27 +11,35 @@ import (
 // sampleMagic begins every samples message; the byte behind it is the version.
 const sampleMagic = "UPS"
 
-// BlockVersion is the version of the samples message and the sample block.
-const BlockVersion = 1
+// Versions of the samples message. The block in it is the same.
+const (
+	BlockVersion   = 1 // a record of the samples lane
+	PictureVersion = 2 // a picture: a record of the events lane, with its lane in the header
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrDamaged says that a samples message is not what an agent sent: its checksum does not fit.
 var ErrDamaged = errors.New("samples message is damaged: its checksum does not fit")
 
-// SampleMessage appends what is published on the samples topic for r, a record of ClassSamples, to dst.
+// SampleMessage appends what is published on the samples topic for r, a record of ClassSamples or ClassPicture, to dst.
 func SampleMessage(dst []byte, agent string, r Record) ([]byte, error) {
 	if err := CheckAgent(agent); err != nil {
 		return dst, err
 	}
-	if r.Class != ClassSamples || r.Lane != Samples || r.Seq == 0 {
+	picture := r.Class == ClassPicture && r.Lane == Events
+	if !picture && (r.Class != ClassSamples || r.Lane != Samples) || r.Seq == 0 {
 		return dst, fmt.Errorf("record %d of class %v and lane %v is not one of samples", r.Seq, r.Class, r.Lane)
 	}
 	if r.Stamp.Mono < 0 {
 		return dst, fmt.Errorf("time on the monotonic clock %v is negative", r.Stamp.Mono)
 	}
 	from := len(dst)
-	dst = append(append(dst, sampleMagic...), BlockVersion)
+	if dst = append(dst, sampleMagic...); picture {
+		dst = append(dst, PictureVersion, byte(r.Lane))
+	} else {
+		dst = append(dst, BlockVersion)
+	}
 	dst = appendText(dst, agent)
 	dst = append(dst, r.Stream[:]...)
 	dst = binary.AppendUvarint(dst, r.Seq)
@@ -51,13 +59,21 @@ func SampleMessage(dst []byte, agent string, r Record) ([]byte, error) {
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[from:], castagnoli)), nil
 }
 
+// PicturePayload returns the payload of a Record of ClassPicture: body, made by Encoder.EncodeAlone, as the picture of the event
+// with that number.
+func PicturePayload(event uint64, body []byte) []byte {
+	out := make([]byte, 0, binary.MaxVarintLen64+len(body))
+	return append(binary.AppendUvarint(out, event), body...)
+}
+
 // openMessage checks a samples message as a whole and reads its header. The payload is part of msg.
 func openMessage(msg []byte) (agent string, r Record, err error) {
 	const least = len(sampleMagic) + 1 + crc32.Size
 	if len(msg) < least || len(msg) > MaxMessage || string(msg[:len(sampleMagic)]) != sampleMagic {
 		return "", r, fmt.Errorf("%d bytes that are not a samples message", len(msg))
 	}
-	if v := msg[len(sampleMagic)]; v != BlockVersion {
+	v := msg[len(sampleMagic)]
+	if v != BlockVersion && v != PictureVersion {
 		return "", r, &VersionError{"samples message", uint64(v)}
 	}
 	whole, sum := msg[:len(msg)-crc32.Size], binary.BigEndian.Uint32(msg[len(msg)-crc32.Size:])
@@ -65,8 +81,15 @@ func openMessage(msg []byte) (agent string, r Record, err error) {
 		return "", r, ErrDamaged
 	}
 	c := cursor{b: whole[len(sampleMagic)+1:]}
+	r = Record{Lane: Samples, Class: ClassSamples}
+	if v == PictureVersion {
+		r = Record{Lane: Events, Class: ClassPicture}
+		if lane := Lane(c.byte()); lane != Events {
+			c.fail(fmt.Errorf("a picture of lane %v", lane))
+		}
+	}
 	agent = c.text("length of the agent id", MaxAgent)
-	r = Record{Stream: c.id(), Lane: Samples, Seq: c.uvarint(), Class: ClassSamples}
+	r.Stream, r.Seq = c.id(), c.uvarint()
 	r.Epoch = uint32(c.number("epoch", 1<<32-1))
 	r.Boot = uint32(c.number("boot", 1<<32-1))
 	r.Stamp.BootID = c.id()

@@ -17,6 +17,9 @@ func (p *PublishedBlock) Print(w io.Writer) error {
 	r := &p.Record
 	_, err := fmt.Fprintf(w, "agent   %s\nstream  %v\nlane    %v\nseq     %d\nepoch   %d\nboot    %d\nboot id %v\nmono    %v\ntime    %s\nbody    %d bytes\n",
 		p.Agent, r.Stream, r.Lane, r.Seq, r.Epoch, r.Boot, r.Stamp.BootID, r.Stamp.Mono, wallText(r.Stamp.Wall), len(r.Payload))
+	if err == nil && r.Class == ClassPicture {
+		_, err = fmt.Fprintf(w, "picture of event %d\n", p.Event)
+	}
 	if err != nil || p.Block == nil {
 		return err
 	}

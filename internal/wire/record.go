@@ -40,9 +40,10 @@ const (
 	ClassAlarm   Class = 1 // JSON, an event of the event catalogue
 	ClassGap     Class = 2 // JSON, a gap record
 	ClassSamples Class = 3 // sample block
+	ClassPicture Class = 4 // sample block of what led to an event, in the events lane
 )
 
-var classNames = [...]string{"", "alarm", "gap", "samples"}
+var classNames = [...]string{"", "alarm", "gap", "samples", "picture"}
 
 // String returns the class's name in JSON.
 func (c Class) String() string {
@@ -86,7 +87,8 @@ type Record struct {
 	Class  Class
 	Epoch  uint32 // 0: no owner, or stand-alone
 	Boot   uint32 // starts of the agent, counted in the database
-	Stamp  Stamp  // when it was put; of samples the time of the first row
-	// Payload is the body: a JSON object of an event or gap without its numbers, or an encoded block.
+	Stamp  Stamp  // when it was put; of samples and pictures the time of the first row
+	// Payload is the body: a JSON object of an event or gap without its numbers, an encoded block, or a picture: the number of its
+	// event and an encoded block.
 	Payload []byte
 }

@@ -39,7 +39,7 @@ func (c Class) Leaf() Leaf {
 	switch c {
 	case ClassAlarm, ClassGap:
 		return TopicEvents
-	case ClassSamples:
+	case ClassSamples, ClassPicture:
 		return TopicSamples
 	}
 	return ""
