@@ -193,7 +193,7 @@ func TestPicturesGoBeforeEventsAndAfterSamples(t *testing.T) {
 		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 5000)}))
 	}
 	puts := uint64(0)
-	for s.Stats().Events.Dropped[wire.GapQuota] < 200 {
+	for s.Stats().Events.Dropped[wire.GapQuota] < 50 {
 		e, picture := event(102, ups.Moment, 1), block("rack-a", 1, 3000)
 		e.Picture = &picture
 		must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e}))
@@ -255,7 +255,7 @@ func TestEveryNumberIsDeliveredOrInAGap(t *testing.T) {
 					e := event(102, ups.Moment, n)
 					e.Detail = strings.Repeat("y", r.IntN(3000))
 					shown := e
-					picture := block("rack-a", n, r.IntN(8000))
+					picture := block("rack-a", n, r.IntN(2000))
 					shown.Picture = &picture
 					must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{e, shown, e, e, shown, e}))
 				case 9: // sent, and not all of it arrives
