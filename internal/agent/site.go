@@ -114,7 +114,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 			s.log.Error("the saved alarms cannot be had; alarms begin anew", "unit", c.Name, "err", err)
 		}
 	}
-	engine, err := alarm.New(c.Name, alarm.Limits{LowBatteryRuntime: c.Thresholds.LowBatteryRuntime}, saved)
+	engine, err := alarm.New(c.Name, limits(c), saved)
 	if err != nil {
 		s.log.Error("the saved alarms cannot be read; alarms begin anew", "unit", c.Name, "err", err)
 	}
@@ -125,6 +125,12 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)
 	}
 	return newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log), nil
+}
+
+func limits(c config.Unit) alarm.Limits {
+	return alarm.Limits{
+		LowBatteryRuntime: c.Thresholds.LowBatteryRuntime, BatteryTemperature: c.Thresholds.BatteryTemperature, Load: c.Thresholds.Load,
+	}
 }
 
 // end stops a line and puts what its units still hold. Units that next still has go on on another line.

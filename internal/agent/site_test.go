@@ -33,7 +33,11 @@ func active(s *site, unit string) []ups.AlarmID {
 		if u.cfg.Name == unit {
 			u.mu.Lock()
 			defer u.mu.Unlock()
-			return u.alarms.Active()
+			var ids []ups.AlarmID
+			for _, a := range u.alarms.Active() {
+				ids = append(ids, a.ID)
+			}
+			return ids
 		}
 	}
 	return nil

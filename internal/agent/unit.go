@@ -191,8 +191,8 @@ func (u *unit) metrics(now time.Time, wall func(time.Time) time.Time) metrics.Un
 		Raised: maps.Clone(u.raised), Transfers: maps.Clone(u.transfers), OnBattery: u.onBattery, Energy: u.energy.total,
 	}
 	m.Up = m.Status&ups.Stale == 0
-	for _, id := range u.alarms.Active() {
-		m.Active[id] = true
+	for _, a := range u.alarms.Active() {
+		m.Active[a.ID] = true // of any outlet group
 	}
 	for t := range ups.TierCount {
 		if at := st.At(t); !at.IsZero() {
@@ -215,8 +215,11 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		out.Condition = names
 	}
 	for _, a := range u.alarms.Active() {
-		row := ups.AlarmByID(a)
-		out.Alarms = append(out.Alarms, local.Alarm{ID: int(a), Severity: row.Severity.String(), Text: row.Text})
+		shown := local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: ups.AlarmByID(a.ID).Text, Unconfirmed: a.Unconfirmed}
+		if a.Group != ups.NoGroup {
+			shown.Group = a.Group.String()
+		}
+		out.Alarms = append(out.Alarms, shown)
 	}
 	if u.failure != nil {
 		out.Failure = Advice(u.cfg, u.failure)

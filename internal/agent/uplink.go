@@ -16,7 +16,6 @@ import (
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
 	"upsedge/internal/uplink"
-	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -164,7 +163,15 @@ func (u *unit) wire(now time.Time, c *clock.Clock) wire.UnitState {
 	id := u.state.Identity()
 	s := wire.UnitState{
 		Unit: u.cfg.Name, Serial: id.Serial, Model: id.Model, Firmware: id.Firmware,
-		Condition: u.status(now), Alarms: append([]ups.AlarmID(nil), u.alarms.Active()...),
+		Condition: u.status(now),
+	}
+	for _, a := range u.alarms.Active() {
+		if n := len(s.Alarms); n == 0 || s.Alarms[n-1] != a.ID { // several outlet groups are one id
+			s.Alarms = append(s.Alarms, a.ID)
+		}
+		if n := len(s.Unconfirmed); a.Unconfirmed && (n == 0 || s.Unconfirmed[n-1] != a.ID) {
+			s.Unconfirmed = append(s.Unconfirmed, a.ID)
+		}
 	}
 	if !u.changed.IsZero() {
 		s.Since = c.Stamp(u.changed)

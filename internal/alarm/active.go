@@ -7,9 +7,23 @@ import (
 	"upsedge/internal/ups"
 )
 
+// A key names an alarm that can be active: of the whole unit, or of one outlet group of it. Each group has its own.
+type key struct {
+	id    ups.AlarmID
+	group ups.Group
+}
+
+func (k key) compare(o key) int {
+	if k.id != o.id {
+		return int(k.id) - int(o.id)
+	}
+	return int(k.group) - int(o.group)
+}
+
 // An activeAlarm is an alarm that was raised and not yet cleared.
 type activeAlarm struct {
 	ID       ups.AlarmID  `json:"id"`
+	Group    ups.Group    `json:"group,omitempty"`
 	Severity ups.Severity `json:"severity"`
 	// Since is of 801 and 802 the last good poll, or the first attempt if there was none.
 	Since time.Time `json:"since,omitzero"`
@@ -18,32 +32,40 @@ type activeAlarm struct {
 	unconfirmed bool
 }
 
-// An activeSet is in ascending order of ids. It is nearly always empty.
+func (a *activeAlarm) key() key { return key{a.ID, a.Group} }
+
+// An activeSet is in ascending order of ids and groups. It is nearly always empty.
 type activeSet []activeAlarm
 
-func (s activeSet) find(id ups.AlarmID) *activeAlarm {
+func (s activeSet) find(k key) *activeAlarm {
 	for i := range s {
-		if s[i].ID == id {
+		if s[i].key() == k {
 			return &s[i]
 		}
 	}
 	return nil
 }
 
-func (s activeSet) has(id ups.AlarmID) bool { return s.find(id) != nil }
+// has reports whether the alarm of the whole unit is active.
+func (s activeSet) has(id ups.AlarmID) bool { return s.find(key{id: id}) != nil }
+
+// any reports whether one with an id from least to most is active.
+func (s activeSet) any(least, most ups.AlarmID) bool {
+	return slices.ContainsFunc(s, func(a activeAlarm) bool { return a.ID >= least && a.ID <= most })
+}
 
 func (s *activeSet) add(a activeAlarm) {
-	i, _ := slices.BinarySearchFunc(*s, a.ID, func(b activeAlarm, id ups.AlarmID) int { return int(b.ID) - int(id) })
+	i, _ := slices.BinarySearchFunc(*s, a.key(), func(b activeAlarm, k key) int { return b.key().compare(k) })
 	*s = slices.Insert(*s, i, a)
 }
 
-func (s *activeSet) remove(id ups.AlarmID) {
-	*s = slices.DeleteFunc(*s, func(a activeAlarm) bool { return a.ID == id })
+func (s *activeSet) remove(k key) {
+	*s = slices.DeleteFunc(*s, func(a activeAlarm) bool { return a.key() == k })
 }
 
 // confirm notes that the unit has said again that the alarm is active.
-func (s activeSet) confirm(id ups.AlarmID) {
-	if a := s.find(id); a != nil {
+func (s activeSet) confirm(k key) {
+	if a := s.find(k); a != nil {
 		a.unconfirmed = false
 	}
 }
@@ -53,4 +75,12 @@ func (s activeSet) doubt() {
 	for i := range s {
 		s[i].unconfirmed = !aboutLink(s[i].ID)
 	}
+}
+
+// An Active is an active alarm as others are told of it.
+type Active struct {
+	ID          ups.AlarmID
+	Group       ups.Group // NoGroup: the whole unit
+	Severity    ups.Severity
+	Unconfirmed bool // the unit has not been heard about it since communication was lost or the agent began (READ-8)
 }

@@ -7,25 +7,6 @@ import (
 	"upsedge/internal/ups"
 )
 
-// Limits are what an owner can set for a unit. Zero or less means the default.
-type Limits struct {
-	LowBatteryRuntime time.Duration // 201 at this runtime or less; default 2 min
-	OverloadFor       time.Duration // 301 after the load was above 100 % for this long, and ends after as long below; default 10 s
-	LostAfter         time.Duration // 801 not before this long after the last good poll; default 30 s
-}
-
-func (l Limits) withDefaults() Limits {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	def(&l.LowBatteryRuntime, 2*time.Minute)
-	def(&l.OverloadFor, 10*time.Second)
-	def(&l.LostAfter, 30*time.Second)
-	return l
-}
-
 // neverRead is how long after the first good poll a point that was not read yet may still come: the slowest of the tiers that
 // rules look at has had its turn then. After it, a point that this unit or configuration does not give keeps no alarm active.
 const neverRead = time.Minute
@@ -40,17 +21,28 @@ type Engine struct {
 	back     time.Time // first good poll since the program began or communication was lost
 	lastGood time.Time // zero: none yet
 
+	set         *ruleSet
+	plans       []plan
 	look        look
-	ever        pointSet // points read since the program began
+	heldFor     *ups.State       // of the last read: another one holds nothing of what was read before
+	values      [pointRoom]int64 // of the last read, to see what changes
+	ever        pointSet         // points read since the program began
+	heard       pointSet         // points read since the program began or communication was lost
 	active      activeSet
 	streaks     []streak
-	words       [len(resultWords)]wordState
-	links       [len(linkRules)]linkState
+	restless    rowSet // rules that have to be judged at their next poll; of the others nothing they look at has changed
+	words       []wordState
+	edges       []edgeState
+	links       []linkState
+	turn        turnState
+	mem         memory
 	calibrating bool // the last calibration word read says that one runs
+	outside     int
 
-	events []ups.Event
-	dirty  bool // what State returns has changed since
-	blob   []byte
+	events    []ups.Event
+	inferring bool // what is told now was found and not seen
+	dirty     bool // what State returns has changed since
+	blob      []byte
 }
 
 // New returns the engine of the unit of that name. saved is what State returned before a restart, nil for a unit that never
@@ -58,8 +50,15 @@ type Engine struct {
 // With saved that cannot be read New returns an error and, all the same, an engine that begins afresh; its state is marked
 // as changed so that the damaged one is replaced.
 func New(unit string, l Limits, saved []byte) (*Engine, error) {
-	e := &Engine{unit: unit, limits: l.withDefaults(), streaks: make([]streak, streaks)}
-	e.look.limits, e.look.active = &e.limits, &e.active
+	return newEngine(theRules, unit, l, saved)
+}
+
+func newEngine(set *ruleSet, unit string, l Limits, saved []byte) (*Engine, error) {
+	e := &Engine{
+		unit: unit, limits: l.withDefaults(), set: set, streaks: make([]streak, set.streaks), restless: set.all,
+		words: make([]wordState, len(set.words)), edges: make([]edgeState, len(set.edges)), links: make([]linkState, len(set.links)),
+	}
+	e.look.limits, e.look.active, e.look.mem = &e.limits, &e.active, &e.mem
 	if saved == nil {
 		return e, nil
 	}
@@ -71,17 +70,17 @@ func New(unit string, l Limits, saved []byte) (*Engine, error) {
 }
 
 // Observe judges a successful read, which has been applied to st, and returns what came of it in order. The events are valid
-// until the next call of Observe or Missed. It does not allocate while nothing happens.
+// until the next call of an Engine's method that returns events. It does not allocate while nothing happens.
 func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	e.begin(r.At)
-	x := &e.look
-	x.st, x.at, x.now = st, r.At, r.At.Sub(e.began)
-	x.read = pointSet{}
-	for i := range r.Layout.Columns {
-		x.read.add(r.Layout.Columns[i].Point)
-	}
+	x, p := &e.look, e.planOf(r.Layout)
+	x.st, x.read, x.at, x.now = st, p.read, r.At, r.At.Sub(e.began)
 	if !x.plausible() {
 		return e.Missed(r.At, ups.FailureImplausible) // READ-7
+	}
+	if r.Text != nil {
+		x.family = ups.FamilyOf(st.Text(ups.SKU))
+		e.restless = e.set.all
 	}
 	e.device = st.Text(ups.Serial)
 	e.ever.join(&x.read)
@@ -93,11 +92,30 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	}
 	e.judgeLink(r.At, good, 0)
 	e.lastGood = r.At
-	for i := range rules {
-		e.judge(&rules[i])
+	e.compare(r)
+	e.noteTurn(x)
+	for i := e.restless.next(&p.rules, 0); i >= 0; i = e.restless.next(&p.rules, i+1) {
+		if rule := &e.set.rules[i]; !e.judge(rule) {
+			e.restless.remove(i)
+		}
 	}
-	e.judgeResults()
+	e.judgeResults(p)
+	e.judgeEdges(p)
+	e.heard.join(&x.read)
 	return e.events
+}
+
+// compare marks the rules that look at what has changed since the last read. Most reads change nothing, and hardly a rule.
+func (e *Engine) compare(r *ups.Reading) {
+	if e.look.st != e.heldFor {
+		e.heldFor, e.restless = e.look.st, e.set.all
+	}
+	for i, c := range r.Layout.Columns {
+		if int(c.Point) < pointRoom && e.values[c.Point] != r.Raw[i] {
+			e.values[c.Point] = r.Raw[i]
+			e.restless.join(&e.set.sees[c.Point])
+		}
+	}
 }
 
 // Missed judges a read that failed at the time at, and returns what came of it, as Observe does.
@@ -107,7 +125,7 @@ func (e *Engine) Missed(at time.Time, f ups.Failure) []ups.Event {
 	e.judgeLink(at, o, f)
 	if e.lost() && o&failed != 0 {
 		e.back = time.Time{}
-		e.forgetStreaks()
+		e.forgetPolls()
 	}
 	return e.events
 }
@@ -124,17 +142,20 @@ func (e *Engine) noteCalibration(runs bool) {
 	e.calibrating = runs
 }
 
-// Is reports whether an alarm is active.
-func (e *Engine) Is(id ups.AlarmID) bool { return e.active.has(id) }
+// Is reports whether an alarm is active, of the unit or of any of its outlet groups.
+func (e *Engine) Is(id ups.AlarmID) bool { return e.active.any(id, id) }
 
-// Active returns the active alarms in ascending order.
-func (e *Engine) Active() []ups.AlarmID {
-	out := make([]ups.AlarmID, len(e.active))
-	for i := range e.active {
-		out[i] = e.active[i].ID
+// Active returns the active alarms in ascending order of ids and groups.
+func (e *Engine) Active() []Active {
+	out := make([]Active, len(e.active))
+	for i, a := range e.active {
+		out[i] = Active{a.ID, a.Group, a.Severity, a.unconfirmed}
 	}
 	return out
 }
+
+// Outside returns how often a unit said what units of its family do not have (READ-10), since the program began.
+func (e *Engine) Outside() int { return e.outside }
 
 // Unconfirmed reports whether the active set may not be what the unit would say now: before the first good poll, while
 // communication is lost, and until the unit has been heard about each alarm that was active before (READ-8).
@@ -150,25 +171,42 @@ func (e *Engine) Unconfirmed() bool {
 	return false
 }
 
-// judge judges one rule by the read in hand.
-func (e *Engine) judge(r *rule) {
+// judge judges one rule by the read in hand and reports whether it has to be judged at its next poll, too, even if nothing that
+// it looks at changes: something happened, or is on its way.
+func (e *Engine) judge(r *rule) bool {
+	a := e.active.find(r.key())
 	switch {
-	case e.Is(r.id):
+	case a != nil:
 		if e.ends(r) {
-			e.finish(r, e.endOf(r.id))
+			e.finish(r, e.endOf(r.key()))
+			return true
 		}
-	case r.while != 0 && !e.Is(r.while):
+		return r.byTime || a.unconfirmed || e.pending(r, r.clear)
+	case r.while != 0 && !e.active.has(r.while):
 		e.forget(r)
+		return false // a raise makes every rule restless
 	case e.begins(r):
 		e.start(r)
+		return true
 	}
+	return r.byTime || e.pending(r, r.raise)
+}
+
+// pending reports whether one of these tests of r is on its way: its streak has begun, or it holds and has not been polled.
+func (e *Engine) pending(r *rule, tests []test) bool {
+	for i := range tests {
+		if e.streaks[r.slot+i].n > 0 || tests[i].is(&e.look) {
+			return true
+		}
+	}
+	return false
 }
 
 // begins counts the tests that raise r and reports whether one of them has held long enough.
 func (e *Engine) begins(r *rule) bool {
 	for i := range r.raise {
 		t, s := &r.raise[i], &e.streaks[r.slot+i]
-		if !e.look.read.meets(&t.on) {
+		if !e.polls(t) {
 			continue
 		}
 		if !t.is(&e.look) {
@@ -176,6 +214,12 @@ func (e *Engine) begins(r *rule) bool {
 			continue
 		}
 		s.count(e.look.now)
+		if t.only != 0 && e.look.family != 0 && t.only&e.look.family == 0 {
+			if s.n == t.polls {
+				e.outside++ // READ-10
+			}
+			continue
+		}
 		if s.enough(t, &e.look) {
 			return true
 		}
@@ -183,18 +227,23 @@ func (e *Engine) begins(r *rule) bool {
 	return false
 }
 
+// polls reports whether the read in hand is a poll of t.
+func (e *Engine) polls(t *test) bool {
+	return e.look.read.meets(&t.on) && (t.when == nil || t.when(&e.look))
+}
+
 // ends counts the tests that clear r and reports whether all have held long enough.
 func (e *Engine) ends(r *rule) bool {
 	all, polled := true, false
 	for i := range r.clear {
 		t, s := &r.clear[i], &e.streaks[r.slot+i]
-		if e.look.read.meets(&t.on) {
+		if e.polls(t) {
 			polled = true
 			if t.is(&e.look) {
 				s.count(e.look.now)
 			} else {
 				s.n = 0
-				e.active.confirm(r.id)
+				e.active.confirm(r.key())
 			}
 		}
 		all = all && (s.enough(t, &e.look) || e.neverComes(t))
@@ -207,11 +256,18 @@ func (e *Engine) neverComes(t *test) bool {
 }
 
 func (e *Engine) start(r *rule) {
-	x := &e.look
-	e.raise(r.id, ups.AlarmByID(r.id).Severity, r.detail(x), x.raw(r.raw))
+	x, detail := &e.look, ""
+	if r.detail != nil {
+		detail = r.detail(x)
+	}
 	e.forget(r)
-	for i := range rules {
-		if o := &rules[i]; o.yieldTo == r.id && e.Is(o.id) {
+	if ups.AlarmByID(r.id).Moment {
+		e.moment(r.key(), x.at, detail, x.raw(r.raw))
+		return
+	}
+	e.raise(r.key(), detail, x.raw(r.raw))
+	for i := range e.set.rules {
+		if o := &e.set.rules[i]; o.yieldTo == r.id && e.active.find(o.key()) != nil {
 			e.finish(o, x.at)
 		}
 	}
@@ -219,8 +275,8 @@ func (e *Engine) start(r *rule) {
 
 // endOf returns when an alarm that is seen to be over ended: now, or with the first good poll if nobody was there to see it
 // (READ-8).
-func (e *Engine) endOf(id ups.AlarmID) time.Time {
-	if e.active.find(id).unconfirmed {
+func (e *Engine) endOf(k key) time.Time {
+	if e.active.find(k).unconfirmed {
 		return e.back
 	}
 	return e.look.at
@@ -232,13 +288,16 @@ func (e *Engine) finish(r *rule, at time.Time) {
 	if r.ended != nil {
 		detail = r.ended(x)
 	}
-	e.clear(r.id, at, detail, x.raw(r.raw))
+	outer := e.inferring
+	e.inferring = outer || e.active.find(r.key()).unconfirmed
+	defer func() { e.inferring = outer }()
+	e.clear(r.key(), at, detail, x.raw(r.raw))
 	e.forget(r)
 	if r.then != 0 && (r.thenIf == nil || r.thenIf(x)) {
-		e.moment(r.then, at, detail, x.raw(r.raw))
+		e.moment(key{id: r.then}, at, detail, x.raw(r.raw))
 	}
-	for i := range rules {
-		if o := &rules[i]; o.while == r.id && e.Is(o.id) {
+	for i := range e.set.rules {
+		if o := &e.set.rules[i]; o.while == r.id && e.active.find(o.key()) != nil {
 			e.finish(o, at)
 		}
 	}
@@ -250,34 +309,15 @@ func (e *Engine) forget(r *rule) {
 	}
 }
 
-func (e *Engine) forgetStreaks() {
-	for i := range e.streaks {
-		e.streaks[i].n = 0
+// forgetPolls forgets what has been counted and not been told: communication is lost, and the polls before and after it are
+// not in a row.
+func (e *Engine) forgetPolls() {
+	clear(e.streaks)
+	e.restless, e.turn, e.heard = e.set.all, turnState{}, pointSet{}
+	for i := range e.words {
+		e.words[i].n = 0
 	}
-}
-
-func (e *Engine) raise(id ups.AlarmID, s ups.Severity, detail string, raw []ups.RawValue) {
-	e.raiseAt(activeAlarm{ID: id, Severity: s}, e.look.at, detail, raw)
-}
-
-func (e *Engine) raiseAt(a activeAlarm, at time.Time, detail string, raw []ups.RawValue) {
-	e.active.add(a)
-	e.emit(ups.Event{ID: a.ID, Kind: ups.Raise, Severity: a.Severity, At: at, Detail: detail, Raw: raw})
-}
-
-// clear ends an active alarm, with the severity it was raised with.
-func (e *Engine) clear(id ups.AlarmID, at time.Time, detail string, raw []ups.RawValue) {
-	severity := e.active.find(id).Severity
-	e.active.remove(id)
-	e.emit(ups.Event{ID: id, Kind: ups.Clear, Severity: severity, At: at, Detail: detail, Raw: raw})
-}
-
-func (e *Engine) moment(id ups.AlarmID, at time.Time, detail string, raw []ups.RawValue) {
-	e.emit(ups.Event{ID: id, Kind: ups.Moment, Severity: ups.AlarmByID(id).Severity, At: at, Detail: detail, Raw: raw})
-}
-
-func (e *Engine) emit(v ups.Event) {
-	v.Unit, v.Device, v.Text = e.unit, e.device, ups.AlarmByID(v.ID).Text
-	e.events = append(e.events, v)
-	e.dirty = true
+	for i := range e.edges {
+		e.edges[i].n = 0
+	}
 }

@@ -45,14 +45,14 @@ type linkRule struct {
 const (
 	linkClears = 2
 	lostPolls  = 3
-	// refusedFor: "5 times over 2 min" is read as at least five, spread over two minutes at least: a unit that takes one master
+	// refusedPolls: "5 times over 2 min" is read as at least five, spread over two minutes at least: a unit that takes one master
 	// refuses five connections in a second whenever someone else asks it briefly.
-	refusedFor   = 2 * time.Minute
 	refusedPolls = 5
 	uselessPolls = 3
+	foreignPolls = 2 // TIMING-1
 )
 
-var linkRules = [...]linkRule{
+var linkRules = []linkRule{
 	{
 		id: 801, counts: failed, breaks: good | exception, polls: lostPolls,
 		hold: func(l *Limits) time.Duration { return l.LostAfter }, fromGood: true,
@@ -60,17 +60,25 @@ var linkRules = [...]linkRule{
 	},
 	{
 		id: 804, counts: set(ups.FailureRefused), breaks: connected, polls: refusedPolls,
-		hold:   func(*Limits) time.Duration { return refusedFor },
+		hold:   func(l *Limits) time.Duration { return l.RefusedFor },
 		clears: connected, spoils: ^connected,
 	},
 	{
 		id: 805, counts: exception | set(ups.FailureImplausible), breaks: good, polls: uselessPolls,
 		clears: good, spoils: failed,
 	},
+	{
+		// What answers is no unit of a map that is known; 805 is about a unit that is known and whose answers cannot be. Only a
+		// good poll shows that it is another one now, or that the program knows it: silence in between says nothing.
+		id: 806, counts: set(ups.FailureUnsupported), breaks: good | set(ups.FailureImplausible), polls: foreignPolls,
+		clears: good, spoils: set(ups.FailureUnsupported),
+	},
 }
 
 // aboutLink reports whether an alarm is about the communication and not a word of the unit.
-func aboutLink(id ups.AlarmID) bool { return id == 801 || id == 802 || id == 804 || id == 805 }
+func aboutLink(id ups.AlarmID) bool {
+	return id == 801 || id == 802 || id == 804 || id == 805 || id == 806
+}
 
 // A linkState is how far a linkRule has come.
 type linkState struct {
@@ -121,8 +129,8 @@ func (s *linkState) recovered(r *linkRule, o outcomes, at time.Time) bool {
 // judgeLink judges the alarms about the communication after an outcome; f says which failure it was.
 func (e *Engine) judgeLink(at time.Time, o outcomes, f ups.Failure) {
 	now := at.Sub(e.began)
-	for i := range linkRules {
-		r, s := &linkRules[i], &e.links[i]
+	for i := range e.set.links {
+		r, s := &e.set.links[i], &e.links[i]
 		id := e.variant(r.id)
 		switch {
 		case e.Is(id):
@@ -140,8 +148,8 @@ func (e *Engine) judgeLink(at time.Time, o outcomes, f ups.Failure) {
 // poll, not at the next failed one. It is no poll itself. The events are valid as those of Observe.
 func (e *Engine) Elapsed(at time.Time) []ups.Event {
 	e.begin(at)
-	for i := range linkRules {
-		r, s := &linkRules[i], &e.links[i]
+	for i := range e.set.links {
+		r, s := &e.set.links[i], &e.links[i]
 		if id := e.variant(r.id); r.fromGood && !e.Is(id) && s.due(r, at.Sub(e.began), &e.limits) {
 			e.linkGone(id, at, s.last, s.n)
 			e.back = time.Time{}
@@ -188,13 +196,13 @@ func (e *Engine) linkGone(id ups.AlarmID, at time.Time, f ups.Failure, n int) {
 	}
 	e.raiseAt(activeAlarm{ID: id, Severity: severity, Since: since.UTC()}, at, detail, nil)
 	e.active.doubt() // READ-8
-	e.forgetStreaks()
+	e.forgetPolls()
 }
 
 // linkBack clears an alarm about the communication, with the time of the first good poll: the second only proves it.
 func (e *Engine) linkBack(id ups.AlarmID, at time.Time) {
-	since := e.active.find(id).Since
-	e.clear(id, at, "", nil)
+	since := e.active.find(key{id: id}).Since
+	e.clear(key{id: id}, at, "", nil)
 	if id != 801 && id != 802 {
 		return
 	}
@@ -203,7 +211,7 @@ func (e *Engine) linkBack(id ups.AlarmID, at time.Time) {
 	if without := at.Sub(since); without >= 0 && !since.IsZero() {
 		detail = fmt.Sprintf("without communication for %s", round(without))
 	}
-	e.moment(803, at, detail, nil)
+	e.moment(key{id: 803}, at, detail, nil)
 }
 
 // round leaves what people read: tenths below a minute, seconds above.

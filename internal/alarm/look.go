@@ -8,8 +8,11 @@ import (
 	"upsedge/internal/ups"
 )
 
-// A pointSet is a set of points. It has room for points 0 to 255; a test holds the catalogue against that.
-type pointSet [4]uint64
+// pointRoom is one above the highest point there is room for; a test holds the catalogue against that.
+const pointRoom = 256
+
+// A pointSet is a set of points.
+type pointSet [pointRoom / 64]uint64
 
 func points(ps ...ups.Point) pointSet {
 	var s pointSet
@@ -48,6 +51,9 @@ type look struct {
 	now    time.Duration // at, as the time since the engine's first call
 	limits *Limits
 	active *activeSet
+	family ups.Family // 0 while it is not known
+	turn              // what this read says about transitions
+	mem    *memory
 }
 
 // bits reports whether any of mask is set in the latest value of p.
@@ -70,9 +76,9 @@ func (x *look) atMost(p ups.Point, limit float64) bool {
 
 // present reports whether the outlet group exists: by the unit's own list, and until that has been read by a state that
 // says on or off (protocol reference, section 3.3: an absent group may read 0).
-func (x *look) present(i int, g ups.Group) bool {
+func (x *look) present(g ups.Group) bool {
 	if _, ok := x.st.Raw(ups.OutletConfig); ok {
-		return x.bits(ups.OutletConfig, 1<<i)
+		return x.bits(ups.OutletConfig, 1<<(g-ups.MainGroup))
 	}
 	return x.bits(g.Outlet(), ups.OStateOn|ups.OStateOff)
 }
@@ -90,6 +96,9 @@ func (x *look) plausible() bool {
 
 // raw returns the raw values of those points that have one.
 func (x *look) raw(ps []ups.Point) []ups.RawValue {
+	if x.st == nil {
+		return nil // nothing was read since the program began
+	}
 	out := make([]ups.RawValue, 0, len(ps))
 	for _, p := range ps {
 		if v, ok := x.st.Raw(p); ok {
@@ -99,8 +108,11 @@ func (x *look) raw(ps []ups.Point) []ups.RawValue {
 	return out
 }
 
-// cause returns the name of the cause of the last change of state, "" if it was not read.
-func (x *look) cause() string {
+// mode is the one of the modes that the status word says.
+func (x *look) mode() uint32 { return x.st.Flags(ups.StatusFlags) & ups.UModes }
+
+// causeName returns the name of the cause of the last change of state, "" if it was not read.
+func (x *look) causeName() string {
 	v, ok := x.st.Raw(ups.StatusCause)
 	if !ok {
 		return ""

@@ -57,7 +57,7 @@ var phases = []struct {
 	fails ups.Failure // instead of reads; 0: none
 }{
 	{name: "on line", words: []string{"U=2", "S=0", "P=0", "R=0", "runtime=3600", "load=30"}},
-	{name: "outage", words: []string{"U=244", "C=3"}},
+	{name: "outage", words: []string{"U=244", "C=8"}},
 	{name: "battery low", words: []string{"U=244", "runtime=60"}},
 	{name: "group low", words: []string{"O=4001"}},
 	{name: "group recovered", words: []string{"O=1"}},

@@ -16,10 +16,18 @@ type result struct {
 	ends ups.AlarmID // the alarm that this result clears; 0: none
 }
 
-var resultWords = [...]resultWord{
+var resultWords = []resultWord{
 	{ups.BatteryTest, []result{
 		{bit: ups.TPassed, id: 503, ends: 504},
 		{bit: ups.TFailed, id: 504},
+		{bit: ups.TRefused, id: 505},
+		{bit: ups.TAborted, id: 506},
+	}},
+	{ups.Calibration, []result{
+		{bit: ups.TPassed, id: 509},
+		{bit: ups.TFailed, id: 510},
+		{bit: ups.TRefused, id: 511},
+		{bit: ups.TAborted, id: 512},
 	}},
 }
 
@@ -34,15 +42,16 @@ type wordState struct {
 	ran   bool   // the test was seen running since the last result: the next result is a new one even if it is the same
 	next  uint32 // the last one read
 	n     int    // how often in a row
+	blind bool   // that one was found, not seen: nothing had been read since the program began or communication was lost
 }
 
 // count takes over one read and reports whether the word now holds a new result.
-func (s *wordState) count(word uint32) (news, changed bool) {
+func (s *wordState) count(word uint32, blind bool) (news, changed bool) {
 	if word&ups.TInProgress != 0 && !s.ran {
 		s.ran, changed = true, true
 	}
 	if s.n == 0 || word != s.next {
-		s.next, s.n = word, 0
+		s.next, s.n, s.blind = word, 0, blind
 	}
 	if s.n < resultPolls {
 		s.n++
@@ -60,37 +69,66 @@ func (s *wordState) count(word uint32) (news, changed bool) {
 }
 
 // judgeResults reports what is new in the result words of the read.
-func (e *Engine) judgeResults() {
+func (e *Engine) judgeResults(p *plan) {
 	x := &e.look
-	for i := range resultWords {
-		w, s := &resultWords[i], &e.words[i]
+	for _, i := range p.words {
+		w, s := &e.set.words[i], &e.words[i]
 		raw, ok := x.st.Raw(w.point)
-		if !ok || !x.read.has(w.point) {
+		if !ok {
 			continue
 		}
-		news, changed := s.count(uint32(raw))
+		news, changed := s.count(uint32(raw), !e.heard.has(w.point))
 		e.dirty = e.dirty || changed
 		for _, r := range w.results {
-			e.active.confirm(r.id)
+			e.active.confirm(key{id: r.id})
 			if news && s.word&r.bit != 0 {
-				e.report(w, r)
+				e.report(w, r, s.blind)
 			}
 		}
 	}
 }
 
-func (e *Engine) report(w *resultWord, r result) {
+func (e *Engine) report(w *resultWord, r result, blind bool) {
 	x := &e.look
-	detail := testSource(x.st.Flags(w.point))
-	raw := []ups.Point{w.point}
+	word := x.st.Flags(w.point)
+	detail := testSource(word)
+	if r.bit&(ups.TRefused|ups.TAborted) != 0 {
+		detail = phrase(detail, reasons(word))
+	}
+	k, raw := key{id: r.id}, x.raw([]ups.Point{w.point})
+	e.inferring = blind
 	if ups.AlarmByID(r.id).Moment {
-		e.moment(r.id, x.at, detail, x.raw(raw))
-	} else if !e.Is(r.id) {
-		e.raise(r.id, ups.AlarmByID(r.id).Severity, detail, x.raw(raw))
+		e.moment(k, x.at, detail, raw)
+	} else if !e.active.has(r.id) {
+		e.raise(k, detail, raw)
 	}
-	if e.Is(r.ends) {
-		e.clear(r.ends, x.at, detail, x.raw(raw))
+	if e.active.has(r.ends) {
+		e.clear(key{id: r.ends}, x.at, detail, raw)
 	}
+	e.inferring = false
+}
+
+// reasons says why a test was refused or aborted (protocol reference, sections 6.8 and 6.9). A self-test sets the first three
+// only.
+func reasons(word uint32) string {
+	out := ""
+	for _, r := range [...]struct {
+		bit  uint32
+		name string
+	}{
+		{ups.TInvalidState, "state"},
+		{ups.TInternalFault, "internal fault"},
+		{ups.TCharge, "charge"},
+		{ups.RLoadChange, "load changed"},
+		{ups.RInputBad, "input"},
+		{ups.RLoadTooLow, "load too low"},
+		{ups.ROverCharging, "over-charge"},
+	} {
+		if word&r.bit != 0 {
+			out = phrase(out, "reason: "+r.name)
+		}
+	}
+	return out
 }
 
 // testSource says who started a test (protocol reference, section 6.8).

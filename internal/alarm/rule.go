@@ -6,9 +6,11 @@ import (
 	"upsedge/internal/ups"
 )
 
-// A rule is one alarm that comes from values.
+// A rule is one alarm that comes from values, of one outlet group where it is about groups; or a moment: then nothing clears
+// it, and it comes each time one of its tests has held.
 type rule struct {
 	id    ups.AlarmID
+	group ups.Group
 	raise []test // any of them raises it
 	clear []test // all of them together clear it
 
@@ -19,18 +21,29 @@ type rule struct {
 	thenIf func(*look) bool // only if; nil: always
 
 	raw    []ups.Point        // the registers that decide it
-	detail func(*look) string // of the raise
+	detail func(*look) string // of the raise; nil: none
 	ended  func(*look) string // of the clear and of what follows it; nil: none
 
-	slot int // index of its first streak; see numbered
+	// sees are points that its conditions look at beside raw and those that make the polls of its tests. A change of any of all
+	// these is what the rule is judged anew for.
+	sees pointSet
+	// byTime: its conditions look at more than values and active alarms; it is judged at every poll.
+	byTime bool
+
+	slot int      // index of its first streak
+	on   pointSet // a read that contains one of these is a poll of one of its tests
 }
+
+func (r *rule) key() key { return key{r.id, r.group} }
 
 // A test is a condition and how long it has to hold.
 type test struct {
 	on    pointSet // a read that contains one of these points is a poll of this test
 	is    func(*look) bool
+	when  func(*look) bool            // a read is a poll of it only if; nil: always
 	polls int                         // in a row, at least 1
 	hold  func(*Limits) time.Duration // from the first of them to the last; nil: no time asked
+	only  ups.Family                  // in units of other families it is counted and raises nothing (READ-10); 0: all
 }
 
 // A streak counts the polls in a row in which a test was true.
@@ -50,17 +63,6 @@ func (s *streak) enough(t *test, x *look) bool {
 	return s.n >= t.polls && (t.hold == nil || x.now-s.since >= t.hold(x.limits))
 }
 
-// numbered gives every rule its streaks in one slice: a rule is either waiting to be raised or to be cleared, so both use
-// the same ones. It returns how many streaks an engine needs.
-func numbered(rs []rule) ([]rule, int) {
-	n := 0
-	for i := range rs {
-		rs[i].slot = n
-		n += max(len(rs[i].raise), len(rs[i].clear))
-	}
-	return rs, n
-}
-
 // bit returns the condition that any bit of mask is set in p, and noBit its opposite.
 func bit(p ups.Point, mask uint32) func(*look) bool {
 	return func(x *look) bool { return x.bits(p, mask) }
@@ -70,13 +72,24 @@ func noBit(p ups.Point, mask uint32) func(*look) bool {
 	return func(x *look) bool { return !x.bits(p, mask) }
 }
 
+func not(is func(*look) bool) func(*look) bool {
+	return func(x *look) bool { return !is(x) }
+}
+
 // bitRule is the common row: a bit that is set in two polls in a row and cleared in two (TIMING-1, TIMING-2).
-func bitRule(id ups.AlarmID, p ups.Point, mask uint32, detail func(*look) string) rule {
+func bitRule(id ups.AlarmID, p ups.Point, mask uint32) rule {
 	return rule{
-		id:     id,
-		raise:  []test{{on: points(p), is: bit(p, mask), polls: 2}},
-		clear:  []test{{on: points(p), is: noBit(p, mask), polls: 2}},
-		raw:    []ups.Point{p},
-		detail: detail,
+		id:    id,
+		raise: []test{{on: points(p), is: bit(p, mask), polls: 2}},
+		clear: []test{{on: points(p), is: noBit(p, mask), polls: 2}},
+		raw:   []ups.Point{p},
 	}
+}
+
+// of returns the rule for units of these families only (READ-10).
+func (r rule) of(f ups.Family) rule {
+	for i := range r.raise {
+		r.raise[i].only = f
+	}
+	return r
 }

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"upsedge/internal/ups"
 )
 
-// savedVersion is the version of the saved state. A field that is new and may be absent does not raise it.
-const savedVersion = 1
+// savedVersion is the version of the saved state. A field that is new and may be absent does not raise it. Version 1 knew no
+// outlet groups; it is still read.
+const savedVersion = 2
 
 // saved is what of an Engine survives a restart: what has been reported. What was on its way to be reported does not: polls
 // are not in a row with a time in between in which nobody looked.
@@ -18,6 +20,7 @@ type saved struct {
 	Active      []activeAlarm `json:"active,omitempty"`
 	Results     []savedWord   `json:"results,omitempty"`
 	Calibrating bool          `json:"calibrating,omitempty"`
+	Edges       []savedEdge   `json:"edges,omitempty"`
 }
 
 // A savedWord is the last word of a test (READ-5).
@@ -26,6 +29,13 @@ type savedWord struct {
 	Known bool      `json:"known,omitempty"`
 	Word  uint32    `json:"word"`
 	Ran   bool      `json:"ran,omitempty"`
+}
+
+// A savedEdge is the last word of an edge; point and mask name it.
+type savedEdge struct {
+	Point ups.Point `json:"point"`
+	Mask  uint32    `json:"mask"`
+	Word  uint32    `json:"word"`
 }
 
 // State returns what New needs after a restart, and whether it differs from what the last call returned (or, before the first
@@ -43,7 +53,12 @@ func (e *Engine) save() []byte {
 	s := saved{V: savedVersion, Active: e.active, Calibrating: e.calibrating}
 	for i, w := range e.words {
 		if w.known || w.ran {
-			s.Results = append(s.Results, savedWord{resultWords[i].point, w.known, w.word, w.ran})
+			s.Results = append(s.Results, savedWord{e.set.words[i].point, w.known, w.word, w.ran})
+		}
+	}
+	for i, g := range e.edges {
+		if g.known {
+			s.Edges = append(s.Edges, savedEdge{e.set.edges[i].point, e.set.edges[i].mask, g.word})
 		}
 	}
 	blob, err := json.Marshal(s)
@@ -59,28 +74,34 @@ func (e *Engine) load(blob []byte) error {
 	if err := json.Unmarshal(blob, &s); err != nil {
 		return err
 	}
-	if s.V != savedVersion {
-		return fmt.Errorf("version %d, want %d", s.V, savedVersion)
+	if s.V < 1 || s.V > savedVersion {
+		return fmt.Errorf("version %d, want at most %d", s.V, savedVersion)
 	}
-	active, err := checkActive(s.Active)
+	active, err := e.set.checkActive(s.Active)
 	if err != nil {
 		return err
 	}
-	words := e.words
+	words, edges := slices.Clone(e.words), slices.Clone(e.edges)
 	for _, w := range s.Results {
-		i := wordIndex(w.Point)
+		i := slices.IndexFunc(e.set.words, func(r resultWord) bool { return r.point == w.Point })
 		if i < 0 {
 			return fmt.Errorf("result of %s, which is no test", w.Point)
 		}
 		words[i] = wordState{known: w.Known, word: w.Word, ran: w.Ran}
 	}
+	for _, g := range s.Edges {
+		i := slices.IndexFunc(e.set.edges, func(r edge) bool { return r.point == g.Point && r.mask == g.Mask })
+		if i >= 0 { // of another version: begins anew
+			edges[i] = edgeState{known: true, word: g.Word & g.Mask}
+		}
+	}
 	active.doubt()
-	e.active, e.words, e.calibrating = active, words, s.Calibrating
+	e.active, e.words, e.edges, e.calibrating = active, words, edges, s.Calibrating
 	return nil
 }
 
 // checkActive refuses what this program could not have saved: an alarm it does not know could never be cleared.
-func checkActive(as []activeAlarm) (activeSet, error) {
+func (set *ruleSet) checkActive(as []activeAlarm) (activeSet, error) {
 	var out activeSet
 	for _, a := range as {
 		row := ups.AlarmByID(a.ID)
@@ -89,7 +110,9 @@ func checkActive(as []activeAlarm) (activeSet, error) {
 			return nil, fmt.Errorf("%d is no alarm", a.ID)
 		case a.Severity == 0:
 			return nil, fmt.Errorf("alarm %d has no severity", a.ID)
-		case out.has(a.ID):
+		case a.Group > ups.SOG3 || (a.Group != ups.NoGroup) != ofGroups(a.ID):
+			return nil, fmt.Errorf("alarm %d of group %d", a.ID, a.Group)
+		case out.find(a.key()) != nil:
 			return nil, fmt.Errorf("alarm %d is active twice", a.ID)
 		}
 		a.Since = a.Since.UTC()
@@ -98,8 +121,8 @@ func checkActive(as []activeAlarm) (activeSet, error) {
 		}
 		out.add(a)
 	}
-	for i := range rules {
-		r := &rules[i]
+	for i := range set.rules {
+		r := &set.rules[i]
 		if out.has(r.id) && (r.while != 0 && !out.has(r.while) || r.yieldTo != 0 && out.has(r.yieldTo)) {
 			return nil, fmt.Errorf("alarm %d is active, which it cannot be with %d as it is", r.id, r.while+r.yieldTo)
 		}
@@ -110,11 +133,5 @@ func checkActive(as []activeAlarm) (activeSet, error) {
 	return out, nil
 }
 
-func wordIndex(p ups.Point) int {
-	for i := range resultWords {
-		if resultWords[i].point == p {
-			return i
-		}
-	}
-	return -1
-}
+// ofGroups reports whether an alarm is about one outlet group and not about the unit (event catalogue, section 7).
+func ofGroups(id ups.AlarmID) bool { return id > 600 && id < 620 }

@@ -13,7 +13,7 @@ func TestDamagedStateIsAnErrorAndAFreshEngine(t *testing.T) {
 	for _, c := range []struct{ blob, why string }{
 		{``, "unexpected end"},
 		{`null`, "version 0"},
-		{`{"v":2}`, "version 2"},
+		{`{"v":3}`, "version 3"},
 		{`{"v":1`, "unexpected end"},
 		{`{"v":1}x`, "invalid character"},
 		{`{"v":1,"active":[{"id":999,"severity":"warning"}]}`, "999 is no alarm"},
@@ -31,7 +31,7 @@ func TestDamagedStateIsAnErrorAndAFreshEngine(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(), "rack-a") {
 			t.Errorf("New(%s) = %v, want an error about %q", c.blob, err, c.why)
 		}
-		if blob, changed := e.State(); !changed || len(e.Active()) != 0 || string(blob) != `{"v":1}` {
+		if blob, changed := e.State(); !changed || len(e.Active()) != 0 || string(blob) != `{"v":2}` {
 			t.Errorf("New(%s): state %s, changed %v, want a fresh one that replaces the damaged", c.blob, blob, changed)
 		}
 		w := newWorld(t)
@@ -109,15 +109,15 @@ func FuzzSavedState(f *testing.F) {
 		// Whatever was saved, the engine lives on and what is gone is cleared.
 		w := newWorld(t)
 		w.e = again
-		for _, id := range again.Active() {
-			w.active[id] = again.active.find(id).Severity
+		for _, a := range again.Active() {
+			w.active[key{a.ID, a.Group}] = a.Severity
 		}
 		for s := range 100 {
 			w.read([]string{"status", "live", "watch"}[s%3], second(float64(s)))
 		}
-		for _, id := range again.Active() {
-			if id != 504 {
-				t.Fatalf("%d is still active after 100 s on line; saved %s", id, blob)
+		for _, a := range again.Active() {
+			if a.ID != 504 {
+				t.Fatalf("%+v is still active after 100 s on line; saved %s", a, blob)
 			}
 		}
 	})

@@ -28,9 +28,9 @@ var stories = []struct {
 	{"102 is not said when the outage ends with the output off", `
 		0    status U=244        -> raise 101
 		0.2  watch U=150
-		0.4  watch               -> clear 101
+		0.4  watch               -> clear 101; raise 307; raise 309
 		9    watch U=2
-		10   watch`},
+		10   watch               -> clear 307; event 308; clear 309`},
 	{"an outage before anything else was ever read needs no other block", `
 		0    watch U=244 C=2     -> raise 101 "LowInputVoltage"`},
 	{"an unknown cause keeps its number", `
@@ -59,10 +59,10 @@ var stories = []struct {
 		0.4  watch
 		1    status R=42         -> raise 103 "runtime calibration"
 		1.2  watch
-		60   status
+		60   status              -> raise 508
 		61   watch U=2
 		62   status R=44
-		63   status              -> clear 103 ""`},
+		63   status              -> clear 103 ""; clear 508 ""; event 509 "source: command"`},
 	{"READ-1 on battery without a bad input and without a calibration is an outage as soon as a read says so", `
 		0    status
 		0.2  watch U=4 C=15
@@ -75,11 +75,11 @@ var stories = []struct {
 		0    status U=4 R=42     -> raise 103
 		60   status R=44
 		60.2 watch U=2
-		61   status              -> clear 103`},
+		61   status              -> clear 103; event 509`},
 	{"READ-1 mains lost in a calibration without a bad input bit need a second read", `
 		0    status U=4 R=42     -> raise 103
 		60   status R=2020
-		61   status              -> raise 101; clear 103`},
+		61   status              -> raise 101; clear 103; event 512`},
 	{"READ-2 on battery a pending turn-off is no shutdown", `
 		0    status U=244 S=1    -> raise 101
 		1..9 status`},
@@ -88,7 +88,7 @@ var stories = []struct {
 		1    status U=2202 S=2   -> raise 311 "commanded, runtime 3600 s, charge 100 %"
 		2    live runtime=3600
 		60   status U=110 S=0
-		61   status              -> clear 311 ""`},
+		61   status              -> raise 307 "AcceptableInput"; raise 309 ""; clear 311 ""`},
 	{"READ-3 a commanded shutdown on battery with a full battery is no low battery", `
 		0    live
 		1    status U=244        -> raise 101
@@ -120,10 +120,13 @@ var stories = []struct {
 		4    status              -> raise 311
 		5    status S=0
 		6    status              -> clear 311`},
-	{"READ-4 bits of other words are not battery errors, and raise nothing here", `
-		0    status B=4 S=4 G=4
-		1    status
-		2    status`},
+	{"READ-4 a battery error is one in its own word, and the same bit of another word is something else", `
+		0    status B=4
+		1    status              -> raise 206
+		2    status B=0 G=4
+		3    status              -> clear 206; raise 403
+		4    status G=0 P=4
+		5    status              -> raise 305; clear 403`},
 	{"READ-5 a result from before the first start is remembered and not told", `
 		0    status T=48
 		1    status
@@ -141,7 +144,7 @@ var stories = []struct {
 		3    status              -> raise 502
 		4    restart
 		5    status T=44
-		6    status              -> clear 502 @5; event 503`},
+		6    status              -> clear 502 @5 inferred; event 503 inferred`},
 	{"READ-5 even if it was seen running once only", `
 		0..1 status T=44
 		2    status T=42
@@ -152,12 +155,12 @@ var stories = []struct {
 		2    status T=42
 		3    restart
 		4    status T=44
-		5    status              -> event 503`},
+		5    status              -> event 503 inferred`},
 	{"READ-5 an old result beside a test that waits or runs is not told", `
 		0..1 status T=44
-		2..3 status T=49
+		2..3 status T=49         -> raise 501 @3
 		4    status T=4a
-		5    status              -> raise 502`},
+		5    status              -> clear 501; raise 502`},
 	{"READ-5 READ-8 a failed test from before a restart is confirmed when the word is read", `
 		0    unconfirmed
 		0..1 status T=44
@@ -178,7 +181,7 @@ var stories = []struct {
 		3    status              -> raise 504 "source: command"
 		4..5 status T=42         -> raise 502 @5
 		6..7 status T=48         -> clear 502 @7
-		8..9 status T=310
+		8..9 status T=310        -> event 505 @9
 		10..11 status T=0
 		12   restart
 		13..14 status T=48
@@ -212,9 +215,9 @@ var stories = []struct {
 		42   live
 		43   watch               -> clear 802 @42 ""; event 803 @42 "without communication for 42s"
 		44   unconfirmed
-		45   watch               -> clear 101 @42; event 102 @42
+		45   watch               -> clear 101 @42 inferred; event 102 @42 inferred
 		46   status S=0
-		47   status              -> clear 311 @42
+		47   status              -> clear 311 @42 inferred
 		48   confirmed`},
 	{"READ-8 an alarm that is still there is confirmed and clears with its own time", `
 		0    status U=244        -> raise 101
@@ -247,7 +250,7 @@ var stories = []struct {
 		5    live runtime=181
 		6    live runtime=180
 		7    live runtime=181
-		8    live                -> clear 201 "runtime 181 s"`},
+		8    live                -> clear 201 "runtime 181 s"; event 202 "runtime 181 s"`},
 	{"8.6 one runtime of 0 is no low battery", `
 		0    status U=244        -> raise 101
 		1    live runtime=0
@@ -265,28 +268,28 @@ var stories = []struct {
 		1    live runtime=60
 		2    live                -> raise 201
 		3    watch U=2
-		4    watch               -> clear 101; event 102; clear 201`},
+		4    watch               -> clear 101; event 102; clear 201; event 202`},
 	{"201 by a group's own limit; not by a group that is not there", `
 		0    identity groups=3
 		1    status U=244 O1=4001 -> raise 101
 		2    status
 		3    status O0=4001
-		4    status              -> raise 201 "limit 120 s, runtime of group sog0 low"
+		4    status              -> raise 201 "limit 120 s, runtime of group sog0 low"; raise 611 sog0 ""
 		5    live
 		6    live
 		7    status O0=1
-		8    status              -> clear 201`},
+		8    status              -> clear 201; event 202; clear 611 sog0`},
 	{"201 by a group before the list of groups was read", `
 		0    status U=244 O0=4000 -> raise 101
 		1..5 status
 		6    status O0=4001
-		7    status              -> raise 201`},
+		7    status              -> raise 201; raise 611 sog0`},
 	{"TIMING-1 301 by a bit at once, and ended by ten seconds without", `
 		0    status
 		1    watch U=200002      -> raise 301 "OverloadState"
 		2    watch U=2
 		3..4 live
-		5..30 status             -> clear 301 @15`},
+		5..30 status             -> clear 301 @15; event 302 @15`},
 	{"301 by the power system error", `
 		0    live load=110
 		1    status P=1          -> raise 301 "OutputOverload, load 110 %, apparent load 35 %"
@@ -294,7 +297,7 @@ var stories = []struct {
 		3..20 status /1
 		21   live load=90
 		22   live
-		31   live                -> clear 301 "load 90 %, apparent load 35 %"`},
+		31   live                -> clear 301 "load 90 %, apparent load 35 %"; event 302 "load 90 %, apparent load 35 %"`},
 	{"301 by ten seconds of load, real or apparent; a gap begins anew", `
 		0..9 live load=101 /0.5
 		9.5  live load=100
@@ -302,7 +305,7 @@ var stories = []struct {
 		20   live                -> raise 301 "limit 100 % for 10s, load 100 %, apparent load 120 %"`},
 	{"301 ends without the load block where that is never read", `
 		0    status P=1          -> raise 301
-		1..90 status P=0         -> clear 301 @60`},
+		1..90 status P=0         -> clear 301 @60; event 302 @60`},
 	{"801 after three failed polls and thirty seconds, 803 after two good ones", `
 		0    status
 		10   miss no-answer
@@ -347,9 +350,9 @@ var stories = []struct {
 		0    status U=4 R=42     -> raise 103
 		1..30 miss no-answer     -> raise 802 as warning @30
 		31   status
-		32   status              -> clear 802 as warning @31; event 803 @31
+		32   status              -> clear 802 as warning @31; event 803 @31; raise 508
 		33   status U=2 R=44
-		34   status              -> clear 103
+		34   status              -> clear 103; clear 508; event 509
 		35   status U=84         -> raise 103
 		36..65 miss no-answer    -> raise 801 @65`},
 	{"802 is decided when it is raised", `
@@ -408,12 +411,12 @@ var stories = []struct {
 		8    restart
 		9    live
 		10   watch U=2
-		11   watch               -> clear 101 @9; event 102 @9; clear 201 @9`},
+		11   watch               -> clear 101 @9 inferred; event 102 @9 inferred; clear 201 @9 inferred; event 202 @9 inferred`},
 	{"READ-1 a calibration goes on over a restart", `
 		0    status U=4 R=42     -> raise 103
 		1    restart
 		2..3 watch /0.2
-		4..5 status
+		4..5 status                -> raise 508 @5
 		6    restart
 		7..37 miss no-answer     -> raise 802 as warning @37`},
 	{"communication lost over a restart", `

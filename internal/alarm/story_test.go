@@ -19,12 +19,15 @@ import (
 //	9     unconfirmed | confirmed    what Unconfirmed has to say
 //
 // An expected event is "raise 101" or "clear 101", "event 102" with, if they are not the usual ones, "as warning" for the
-// severity, "@1.5" for its own time, and the detail in quotation marks. Words of the unit keep their value until set again.
+// severity, the group, "@1.5" for its own time, inferred, unconfirmed, and the detail in quotation marks. Words of the unit keep their value until set again.
 func play(t *testing.T, l Limits, text string) *world {
 	t.Helper()
-	w := newWorld(t)
-	w.limits = l
-	w.e, _ = New("rack-a", l, nil)
+	return playBy(t, theRules, l, text)
+}
+
+// playBy plays a story by other rules than those of the catalogue.
+func playBy(t tester, set *ruleSet, l Limits, text string) *world {
+	w := newWorldOf(t, set, l)
 	for n, ln := range strings.Split(text, "\n") {
 		ln, _, _ = strings.Cut(ln, "#")
 		what, want, _ := strings.Cut(ln, "->")

@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -20,23 +21,31 @@ var blocks = map[string]struct {
 	"status": {ups.TierStatus, layoutOf(ups.StatusFlags, ups.StatusCause, ups.MainOutlet, ups.SOG0Outlet, ups.SOG1Outlet,
 		ups.SOG2Outlet, ups.Signalling, ups.GeneralError, ups.PowerError, ups.BatteryError, ups.BatteryTest, ups.Calibration,
 		ups.BatteryLife, ups.UserInterface)},
-	"live":     {ups.TierLive, layoutOf(ups.Runtime, ups.Charge, ups.LoadReal, ups.LoadApparent, ups.MainTurnOff, ups.SOG0TurnOff)},
-	"identity": {ups.TierIdentity, layoutOf(ups.Serial, ups.OutletConfig)},
+	"live": {ups.TierLive, layoutOf(ups.Runtime, ups.Charge, ups.BatteryVoltage, ups.ReplaceBy, ups.BatteryTemperature, ups.LoadReal,
+		ups.LoadApparent, ups.BypassStatus, ups.InputStatus, ups.InputVoltage, ups.MainTurnOff, ups.SOG0TurnOff)},
+	"settings": {ups.TierSettings, layoutOf(ups.TestInterval)},
+	"identity": {ups.TierIdentity, layoutOf(ups.SKU, ups.Serial, ups.OutletConfig, ups.BatteryInstalled, ups.MainName, ups.SOG0Name)},
 }
 
 // The names by which the stories set values; numbers of words are hexadecimal.
 var wordNames = map[string]ups.Point{
 	"U": ups.StatusFlags, "O": ups.MainOutlet, "O0": ups.SOG0Outlet, "O1": ups.SOG1Outlet, "S": ups.Signalling,
 	"G": ups.GeneralError, "P": ups.PowerError, "B": ups.BatteryError, "T": ups.BatteryTest, "R": ups.Calibration,
-	"groups": ups.OutletConfig,
+	"groups": ups.OutletConfig, "L": ups.BatteryLife, "K": ups.UserInterface, "I": ups.InputStatus, "BI": ups.BypassStatus,
+	"interval": ups.TestInterval, "O2": ups.SOG2Outlet,
 }
 
 var numberNames = map[string]ups.Point{
 	"C": ups.StatusCause, "runtime": ups.Runtime, "charge": ups.Charge, "load": ups.LoadReal, "apparent": ups.LoadApparent,
-	"turnoff": ups.MainTurnOff, "turnoff0": ups.SOG0TurnOff,
+	"turnoff": ups.MainTurnOff, "turnoff0": ups.SOG0TurnOff, "temperature": ups.BatteryTemperature, "voltage": ups.BatteryVoltage,
+	"input": ups.InputVoltage, "installed": ups.BatteryInstalled, "replace": ups.ReplaceBy,
 }
 
-var divisors = map[ups.Point]uint16{ups.Charge: 512, ups.LoadReal: 256, ups.LoadApparent: 256}
+var textNames = map[string]ups.Point{"serial": ups.Serial, "sku": ups.SKU, "name": ups.MainName, "name0": ups.SOG0Name}
+
+var divisors = map[ups.Point]uint16{
+	ups.Charge: 512, ups.LoadReal: 256, ups.LoadApparent: 256, ups.BatteryTemperature: 128, ups.BatteryVoltage: 32, ups.InputVoltage: 64,
+}
 
 func layoutOf(ps ...ups.Point) *ups.Layout {
 	l := &ups.Layout{}
@@ -57,20 +66,25 @@ type world struct {
 	t      tester
 	limits Limits
 	raw    map[ups.Point]int64 // what the unit would say
-	serial string
+	text   map[ups.Point]string
 	st     *ups.State
+	by     *ruleSet
 	e      *Engine
-	active map[ups.AlarmID]ups.Severity // what the events so far leave active
+	active map[key]ups.Severity // what the events so far leave active
 }
 
-func newWorld(t tester) *world {
-	e, err := New("rack-a", Limits{}, nil)
+func newWorld(t tester) *world { return newWorldOf(t, theRules, Limits{}) }
+
+func newWorldOf(t tester, set *ruleSet, l Limits) *world {
+	e, err := newEngine(set, "rack-a", l, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &world{
-		t: t, e: e, st: ups.NewState(), active: map[ups.AlarmID]ups.Severity{},
+		t: t, e: e, by: set, limits: l, st: ups.NewState(), active: map[key]ups.Severity{}, text: map[ups.Point]string{},
 		raw: map[ups.Point]int64{
+			ups.InputStatus: ups.IAcceptable, ups.InputVoltage: 230 * 64, ups.BatteryTemperature: 25 * 128, ups.BatteryVoltage: 27 * 32,
+			ups.ReplaceBy: 12000, ups.BatteryInstalled: 9000, ups.TestInterval: 1 << 4,
 			ups.StatusFlags: ups.UOnline, ups.StatusCause: 8, ups.MainOutlet: ups.OStateOn, ups.OutletConfig: 1,
 			ups.Runtime: 3600, ups.Charge: 100 * 512, ups.LoadReal: 30 * 256, ups.LoadApparent: 35 * 256,
 			ups.MainTurnOff: ups.Absent, ups.SOG0TurnOff: ups.Absent,
@@ -84,8 +98,8 @@ func (w *world) set(field string) {
 	if !ok {
 		w.t.Fatalf("%q is no name=value", field)
 	}
-	if name == "serial" {
-		w.serial = value
+	if p, ok := textNames[name]; ok {
+		w.text[p] = value
 		return
 	}
 	p, base := wordNames[name], 16
@@ -99,11 +113,15 @@ func (w *world) set(field string) {
 		w.raw[p] = ups.Absent
 		return
 	}
-	n, err := strconv.ParseInt(value, base, 64)
-	if err != nil {
-		w.t.Fatalf("%s: %v", field, err)
+	if base == 16 {
+		n, err := strconv.ParseInt(value, base, 64)
+		if err != nil {
+			w.t.Fatalf("%s: %v", field, err)
+		}
+		w.raw[p] = n
+		return
 	}
-	w.raw[p] = n * int64(max(divisors[p], 1))
+	w.raw[p] = int64(math.Round(number(w.t, value) * float64(max(divisors[p], 1))))
 }
 
 // read reads a block as a driver and a sampler do and returns what comes of it.
@@ -115,8 +133,8 @@ func (w *world) read(block string, at time.Time) []ups.Event {
 	r := &ups.Reading{Unit: "rack-a", Tier: b.tier, At: at}
 	r.Reset(b.layout, block == "identity")
 	for i, c := range b.layout.Columns {
-		if c.Point == ups.Serial {
-			r.Text[i] = w.serial
+		if c.Point.Info().Kind == ups.Text {
+			r.Text[i] = w.text[c.Point]
 		} else {
 			r.Raw[i] = w.raw[c.Point]
 		}
@@ -130,7 +148,7 @@ func (w *world) miss(f ups.Failure, at time.Time) []ups.Event { return w.check(w
 // restart ends the agent and starts it again: what was read is forgotten, what State returned is not.
 func (w *world) restart() {
 	blob, _ := w.e.State()
-	e, err := New("rack-a", w.limits, append([]byte(nil), blob...))
+	e, err := newEngine(w.by, "rack-a", w.limits, append([]byte(nil), blob...))
 	if err != nil {
 		w.t.Fatalf("New(%s): %v", blob, err)
 	}
@@ -142,7 +160,8 @@ func (w *world) restart() {
 func (w *world) check(events []ups.Event) []ups.Event {
 	for _, v := range events {
 		row := ups.AlarmByID(v.ID)
-		severity, active := w.active[v.ID]
+		k := key{v.ID, v.Group}
+		severity, active := w.active[k]
 		switch {
 		case v.Kind == ups.Raise && active:
 			w.t.Fatalf("%d raised while active", v.ID)
@@ -157,17 +176,17 @@ func (w *world) check(events []ups.Event) []ups.Event {
 		}
 		switch v.Kind {
 		case ups.Raise:
-			w.active[v.ID] = v.Severity
+			w.active[k] = v.Severity
 		case ups.Clear:
-			delete(w.active, v.ID)
+			delete(w.active, k)
 		}
 	}
 	if got, want := w.e.Active(), len(w.active); len(got) != want {
 		w.t.Fatalf("Active() = %v, by the events %v", got, w.active)
 	}
-	for _, id := range w.e.Active() {
-		if _, ok := w.active[id]; !ok || !w.e.Is(id) {
-			w.t.Fatalf("Active() has %d; by the events %v, Is says %v", id, w.active, w.e.Is(id))
+	for _, a := range w.e.Active() {
+		if severity, ok := w.active[key{a.ID, a.Group}]; !ok || severity != a.Severity || !w.e.Is(a.ID) {
+			w.t.Fatalf("Active() has %+v; by the events %v, Is says %v", a, w.active, w.e.Is(a.ID))
 		}
 	}
 	return events
@@ -176,11 +195,20 @@ func (w *world) check(events []ups.Event) []ups.Event {
 // line writes an event as the stories expect it.
 func line(v ups.Event, at time.Time, withDetail bool) string {
 	s := fmt.Sprintf("%s %d", v.Kind, v.ID)
+	if v.Group != ups.NoGroup {
+		s += " " + v.Group.String()
+	}
 	if v.Severity != ups.AlarmByID(v.ID).Severity {
 		s += " as " + v.Severity.String()
 	}
 	if !v.At.Equal(at) {
 		s += fmt.Sprintf(" @%g", v.At.Sub(start).Seconds())
+	}
+	if v.Inferred {
+		s += " inferred"
+	}
+	if v.Unconfirmed {
+		s += " unconfirmed"
 	}
 	if withDetail {
 		s += fmt.Sprintf(" %q", v.Detail)

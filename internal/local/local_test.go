@@ -55,7 +55,7 @@ func testStatus(values bool) Status {
 	s := Status{
 		Version: "1.2.3", Agent: "box-1", Spool: []Lane{{"events", 1}},
 		Units: []Unit{{
-			Name: "rack-a", Condition: []string{"on_battery"}, Alarms: []Alarm{{101, "warning", "UPS on battery"}}, Model: "Smart-UPS <b>1500</b>", Age: &age,
+			Name: "rack-a", Condition: []string{"on_battery"}, Alarms: []Alarm{{ID: 101, Severity: "warning", Text: "UPS on battery"}}, Model: "Smart-UPS <b>1500</b>", Age: &age,
 		}},
 	}
 	if values {

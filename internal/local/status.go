@@ -52,4 +52,7 @@ type Alarm struct {
 	ID       int    `json:"alarm"`
 	Severity string `json:"severity"`
 	Text     string `json:"text"`
+	Group    string `json:"group,omitempty"` // main, sog0 … sog3; "" for the whole unit
+	// Unconfirmed: the unit has not been heard about it since communication was lost or the agent began.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }

@@ -116,7 +116,7 @@ func picture(t testing.TB, s *Store) string {
 	}
 	for _, u := range []string{"rack-a", "rack-b"} {
 		state, err := s.AlarmState(t.Context(), u)
-		seq, err2 := s.RaisedSeq(t.Context(), u, 101)
+		seq, err2 := s.RaisedSeq(t.Context(), u, 101, ups.NoGroup)
 		out += fmt.Sprintln(u, state, err, seq, err2)
 	}
 	return out

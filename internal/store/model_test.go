@@ -175,7 +175,7 @@ func compareModel(t *testing.T, s *Store, m *model) {
 			t.Fatalf("state of %q: %q, %v, want %q", unit, state, err, m.states[unit])
 		}
 		for _, id := range []ups.AlarmID{101, 801} {
-			if seq, err := s.RaisedSeq(t.Context(), unit, id); seq != m.raised[fmt.Sprint(unit, id)] || err != nil {
+			if seq, err := s.RaisedSeq(t.Context(), unit, id, ups.NoGroup); seq != m.raised[fmt.Sprint(unit, id)] || err != nil {
 				t.Fatalf("alarm %d of %q raised by %d, %v, want %d", id, unit, seq, err, m.raised[fmt.Sprint(unit, id)])
 			}
 		}

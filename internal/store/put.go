@@ -109,10 +109,10 @@ func (s *Store) PutEvents(ctx context.Context, unit string, state []byte, events
 func (t *tx) putEvent(unit string, e Event) {
 	if e.Kind == ups.Clear {
 		var seq int64
-		if t.get([]any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, e.ID) {
+		if t.get([]any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(e.ID, e.Group)) {
 			e.RaisedBy = uint64(seq)
 		}
-		t.exec("DELETE FROM raises WHERE unit = ? AND alarm = ?", unit, e.ID)
+		t.exec("DELETE FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(e.ID, e.Group))
 	}
 	payload, err := wire.EncodeEvent(e.Event)
 	if err != nil {
@@ -121,12 +121,16 @@ func (t *tx) putEvent(unit string, e Event) {
 	}
 	seq := t.put(wire.Events, wire.ClassAlarm, e.Epoch, e.Stamp, payload)
 	if e.Kind == ups.Raise {
-		t.exec("INSERT OR REPLACE INTO raises VALUES (?, ?, ?)", unit, e.ID, int64(seq))
+		t.exec("INSERT OR REPLACE INTO raises VALUES (?, ?, ?)", unit, raiseKey(e.ID, e.Group), int64(seq))
 	}
 	if p := e.Picture; p != nil {
 		t.put(wire.Events, wire.ClassPicture, e.Epoch, p.First, wire.PicturePayload(seq, p.Payload))
 	}
 }
+
+// raiseKey is the key of an alarm in the table of raises: its id, and above the 16 bits of that the outlet group it is about, so
+// that each group has its own and what an earlier version wrote is still found.
+func raiseKey(id ups.AlarmID, g ups.Group) int64 { return int64(g)<<16 | int64(id) }
 
 // PutGap stores a gap record. One of form two closes, in the same commit, the interruption of its unit that begins at
 // g.From: it leaves the list of Crashed.

@@ -188,7 +188,7 @@ func TestPairsRaiseAndClearOverRestarts(t *testing.T) {
 	must(t, s.PutEvents(t.Context(), "rack-a", []byte("state one"), []Event{event(801, ups.Raise, 2), event(101, ups.Raise, 3)}))
 	s.crash()
 	s = reopen(t, dir, Options{})
-	if seq, err := s.RaisedSeq(t.Context(), "rack-a", 101); seq != 3 || err != nil {
+	if seq, err := s.RaisedSeq(t.Context(), "rack-a", 101, ups.NoGroup); seq != 3 || err != nil {
 		t.Errorf("RaisedSeq = %d, %v, want 3", seq, err)
 	}
 	state, err := s.AlarmState(t.Context(), "rack-a")
@@ -207,7 +207,7 @@ func TestPairsRaiseAndClearOverRestarts(t *testing.T) {
 		by = append(by, e.RaisedBy)
 	}
 	same(t, "raised by", by, []uint64{3, 0, 0})
-	if seq, err := s.RaisedSeq(t.Context(), "rack-a", 101); seq != 0 || err != nil {
+	if seq, err := s.RaisedSeq(t.Context(), "rack-a", 101, ups.NoGroup); seq != 0 || err != nil {
 		t.Errorf("RaisedSeq after the clear = %d, %v", seq, err)
 	}
 }

@@ -121,10 +121,11 @@ func (s *Store) AlarmState(ctx context.Context, unit string) ([]byte, error) {
 	return bytes.Clone(state), nil
 }
 
-// RaisedSeq returns the number of the Raise of an alarm that has no Clear yet, 0 if there is none.
-func (s *Store) RaisedSeq(ctx context.Context, unit string, id ups.AlarmID) (uint64, error) {
+// RaisedSeq returns the number of the Raise of an alarm, of the whole unit or of an outlet group, that has no Clear yet; 0 if
+// there is none.
+func (s *Store) RaisedSeq(ctx context.Context, unit string, id ups.AlarmID, g ups.Group) (uint64, error) {
 	var seq int64
-	err := s.one(ctx, []any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, id)
+	err := s.one(ctx, []any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(id, g))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("read the raise of alarm %d of %q: %w", id, unit, err)
 	}

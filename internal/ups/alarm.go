@@ -2,6 +2,7 @@ package ups
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -45,32 +46,130 @@ type Alarm struct {
 	Text     string
 }
 
-// Alarms are the alarms and events this program raises, in ascending order. Source: event catalogue, sections 2 to 9.
+// Alarms are the alarms and events this program raises, in ascending order. Source: event catalogue, sections 2 to 9. What a
+// section of the catalogue says of all its rows is not repeated here; footnotes are left out of the texts.
 var Alarms = []Alarm{
 	{101, Warning, false, "UPS on battery"},
 	{102, Informational, true, "Power restored, no longer on battery"},
 	{103, Informational, false, "On battery for a test"},
+	{104, Warning, false, "Input voltage too high"},
+	{105, Warning, false, "Input voltage too low"},
+	{106, Warning, false, "Input waveform distorted"},
+	{107, Informational, true, "Input voltage changed rapidly"},
+	{108, Warning, false, "Input frequency too high"},
+	{109, Warning, false, "Input frequency too low"},
+	{110, Informational, false, "Input frequency or phase not locked"},
+	{111, Warning, false, "Input phase angle out of range"},
+	{112, Critical, false, "Input neutral not connected"},
+	{113, Warning, false, "Input power not acceptable"},
+	{114, Informational, false, "Compensating for low input voltage (boost)"},
+	{115, Informational, false, "Compensating for high input voltage (trim)"},
+	{116, Warning, false, "Running on poor mains"},
+	{117, Warning, true, "Input plug rating exceeded"},
+	{120, Informational, true, "Source changed by transfer switch"},
+	{121, Informational, true, "High efficiency mode on"},
+	{122, Informational, true, "High efficiency mode off"},
+	{123, Informational, true, "Automatic restart after power return"},
 	{201, Critical, false, "Low battery"},
+	{202, Informational, true, "Returned from low battery"},
+	{203, Warning, false, "Battery discharged"},
+	{204, Critical, false, "Battery disconnected"},
+	{205, Critical, false, "Battery over-voltage"},
+	{206, Critical, false, "Battery needs replacement"},
+	{207, Critical, false, "Battery temperature threshold exceeded"},
+	{208, Warning, false, "Battery temperature high"},
+	{209, Critical, false, "Battery charger fault"},
+	{210, Warning, false, "Battery temperature sensor fault"},
+	{211, Critical, false, "Battery bus soft start fault"},
+	{212, Critical, false, "Battery system fault"},
+	{213, Warning, false, "Battery pack communication fault"},
+	{217, Warning, false, "Measured battery capacity near its end"},
+	{218, Informational, true, "Battery lifetime alarm acknowledged at the unit"},
+	{224, Informational, true, "Low battery voltage caused a state change"},
 	{301, Critical, false, "UPS overloaded"},
+	{302, Informational, true, "Overload ended"},
+	{303, Warning, false, "Load high"},
+	{304, Critical, false, "Output short circuit"},
+	{305, Critical, false, "Output over-voltage"},
+	{306, Critical, false, "Output over-current"},
+	{307, Warning, false, "Output power is off"},
+	{308, Informational, true, "Output power is on"},
+	{309, Informational, false, "Output will turn on"},
+	{310, Warning, false, "Output will turn off"},
 	{311, Critical, false, "Shutdown imminent"},
+	{312, Warning, false, "On bypass, by command"},
+	{313, Critical, false, "On bypass, because of a fault"},
+	{314, Informational, true, "Returned from bypass"},
+	{315, Warning, false, "Bypass source not acceptable"},
+	{316, Informational, false, "Recovering from a fault"},
+	{317, Critical, false, "UPS in fault state"},
+	{318, Warning, false, "Inverter output distorted"},
+	{319, Critical, true, "Time on fault bypass expired"},
+	{320, Critical, false, "Emergency power off active"},
+	{401, Warning, false, "Site wiring fault"},
+	{402, Critical, false, "Memory (EEPROM) fault"},
+	{403, Critical, false, "Measurement converter fault"},
+	{404, Critical, false, "Logic power supply fault"},
+	{405, Critical, false, "Internal communication fault"},
+	{406, Warning, false, "Front panel button fault"},
+	{407, Warning, false, "Firmware parts do not match"},
+	{408, Critical, false, "Oscillator fault"},
+	{409, Warning, false, "Measurements disagree"},
+	{410, Critical, false, "Subsystem fault"},
+	{411, Critical, false, "Internal temperature exceeded"},
+	{412, Critical, false, "Back-feed relay fault"},
+	{413, Critical, false, "Voltage regulation relay fault"},
+	{414, Critical, false, "Input relay fault"},
+	{415, Critical, false, "Output relay fault"},
+	{416, Critical, false, "Bypass relay fault"},
+	{417, Critical, false, "Fan fault"},
+	{418, Critical, false, "Power factor correction fault"},
+	{419, Critical, false, "DC bus over-voltage"},
+	{420, Critical, false, "Inverter fault"},
+	{421, Critical, false, "Transformer DC imbalance"},
+	{422, Critical, false, "UPS fault without detail"},
+	{423, Informational, false, "UPS reports an informational alert"},
+	{424, Informational, true, "Faults cleared"},
+	{501, Informational, false, "Self-test waiting"},
 	{502, Informational, false, "Self-test running"},
 	{503, Informational, true, "Self-test passed"},
 	{504, Critical, false, "Self-test failed"},
+	{505, Warning, true, "Self-test refused"},
+	{506, Warning, true, "Self-test aborted"},
+	{508, Informational, false, "Runtime calibration running"},
+	{509, Informational, true, "Runtime calibration finished"},
+	{510, Warning, true, "Runtime calibration failed"},
+	{511, Warning, true, "Runtime calibration refused"},
+	{512, Warning, true, "Runtime calibration aborted"},
+	{513, Informational, false, "Panel test running"},
+	{514, Informational, false, "Audible alarm sounding"},
+	{515, Informational, false, "Audible alarm muted"},
+	{601, Informational, true, "Outlet group turned on"},
+	{602, Warning, true, "Outlet group turned off"},
+	{603, Informational, false, "Outlet group rebooting"},
+	{604, Warning, false, "Outlet group shutting down"},
+	{605, Warning, false, "Outlet group sleeping"},
+	{606, Warning, false, "Load shedding pending for group"},
+	{607, Informational, false, "Group waits for its turn-on delay"},
+	{608, Warning, false, "Group waits for its turn-off delay"},
+	{609, Warning, false, "Group waits for mains"},
+	{610, Informational, false, "Group waits for minimum runtime"},
+	{611, Warning, false, "Group runtime low"},
 	{801, Warning, false, "Communication with the UPS lost"},
 	{802, Critical, false, "Communication lost while on battery"},
 	{803, Informational, true, "Communication with the UPS restored"},
 	{804, Warning, false, "UPS refuses the connection (Modbus switched off, or another master connected)"},
 	{805, Warning, false, "Unusable answer from the UPS"},
+	{806, Warning, false, "Model or map not supported"},
 }
 
 // AlarmByID returns the catalogue row of id, the zero Alarm if this program does not raise it.
 func AlarmByID(id AlarmID) Alarm {
-	for _, a := range Alarms {
-		if a.ID == id {
-			return a
-		}
+	i, ok := slices.BinarySearchFunc(Alarms, id, func(a Alarm, id AlarmID) int { return int(a.ID) - int(id) })
+	if !ok {
+		return Alarm{}
 	}
-	return Alarm{}
+	return Alarms[i]
 }
 
 // An EventKind says what happened to an alarm.
@@ -99,6 +198,12 @@ type Event struct {
 	Text     string
 	Detail   string     // cause text, values, limits; never an address, host or user name
 	Raw      []RawValue // the registers that decided it
+	// Group is the outlet group it is about, NoGroup if it is about the whole unit; GroupName what the unit calls it.
+	Group     Group
+	GroupName string
+	// Inferred marks what nobody saw happen: an alarm found to be over when communication came back, with the time of the first
+	// good poll (READ-8).
+	Inferred bool
 	// Unconfirmed marks what is not known for certain: the state of an alarm while there is no communication.
 	Unconfirmed bool
 	RaisedBy    uint64 // of a Clear: the number of its Raise in the events lane

@@ -94,6 +94,14 @@ func (s *State) Groups() []Group {
 // Outlet returns the point that holds the state of g.
 func (g Group) Outlet() Point { return MainOutlet + Point(g-MainGroup) }
 
+// NamePoint returns the point that holds the name a user gave to g, 0 if there is none.
+func (g Group) NamePoint() Point {
+	if g < MainGroup || g > SOG2 {
+		return 0
+	}
+	return MainName + Point(g-MainGroup)
+}
+
 // Identity returns who the unit is, as far as it has been read.
 func (s *State) Identity() Identity {
 	return Identity{

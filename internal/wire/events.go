@@ -15,8 +15,8 @@ func EncodeEvent(e ups.Event) ([]byte, error) {
 	if e.Kind < ups.Raise || e.Kind > ups.Moment || e.Severity < ups.Informational || e.Severity > ups.Critical {
 		return nil, fmt.Errorf("event %d of kind %d and severity %d", e.ID, uint8(e.Kind), uint8(e.Severity))
 	}
-	if e.ID == 0 || e.RaisedBy != 0 && e.Kind != ups.Clear {
-		return nil, fmt.Errorf("event %d, %v, raised by %d", e.ID, e.Kind, e.RaisedBy)
+	if e.ID == 0 || e.RaisedBy != 0 && e.Kind != ups.Clear || e.Group > ups.SOG3 {
+		return nil, fmt.Errorf("event %d, %v, raised by %d, of group %d", e.ID, e.Kind, e.RaisedBy, uint8(e.Group))
 	}
 	var b builder
 	b.open()
@@ -31,6 +31,12 @@ func EncodeEvent(e ups.Event) ([]byte, error) {
 		b.name("raw")
 		b.putRaw(e.Raw)
 	}
+	if e.Group != ups.NoGroup {
+		b.put("group", e.Group.String())
+		b.put("group_number", uint64(e.Group-ups.MainGroup))
+		b.putText("group_name", e.GroupName)
+	}
+	b.putTrue("inferred", e.Inferred)
 	b.putTrue("unconfirmed", e.Unconfirmed)
 	if e.RaisedBy != 0 {
 		b.put("raised_by", e.RaisedBy)
@@ -85,6 +91,9 @@ func (o *object) event() (e ups.Event, err error) {
 	o.may("unit", &e.Unit)
 	o.may("device", &e.Device)
 	o.may("detail", &e.Detail)
+	o.group(&e.Group)
+	o.may("group_name", &e.GroupName)
+	o.may("inferred", &e.Inferred)
 	o.may("unconfirmed", &e.Unconfirmed)
 	o.may("raised_by", &e.RaisedBy)
 	if raw, ok := o.get("raw"); ok {
@@ -103,6 +112,17 @@ func (o *object) event() (e ups.Event, err error) {
 		return ups.Event{}, fmt.Errorf("event: %w", o.err)
 	}
 	return e, nil
+}
+
+// group reads the name of an outlet group. One that this program does not know is NoGroup.
+func (o *object) group(dst *ups.Group) {
+	var name string
+	o.may("group", &name)
+	for _, g := range ups.Groups {
+		if g.String() == name {
+			*dst = g
+		}
+	}
 }
 
 func (o *object) kind(dst *ups.EventKind) {

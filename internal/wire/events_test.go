@@ -19,7 +19,11 @@ func anyEvent(t *rapid.T) ups.Event {
 		ID: ups.AlarmID(rapid.Uint16Min(1).Draw(t, "id")), Kind: ups.EventKind(rapid.IntRange(1, 3).Draw(t, "kind")),
 		Severity: ups.Severity(rapid.IntRange(1, 3).Draw(t, "severity")), Unit: rapid.String().Draw(t, "unit"),
 		Device: rapid.String().Draw(t, "device"), Text: rapid.String().Draw(t, "text"), Detail: rapid.String().Draw(t, "detail"),
-		Unconfirmed: rapid.Bool().Draw(t, "unconfirmed"),
+		Unconfirmed: rapid.Bool().Draw(t, "unconfirmed"), Inferred: rapid.Bool().Draw(t, "inferred"),
+		Group: ups.Group(rapid.IntRange(0, int(ups.SOG3)).Draw(t, "group")),
+	}
+	if e.Group != ups.NoGroup {
+		e.GroupName = rapid.String().Draw(t, "group name")
 	}
 	points := rapid.SliceOfNDistinct(rapid.SampledFrom(ups.Points()), 0, 6, rapid.ID).Draw(t, "points")
 	for _, p := range points {
@@ -129,6 +133,9 @@ func anyFullState(t *rapid.T) *FullState {
 		}
 		for _, id := range rapid.SliceOfN(rapid.Uint16(), 0, 4).Draw(t, "alarms") {
 			u.Alarms = append(u.Alarms, ups.AlarmID(id))
+			if id%2 == 1 {
+				u.Unconfirmed = append(u.Unconfirmed, ups.AlarmID(id))
+			}
 		}
 		s.Units = append(s.Units, u)
 	}

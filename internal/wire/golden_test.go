@@ -68,6 +68,14 @@ func goldenEvent() ups.Event {
 	}
 }
 
+// goldenClear is the end of an alarm of an outlet group, found when communication came back.
+func goldenClear() ups.Event {
+	return ups.Event{
+		ID: 604, Kind: ups.Clear, Severity: ups.Warning, Unit: "rack-a", Device: "AS1234567890", Text: "Outlet group shutting down",
+		Raw: []ups.RawValue{{Point: ups.SOG0Outlet, Raw: 2}}, Group: ups.SOG0, GroupName: "Servers", Inferred: true, RaisedBy: 7,
+	}
+}
+
 func goldenGaps(t *testing.T) (one, two Gap) {
 	from := goldenStamp(t)
 	to := Stamp{BootID: mustID(t, "00112233445566778899aabbccddeeff"), Mono: 41250 * time.Millisecond}
@@ -77,6 +85,10 @@ func goldenGaps(t *testing.T) (one, two Gap) {
 func TestGoldenEvents(t *testing.T) {
 	one, two := goldenGaps(t)
 	alarm, err := EncodeEvent(goldenEvent())
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := EncodeEvent(goldenClear())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +105,7 @@ func TestGoldenEvents(t *testing.T) {
 		class   Class
 		body    []byte
 		trusted bool
-	}{{"event-alarm.json", ClassAlarm, alarm, true}, {"gap-one.json", ClassGap, gapOne, true}, {"gap-two.json", ClassGap, gapTwo, false}} {
+	}{{"event-alarm.json", ClassAlarm, alarm, true}, {"event-group.json", ClassAlarm, over, true}, {"gap-one.json", ClassGap, gapOne, true}, {"gap-two.json", ClassGap, gapTwo, false}} {
 		r := goldenRecord(t, Events, row.class, row.body)
 		if !row.trusted {
 			r.Stamp.Wall = time.Time{}
@@ -123,10 +135,16 @@ func goldenStates(t *testing.T) map[string]*State {
 		},
 		Allow: []string{"diagnostics"},
 	}
+	silent := *full
+	silent.Units = []UnitState{{
+		Unit: "rack-a", Condition: ups.OnBattery | ups.Stale | ups.CriticalUnknown, Alarms: []ups.AlarmID{101, 604, 802},
+		Unconfirmed: []ups.AlarmID{101, 604}, Since: goldenStamp(t),
+	}}
 	return map[string]*State{
-		"state-first.json": {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0"},
-		"state-full.json":  {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0", Full: full},
-		"state-will.json":  {Session: 42},
+		"state-silent.json": {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0", Full: &silent},
+		"state-first.json":  {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0"},
+		"state-full.json":   {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0", Full: full},
+		"state-will.json":   {Session: 42},
 	}
 }
 

@@ -36,7 +36,8 @@ type UnitState struct {
 	Model        string
 	Firmware     string
 	Condition    ups.Status
-	Alarms       []ups.AlarmID // active ones
+	Alarms       []ups.AlarmID // active ones, each id once
+	Unconfirmed  []ups.AlarmID // those of Alarms that the unit has not confirmed since communication was lost or the agent began
 	Since        Stamp         // of the last change of Condition or Alarms
 	Epoch        uint32        // 0: no owner, or stand-alone
 	PlanVersion  uint64        // confirmed; 0 when stand-alone
@@ -104,6 +105,9 @@ func (b *builder) putUnit(u *UnitState) {
 	b.putText("firmware", u.Firmware)
 	b.put("condition", orEmpty(u.Condition.Names()))
 	b.put("alarms", orEmpty(u.Alarms))
+	if len(u.Unconfirmed) > 0 {
+		b.put("unconfirmed", u.Unconfirmed)
+	}
 	b.name("since")
 	b.open()
 	b.putStamp(u.Since)
@@ -205,6 +209,7 @@ func parseUnit(raw json.RawMessage) (u UnitState, err error) {
 		}
 	}
 	o.want("alarms", &u.Alarms)
+	o.may("unconfirmed", &u.Unconfirmed)
 	u.Since = o.instant("since")
 	o.want("epoch", &u.Epoch)
 	o.may("plan_version", &u.PlanVersion)

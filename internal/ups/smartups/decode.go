@@ -76,17 +76,5 @@ func text(words []uint16) (s string, ok bool) {
 	return string(b), true
 }
 
-// familyOf returns the column of part 990-9840B that a unit of this SKU belongs to. A letter after the prefix makes it
-// another family (SMTL, SRTL), which has no column.
-func familyOf(sku string) family {
-	for _, f := range []struct {
-		prefix string
-		family family
-	}{{"SMT", smt}, {"SMX", smt}, {"SRT", srt}, {"SURTD", surtd}} {
-		n := len(f.prefix)
-		if len(sku) > n && sku[:n] == f.prefix && sku[n] >= '0' && sku[n] <= '9' {
-			return f.family
-		}
-	}
-	return 0
-}
+// familyOf returns the column of part 990-9840B that a unit of this SKU belongs to.
+func familyOf(sku string) family { return family(ups.FamilyOf(sku)) }

@@ -40,10 +40,10 @@ const (
 type family uint8
 
 const (
-	smt      family = 1 << iota // SMT and SMX
-	srt                         // SRT
-	surtd                       // SURTD
-	unlisted                    // in no column: the register may be undefined
+	smt      = family(ups.SMT)
+	srt      = family(ups.SRT)
+	surtd    = family(ups.SURTD)
+	unlisted = family(1 << 3) // in no column: the register may be undefined
 )
 
 // A register is one item of the map: what one address means.

@@ -1,0 +1,4 @@
+package alarm
+
+// A memory is what rules look at beside the latest values: how things went until now.
+type memory struct{}
