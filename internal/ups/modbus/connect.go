@@ -34,6 +34,8 @@ func (r *runner) connect() bool {
 		r.links.Add(1)
 		r.link = timed(link)
 		r.precise, _ = link.(preciseLink)
+		r.whole, _ = link.(wholeLink)
+		r.armed = time.Time{}
 		if r.cfg.Framing == RTU {
 			r.logRestored() // a TCP connection proves nothing before the first answer: some are accepted and closed at once
 		}
@@ -108,10 +110,7 @@ func (r *runner) lose(err error, had bool) {
 		link = &LinkError{Op: "read", Err: err}
 	}
 	l.err = link
-	if r.held != nil {
-		r.held.finish(link)
-		r.held = nil
-	}
+	r.refuseHeld(link)
 	if !l.logged {
 		l.logged, l.since = true, time.Now()
 		r.cfg.Log.Warn("link lost", "err", bare(link.Err))

@@ -17,6 +17,9 @@ type transporter struct{ r *runner }
 // Send sends a request and returns the reply that matches it. The reply is valid until the next Send.
 func (t transporter) Send(request []byte) ([]byte, error) {
 	r := t.r
+	if r.whole != nil {
+		return r.sendWhole(request)
+	}
 	begin := time.Now()
 	if err := r.write(request, begin); err != nil {
 		return nil, err
@@ -26,6 +29,28 @@ func (t transporter) Send(request []byte) ([]byte, error) {
 		return r.receiveTCP(request)
 	}
 	return r.receiveRTU(request)
+}
+
+// sendWhole sends a request over a link that can make the exchange in one step; handle has just set the time.
+func (r *runner) sendWhole(request []byte) ([]byte, error) {
+	for tries := 0; ; tries++ {
+		if err := r.arm(r.out, r.out.Add(r.asked.pace.timeout)); err != nil {
+			return nil, err
+		}
+		n, sent, err := r.whole.Exchange(request, r.buf[r.fill:])
+		switch {
+		case err == nil:
+			r.fill += n
+		case !sent && isDeadline(err) && tries < 3: // it came between the look at the clock and this
+			r.armed, r.out = time.Time{}, time.Now()
+			continue
+		case !sent:
+			return nil, &LinkError{Op: "write", Err: err, unanswered: !r.answered}
+		case !isDeadline(err):
+			return nil, &LinkError{Op: "read", Err: err, unanswered: !r.answered}
+		}
+		return r.receiveTCP(request)
+	}
 }
 
 func (r *runner) write(request []byte, now time.Time) error {

@@ -37,7 +37,7 @@ type Config struct {
 	Bits    int                                     // RTU: bits of a byte on the wire; 0 = 10, with parity 11
 	Gap     time.Duration                           // silence before a request, at least; 0 = 35 ms for RTU, 0 for TCP. After a miss at least 45 ms, and always where 35 is too little
 	Timeout time.Duration                           // of the turnaround of each unit, to begin with; 0 = 500 ms for RTU, 2 s for TCP
-	Observe func(Exchange)                          // nil, or called on the line's goroutine after every exchange
+	Observe func(Exchange)                          // nil, or called after every exchange, before the next one; must not wait
 	Log     *slog.Logger                            // nil = discard
 }
 
@@ -85,6 +85,9 @@ type Line struct {
 	closed             chan struct{} // closed when Run has ended
 	requests           sync.Pool
 
+	idle chan *runner  // holds the runner while the line is at rest and lends itself; see lend
+	wake chan struct{} // a borrower has found the link lost
+
 	reopenTCP time.Duration // least time between the end of a TCP connection and the next
 }
 
@@ -105,6 +108,7 @@ func New(cfg Config) *Line {
 	l.gapNow.Store(int64(l.cfg.Gap))
 	l.urgent, l.background = make(chan *request, 1), make(chan *request, 1)
 	l.closed = make(chan struct{})
+	l.idle, l.wake = make(chan *runner, 1), make(chan struct{}, 1)
 	l.requests.New = func() any { return &request{done: make(chan struct{}, 1)} }
 	return l
 }
@@ -189,10 +193,18 @@ func (l *Line) fail(r *request, finished bool, err error) error {
 	return failure
 }
 
-// submit hands r to Run's goroutine and waits for its answer. It tells whether r is the caller's own again.
+// submit hands r to Run's goroutine, or serves it on this one, and waits for its answer. It tells whether r is the caller's own
+// again.
 func (l *Line) submit(ctx context.Context, p Priority, r *request) (finished bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return true, err
+	}
+	if r.function == readFunction {
+		if runner := l.borrow(p); runner != nil {
+			runner.caller = ctx
+			runner.giveBack(runner.handle(r))
+			return l.await(ctx, r)
+		}
 	}
 	queue := l.background
 	if p == Urgent {
@@ -204,6 +216,16 @@ func (l *Line) submit(ctx context.Context, p Priority, r *request) (finished boo
 		return true, ctx.Err()
 	case <-l.closed:
 		return true, ErrClosed
+	}
+	return l.await(ctx, r)
+}
+
+// await waits for the answer to r.
+func (l *Line) await(ctx context.Context, r *request) (finished bool, err error) {
+	select {
+	case <-r.done: // as always when the caller has served itself
+		return true, r.err
+	default:
 	}
 	select {
 	case <-r.done:

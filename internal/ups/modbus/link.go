@@ -31,6 +31,12 @@ type preciseLink interface {
 	SleepUntil(t time.Time) error
 }
 
+// A wholeLink can make an exchange in one step: it writes a request, waits for the first bytes that come then, as Read does, and
+// reads them. sent tells whether the request has left.
+type wholeLink interface {
+	Exchange(request, reply []byte) (n int, sent bool, err error)
+}
+
 // timed returns link itself if it has deadlines, and otherwise a link that reads it ahead.
 func timed(link Link) timedLink {
 	if t, ok := link.(timedLink); ok {

@@ -11,28 +11,21 @@ import (
 // sleep, several times for every exchange: measured, that cost more than all these calls together. None of them may wait:
 // the descriptor is non-blocking.
 
-// readNow reads what is waiting at fd, 0 bytes if that is nothing or an error.
-func readNow(fd int, p []byte) int {
-	if len(p) == 0 {
-		return 0
-	}
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
-}
+// readNow reads what is waiting at fd. Nothing there is EAGAIN.
+func readNow(fd int, p []byte) (int, error) { return moveNow(unix.SYS_READ, fd, p) }
 
-// writeNow writes what fd takes at once of p, 0 bytes if that is nothing or an error.
-func writeNow(fd int, p []byte) int {
+// writeNow writes what fd takes at once of p. No room is EAGAIN.
+func writeNow(fd int, p []byte) (int, error) { return moveNow(unix.SYS_WRITE, fd, p) }
+
+func moveNow(call uintptr, fd int, p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0
+		return 0, nil
 	}
-	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 	if errno != 0 {
-		return 0
+		return 0, errno
 	}
-	return int(n)
+	return int(n), nil
 }
 
 // pollNow is poll(2) without waiting.

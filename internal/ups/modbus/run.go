@@ -23,10 +23,12 @@ const (
 
 	closingTime = 300 * time.Millisecond // for a unit of one request per connection to close it
 	wakeSlice   = 100 * time.Millisecond // how long Read waits at most before it looks at the context
+	// armFor is the same where a deadline costs more than a look at the clock: one then serves many exchanges.
+	armFor      = 250 * time.Millisecond
 	finishWrite = 700 * time.Millisecond // how long a write may go on after the end of the context
 )
 
-// A runner is what Run's goroutine alone touches.
+// A runner is what the goroutine alone touches that owns the line: Run's, or one that borrows it.
 type runner struct {
 	*Line
 	ctx   context.Context
@@ -38,16 +40,21 @@ type runner struct {
 
 	link     timedLink   // nil while there is none
 	precise  preciseLink // the same, if it can
+	whole    wholeLink   // the same, if it can
+	armed    time.Time   // deadline of whole's reads
 	answered bool        // something valid came over this link
 	answers  int         // how many
 	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
 	held     *request    // to be sent first on the next link
+	taken    *request    // to be sent after it
+	lost     error       // why who borrowed the line found no link
 	end      time.Time   // of the last exchange on the line
 	gap      gap
 	rest     time.Duration // of silence before the next request; the gap, or more after a failure
 	silences int
 	garbled  int
 
+	caller  context.Context // of who borrows the line, nil for nobody
 	current *request
 	asked   *unit
 	out, in time.Time // when the current request was out, its reply in
@@ -99,15 +106,13 @@ func (r *runner) run(ctx context.Context) {
 	for r.connect() {
 		err := r.serve()
 		r.link.Close()
-		r.link, r.precise = nil, nil
+		r.link, r.precise, r.whole = nil, nil, nil
 		if err == nil {
 			break
 		}
 		r.lose(err, true)
 	}
-	if r.held != nil {
-		r.held.finish(ErrClosed)
-	}
+	r.refuseHeld(ErrClosed)
 	r.timer.Stop()
 }
 
@@ -124,8 +129,15 @@ func (r *runner) serve() error {
 			return nil
 		}
 		q := r.next()
+		if err := r.lost; err != nil {
+			r.taken, r.lost = q, nil
+			return err
+		}
 		if q == nil {
-			return nil
+			if r.ctx.Err() != nil {
+				return nil
+			}
+			continue // a borrower's word of a link that is long replaced
 		}
 		if err := r.handle(q); err != nil {
 			return err
@@ -133,16 +145,31 @@ func (r *runner) serve() error {
 	}
 }
 
-// next returns the request to send now, nil at the end of ctx.
+// refuseHeld answers those who wait for the next link.
+func (r *runner) refuseHeld(err error) {
+	for _, q := range []*request{r.held, r.taken} {
+		if q != nil {
+			q.finish(err)
+		}
+	}
+	r.held, r.taken = nil, nil
+}
+
+// next returns the request to send now, nil if there is none to be had.
 func (r *runner) next() *request {
-	if q := r.held; q != nil {
-		r.held = nil
-		return q
+	for _, waits := range []**request{&r.held, &r.taken} {
+		if q := *waits; q != nil {
+			*waits = nil
+			return q
+		}
 	}
 	select {
 	case q := <-r.urgent:
 		return q
 	default:
+	}
+	if r.lends() {
+		return r.lend()
 	}
 	select {
 	case q := <-r.urgent:
@@ -218,10 +245,11 @@ func (u *unit) restUntil(function uint8) time.Time {
 	return u.lastWrite.Add(afterWrite)
 }
 
-// check looks at the link before a request goes out: bytes nobody asked for would be taken for its reply.
+// check looks at the link before a request goes out: bytes nobody asked for would be taken for its reply. A read over TCP needs
+// no look: old bytes have another transaction, and where the connection was closed it goes out again on the next one.
 func (r *runner) check(function uint8) error {
 	c, ok := r.link.(checkedLink)
-	if !ok {
+	if !ok || r.whole != nil && function == readFunction {
 		return nil
 	}
 	waiting, err := c.Check()
@@ -292,7 +320,7 @@ func (r *runner) classify(err error) (Result, error) {
 	case linkLost(err) != nil:
 		r.end = time.Now()
 		return ResultLink, err
-	case errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrClosed), r.caller != nil && err == r.caller.Err():
 		r.end = time.Now()
 		return ResultLink, nil // serve sees the end of ctx by itself
 	case errors.Is(err, ErrTimeout):
@@ -384,12 +412,8 @@ func (r *runner) observe(q *request, result Result, begin time.Time) {
 // read waits for bytes until deadline, in slices, so that the end of ctx is seen: a read ends with it, a write soon after.
 func (r *runner) read(p []byte, deadline time.Time) (int, error) {
 	for tries := 0; ; tries++ {
-		until := time.Now().Add(wakeSlice)
-		if until.After(deadline) {
-			until = deadline
-		}
-		if err := r.link.SetReadDeadline(until); err != nil {
-			return 0, &LinkError{Op: "read", Err: err, unanswered: !r.answered}
+		if err := r.arm(time.Now(), deadline); err != nil {
+			return 0, err
 		}
 		n, err := r.link.Read(p)
 		if n > 0 {
@@ -404,6 +428,9 @@ func (r *runner) read(p []byte, deadline time.Time) (int, error) {
 		if !time.Now().Before(deadline) {
 			return 0, ErrTimeout
 		}
+		if r.caller != nil && r.caller.Err() != nil {
+			return 0, r.caller.Err()
+		}
 		if r.ctx.Err() != nil {
 			if r.current == nil || r.current.function == readFunction {
 				return 0, ErrClosed
@@ -416,4 +443,24 @@ func (r *runner) read(p []byte, deadline time.Time) (int, error) {
 			}
 		}
 	}
+}
+
+// arm sets the deadline of reads: a slice from now, or deadline if that is sooner. To set that of a socket moves a timer and
+// takes locks, so one that was set before does as long as it is not too late; what wakes up early looks at the clock.
+func (r *runner) arm(now, deadline time.Time) error {
+	slice := wakeSlice
+	if r.whole != nil {
+		if slice = armFor; r.armed.After(now) && !r.armed.After(deadline) {
+			return nil
+		}
+	}
+	until := now.Add(slice)
+	if until.After(deadline) {
+		until = deadline
+	}
+	if err := r.link.SetReadDeadline(until); err != nil {
+		return &LinkError{Op: "read", Err: err, unanswered: !r.answered}
+	}
+	r.armed = until
+	return nil
 }

@@ -148,7 +148,7 @@ func (s *serialLink) SetWriteDeadline(t time.Time) error { s.writeDeadline = t; 
 
 // Read waits for bytes until the deadline, which should be near: it cannot be interrupted.
 func (s *serialLink) Read(p []byte) (int, error) {
-	if n := readNow(s.node, p); n > 0 { // as nearly always: the line has slept until the end of the reply
+	if n, _ := readNow(s.node, p); n > 0 { // as nearly always: the line has slept until the end of the reply
 		s.heard = true
 		return n, nil
 	}
@@ -180,7 +180,7 @@ func (s *serialLink) Write(p []byte) (int, error) {
 		// The far end has answered, so at most one request can still be in the buffer, which holds more than two of them in
 		// every driver: this cannot block, and spares two changes of goroutine.
 		s.heard = false
-		n := writeNow(s.node, p)
+		n, _ := writeNow(s.node, p)
 		if n == len(p) {
 			return n, nil
 		}

@@ -67,7 +67,7 @@ func OpenTCP(address string) func(context.Context) (Link, error) {
 			return nil, err
 		}
 		t := &tcpLink{Conn: conn, raw: raw}
-		t.look = t.lookOnce
+		t.look, t.turn = t.lookOnce, t.turnOnce
 		return t, nil
 	}
 }
@@ -76,9 +76,49 @@ func OpenTCP(address string) func(context.Context) (Link, error) {
 type tcpLink struct {
 	net.Conn
 	raw  syscall.RawConn
-	look func(fd uintptr) // made once: a method value would be allocated at every call
-	poll [1]unix.PollFd
+	look func(fd uintptr) // made once, as turn: a method value would be allocated at every call
+	poll unix.PollFd
 	err  error
+
+	turn    func(fd uintptr) bool
+	out, in []byte
+	wrote   int
+	got     int
+}
+
+// Exchange sends a request and reads the first bytes that come then. The runtime's poller is asked to wait before the request
+// is out, so the reply is waited for once and read once: a Write and a Read would look for it in vain before they wait.
+func (t *tcpLink) Exchange(request, reply []byte) (n int, sent bool, err error) {
+	t.out, t.in, t.wrote, t.got, t.err = request, reply, 0, 0, nil
+	err = t.raw.Read(t.turn)
+	if err == nil {
+		err = t.err
+	}
+	sent = t.wrote > 0
+	t.out, t.in = nil, nil
+	return t.got, sent, err
+}
+
+// turnOnce is a step of Exchange. It reports whether there is nothing left to wait for.
+func (t *tcpLink) turnOnce(fd uintptr) bool {
+	if t.wrote == 0 {
+		t.wrote, t.err = writeNow(int(fd), t.out)
+		if t.err == nil && t.wrote < len(t.out) {
+			t.err = errBlocked // twelve bytes, and nothing but their like was ever in the buffer
+		}
+		return t.err != nil
+	}
+	for t.err = unix.EINTR; t.err == unix.EINTR; {
+		t.got, t.err = readNow(int(fd), t.in)
+	}
+	if t.err == unix.EAGAIN {
+		t.err = nil
+		return false
+	}
+	if t.err == nil && t.got == 0 {
+		t.err = io.EOF
+	}
+	return true
 }
 
 // Check returns io.EOF when the other end has closed the connection, even where something it sent is still unread: a
@@ -87,7 +127,7 @@ func (t *tcpLink) Check() (waiting bool, err error) {
 	if err := t.raw.Control(t.look); err != nil {
 		return false, err
 	}
-	switch seen := t.poll[0].Revents; {
+	switch seen := t.poll.Revents; {
 	case t.err != nil:
 		return false, t.err
 	case seen&(unix.POLLERR|unix.POLLHUP) != 0:
@@ -100,8 +140,8 @@ func (t *tcpLink) Check() (waiting bool, err error) {
 }
 
 func (t *tcpLink) lookOnce(fd uintptr) {
-	t.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
-	if _, t.err = unix.Poll(t.poll[:], 0); t.err == unix.EINTR {
+	t.poll = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
+	if t.err = pollNow(&t.poll); t.err == unix.EINTR {
 		t.err = nil
 	}
 }
