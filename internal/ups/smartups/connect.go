@@ -22,6 +22,9 @@ import (
 func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
 	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup}
+	if d.cfg.Card {
+		d.profile.spoken = map[uint16]bool{}
+	}
 	d.connecting = true
 	err := d.connect(ctx)
 	d.connecting = false
@@ -186,5 +189,7 @@ func (d *Driver) remember() profile {
 			d.constant[p] = fmt.Sprint(v)
 		}
 	}
-	return profile{card: d.cfg.Card, family: familyOf(s.Text(ups.SKU)), groups: uint16(s.Flags(ups.OutletConfig))}
+	p := d.profile
+	p.family, p.groups = familyOf(s.Text(ups.SKU)), uint16(s.Flags(ups.OutletConfig))
+	return p
 }

@@ -7,6 +7,10 @@ type profile struct {
 	card   bool   // behind a network management card
 	family family // its column in part 990-9840B, 0 if it has none or is not known
 	groups uint16 // outlet groups that exist, bits as in OutletConfig
+
+	// spoken notes, by address, the items that only some models have and that held another value than 0 since the unit was
+	// connected to. nil where that does not matter: not behind a card.
+	spoken map[uint16]bool
 }
 
 // allOnes is the pattern of a numeric item of so many registers that holds no value.
@@ -41,7 +45,8 @@ func (r *register) integer(b uint32) int64 {
 //     is not a state. For the bypass input and load shedding it could be one ("nothing", "never"), but State.Flags is 0
 //     either way, so no rule sees a difference, and a unit without the item is not shown as having it.
 //   - Behind a card a register that the unit's family lacks reads 0 (sections 2.4 and 3.3, rule 4): there 0 counts only in
-//     items of its family. Items of outlet groups are left alone, as their presence is known from OutletConfig.
+//     items of its family, and where only some models of the family have the item, once it was something else than 0: a
+//     negative battery half, a second input phase, a threshold of load shedding. Items of outlet groups are left alone, as their presence is known from OutletConfig.
 //
 // Efficiency below zero keeps its number: it is the reason why there is none (section 6.13).
 func (r *register) value(words []uint16, p profile) int64 {
@@ -51,6 +56,11 @@ func (r *register) value(words []uint16, p profile) int64 {
 		return ups.Absent
 	case b == 0 && p.card && r.fam != 0 && r.fam&p.family == 0 && r.point.Info().Group == ups.NoGroup:
 		return ups.Absent
+	case r.some && p.spoken != nil:
+		if b == 0 && !p.spoken[r.addr] {
+			return ups.Absent
+		}
+		p.spoken[r.addr] = true
 	}
 	return r.integer(b)
 }

@@ -127,6 +127,23 @@ func TestWhatIsNotApplicableIsAbsent(t *testing.T) {
 	}
 }
 
+// TestBehindACardAZeroCountsOnceThereWasMore: only some SRT have a second input phase, and the others read 0 there.
+func TestBehindACardAZeroCountsOnceThereWasMore(t *testing.T) {
+	volts := row(t, ups.InputVoltage2)
+	p := profile{card: true, family: srt, spoken: map[uint16]bool{}}
+	for i, c := range []struct {
+		word uint16
+		want int64
+	}{{0, ups.Absent}, {0, ups.Absent}, {230 * 64, 230 * 64}, {0, 0}, {0xFFFF, ups.Absent}, {0, 0}} {
+		if got := volts.value([]uint16{c.word}, p); got != c.want {
+			t.Errorf("reading %d: %04X is %d, want %d", i, c.word, got, c.want)
+		}
+	}
+	if got := volts.value([]uint16{0}, profile{family: srt}); got != 0 {
+		t.Errorf("its own port: 0 is %d, want 0", got)
+	}
+}
+
 func TestAbsentGroupsHaveNoValues(t *testing.T) {
 	p := profile{groups: 1 << 1} // SOG 0 only
 	for _, tier := range []ups.Tier{ups.TierStatus, ups.TierLive, ups.TierSettings, ups.TierIdentity} {

@@ -54,6 +54,7 @@ type register struct {
 	div    uint16 // value = raw / div
 	na     marker
 	fam    family
+	some   bool // only some models of its families have it: behind a card, 0 is no value until it was another
 	access access
 	tier   ups.Tier  // how often it is wanted; of no meaning for a command
 	point  ups.Point // 0: never read as a value
@@ -86,45 +87,45 @@ var registers = []register{
 	{addr: 26, words: 1, enc: bf16, div: 1, tier: ups.TierStatus, point: ups.UserInterface},
 
 	// Dynamic data. Section 5.2. SOG[3] (171 on) is known from AN176 only.
-	{addr: 128, words: 2, enc: u32, div: 1, tier: ups.TierLive, point: ups.Runtime},                                     // s
-	{addr: 130, words: 1, enc: u16, div: 512, na: ones, tier: ups.TierLive, point: ups.Charge},                          // %
-	{addr: 131, words: 1, enc: s16, div: 32, na: ones, tier: ups.TierLive, point: ups.BatteryVoltage},                   // V
-	{addr: 132, words: 1, enc: s16, div: 32, na: ones, fam: srt, tier: ups.TierLive, point: ups.BatteryVoltageNegative}, // V
-	{addr: 133, words: 1, enc: u16, div: 1, na: ones, tier: ups.TierLive, point: ups.ReplaceBy},                         // d
-	{addr: 135, words: 1, enc: s16, div: 128, na: ones, tier: ups.TierLive, point: ups.BatteryTemperature},              // °C
-	{addr: 136, words: 1, enc: u16, div: 256, na: ones, tier: ups.TierLive, point: ups.LoadReal},                        // %
-	{addr: 137, words: 1, enc: u16, div: 256, na: ones, fam: surtd, tier: ups.TierLive, point: ups.LoadReal2},           // %
-	{addr: 138, words: 1, enc: u16, div: 256, na: ones, tier: ups.TierLive, point: ups.LoadApparent},                    // %
-	{addr: 139, words: 1, enc: u16, div: 256, na: ones, fam: surtd, tier: ups.TierLive, point: ups.LoadApparent2},       // %
-	{addr: 140, words: 1, enc: u16, div: 32, na: ones, tier: ups.TierLive, point: ups.OutputCurrent},                    // A
-	{addr: 141, words: 1, enc: u16, div: 32, na: ones, fam: surtd, tier: ups.TierLive, point: ups.OutputCurrent2},       // A
-	{addr: 142, words: 1, enc: u16, div: 64, na: ones, tier: ups.TierLive, point: ups.OutputVoltage},                    // V
-	{addr: 143, words: 1, enc: u16, div: 64, na: ones, fam: surtd, tier: ups.TierLive, point: ups.OutputVoltage2},       // V
-	{addr: 144, words: 1, enc: u16, div: 128, na: ones, tier: ups.TierLive, point: ups.OutputFrequency},                 // Hz
-	{addr: 145, words: 2, enc: u32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.OutputEnergy},      // Wh
+	{addr: 128, words: 2, enc: u32, div: 1, tier: ups.TierLive, point: ups.Runtime},                                                 // s
+	{addr: 130, words: 1, enc: u16, div: 512, na: ones, tier: ups.TierLive, point: ups.Charge},                                      // %
+	{addr: 131, words: 1, enc: s16, div: 32, na: ones, tier: ups.TierLive, point: ups.BatteryVoltage},                               // V
+	{addr: 132, words: 1, enc: s16, div: 32, na: ones, fam: srt, some: true, tier: ups.TierLive, point: ups.BatteryVoltageNegative}, // V
+	{addr: 133, words: 1, enc: u16, div: 1, na: ones, tier: ups.TierLive, point: ups.ReplaceBy},                                     // d
+	{addr: 135, words: 1, enc: s16, div: 128, na: ones, tier: ups.TierLive, point: ups.BatteryTemperature},                          // °C
+	{addr: 136, words: 1, enc: u16, div: 256, na: ones, tier: ups.TierLive, point: ups.LoadReal},                                    // %
+	{addr: 137, words: 1, enc: u16, div: 256, na: ones, fam: surtd, tier: ups.TierLive, point: ups.LoadReal2},                       // %
+	{addr: 138, words: 1, enc: u16, div: 256, na: ones, tier: ups.TierLive, point: ups.LoadApparent},                                // %
+	{addr: 139, words: 1, enc: u16, div: 256, na: ones, fam: surtd, tier: ups.TierLive, point: ups.LoadApparent2},                   // %
+	{addr: 140, words: 1, enc: u16, div: 32, na: ones, tier: ups.TierLive, point: ups.OutputCurrent},                                // A
+	{addr: 141, words: 1, enc: u16, div: 32, na: ones, fam: surtd, tier: ups.TierLive, point: ups.OutputCurrent2},                   // A
+	{addr: 142, words: 1, enc: u16, div: 64, na: ones, tier: ups.TierLive, point: ups.OutputVoltage},                                // V
+	{addr: 143, words: 1, enc: u16, div: 64, na: ones, fam: surtd, tier: ups.TierLive, point: ups.OutputVoltage2},                   // V
+	{addr: 144, words: 1, enc: u16, div: 128, na: ones, tier: ups.TierLive, point: ups.OutputFrequency},                             // Hz
+	{addr: 145, words: 2, enc: u32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.OutputEnergy},                  // Wh
 	{addr: 147, words: 1, enc: bf16, div: 1, na: zero, fam: srt | surtd, tier: ups.TierLive, point: ups.BypassStatus},
 	{addr: 148, words: 1, enc: u16, div: 64, na: ones, fam: srt, tier: ups.TierLive, point: ups.BypassVoltage},    // V
 	{addr: 149, words: 1, enc: u16, div: 128, na: ones, fam: srt, tier: ups.TierLive, point: ups.BypassFrequency}, // Hz
 	{addr: 150, words: 1, enc: bf16, div: 1, tier: ups.TierLive, point: ups.InputStatus},
-	{addr: 151, words: 1, enc: u16, div: 64, na: ones, tier: ups.TierLive, point: ups.InputVoltage},                    // V
-	{addr: 152, words: 1, enc: u16, div: 64, na: ones, fam: srt | surtd, tier: ups.TierLive, point: ups.InputVoltage2}, // V
-	{addr: 153, words: 1, enc: u16, div: 64, na: ones, fam: srt, tier: ups.TierLive, point: ups.InputVoltage3},         // V
-	{addr: 154, words: 1, enc: s16, div: 128, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.Efficiency},     // %
-	{addr: 155, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainTurnOff},      // s
-	{addr: 156, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainTurnOn},       // s
-	{addr: 157, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainStayOff},      // s
-	{addr: 159, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0TurnOff},      // s
-	{addr: 160, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0TurnOn},       // s
-	{addr: 161, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0StayOff},      // s
-	{addr: 163, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1TurnOff},      // s
-	{addr: 164, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1TurnOn},       // s
-	{addr: 165, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1StayOff},      // s
-	{addr: 167, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2TurnOff},      // s
-	{addr: 168, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2TurnOn},       // s
-	{addr: 169, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2StayOff},      // s
-	{addr: 171, words: 1, enc: s16, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3TurnOff},       // s
-	{addr: 172, words: 1, enc: s16, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3TurnOn},        // s
-	{addr: 173, words: 2, enc: s32, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3StayOff},       // s
+	{addr: 151, words: 1, enc: u16, div: 64, na: ones, tier: ups.TierLive, point: ups.InputVoltage},                                // V
+	{addr: 152, words: 1, enc: u16, div: 64, na: ones, fam: srt | surtd, some: true, tier: ups.TierLive, point: ups.InputVoltage2}, // V
+	{addr: 153, words: 1, enc: u16, div: 64, na: ones, fam: srt, some: true, tier: ups.TierLive, point: ups.InputVoltage3},         // V
+	{addr: 154, words: 1, enc: s16, div: 128, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.Efficiency},                 // %
+	{addr: 155, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainTurnOff},                  // s
+	{addr: 156, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainTurnOn},                   // s
+	{addr: 157, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.MainStayOff},                  // s
+	{addr: 159, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0TurnOff},                  // s
+	{addr: 160, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0TurnOn},                   // s
+	{addr: 161, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG0StayOff},                  // s
+	{addr: 163, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1TurnOff},                  // s
+	{addr: 164, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1TurnOn},                   // s
+	{addr: 165, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG1StayOff},                  // s
+	{addr: 167, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2TurnOff},                  // s
+	{addr: 168, words: 1, enc: s16, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2TurnOn},                   // s
+	{addr: 169, words: 2, enc: s32, div: 1, na: ones, fam: smt | srt, tier: ups.TierLive, point: ups.SOG2StayOff},                  // s
+	{addr: 171, words: 1, enc: s16, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3TurnOff},                   // s
+	{addr: 172, words: 1, enc: s16, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3TurnOn},                    // s
+	{addr: 173, words: 2, enc: s32, div: 1, na: ones, fam: unlisted, tier: ups.TierLive, point: ups.SOG3StayOff},                   // s
 
 	// Inventory. Section 5.3.
 	{addr: 512, words: 1, enc: u16, div: 1, fam: unlisted, tier: ups.TierIdentity, point: ups.ProductID},
@@ -176,14 +177,14 @@ var registers = []register{
 	{addr: 1056, words: 2, enc: bf32, div: 1, na: zero, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG0ShedConfig},
 	{addr: 1058, words: 2, enc: bf32, div: 1, na: zero, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG1ShedConfig},
 	{addr: 1060, words: 2, enc: bf32, div: 1, na: zero, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG2ShedConfig},
-	{addr: 1064, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG0ShedRuntime}, // s
-	{addr: 1065, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG1ShedRuntime}, // s
-	{addr: 1066, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG2ShedRuntime}, // s
-	{addr: 1068, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG0ShedTime},    // s
-	{addr: 1069, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG1ShedTime},    // s
-	{addr: 1070, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.SOG2ShedTime},    // s
-	{addr: 1072, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.MainShedRuntime}, // s
-	{addr: 1073, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, access: readWrite, tier: ups.TierSettings, point: ups.MainShedTime},    // s
+	{addr: 1064, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG0ShedRuntime}, // s
+	{addr: 1065, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG1ShedRuntime}, // s
+	{addr: 1066, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG2ShedRuntime}, // s
+	{addr: 1068, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG0ShedTime},    // s
+	{addr: 1069, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG1ShedTime},    // s
+	{addr: 1070, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.SOG2ShedTime},    // s
+	{addr: 1072, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.MainShedRuntime}, // s
+	{addr: 1073, words: 1, enc: u16, div: 1, na: ones, fam: smt | srt, some: true, access: readWrite, tier: ups.TierSettings, point: ups.MainShedTime},    // s
 
 	// Commands. Section 5.5. Never read: what they read as is not defined (D15).
 	{addr: 1536, words: 2, enc: bf32, div: 1, access: writeOnly},                 // UPSCommand_BF
