@@ -7,7 +7,7 @@ const (
 
 	// longestNap bounds a sleep that the end of the context cannot interrupt.
 	longestNap = 400 * time.Millisecond
-	// atOnce: a Read that returned within this had its bytes waiting.
+	// atOnce: a reply that was read within this had its bytes waiting.
 	atOnce = 150 * time.Microsecond
 )
 
@@ -76,7 +76,7 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 	// Silence is over with the first byte; the rest may take as long as it takes on the wire.
 	first, last := r.out.Add(ask+pace.wait()), r.out.Add(wire+pace.wait())
 	n, before := 0, time.Now()
-	for waited := false; ; waited = true {
+	for {
 		deadline := first
 		if n > 0 || first.Before(before) {
 			deadline = last
@@ -92,9 +92,8 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 			return nil, err
 		}
 		if size > 0 {
-			waited = waited || r.in.Sub(before) > atOnce
-			if size == replyBytes(request) {
-				r.learn(r.in.Sub(r.out)-wire, waited, leastTimeout)
+			if size == replyBytes(request) { // in pieces or not: what counts is whether there was anything to wait for
+				r.learn(r.in.Sub(r.out)-wire, r.in.Sub(before) > atOnce, leastTimeout)
 			}
 			return r.buf[:size], nil
 		}
