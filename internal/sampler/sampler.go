@@ -227,8 +227,9 @@ func (u *unit) connect(now time.Time, plan []ups.Block) {
 
 // gather takes the tasks of all units over, after a unit connected or was lost.
 func (s *Sampler) gather() {
-	s.schedule.tasks = s.schedule.tasks[:0]
+	tasks := s.schedule.tasks[:0]
 	for _, u := range s.units {
-		s.schedule.tasks = append(s.schedule.tasks, u.tasks...)
+		tasks = append(tasks, u.tasks...)
 	}
+	s.schedule.set(tasks)
 }

@@ -180,6 +180,22 @@ func TestRatesBeyondTheLineAreStretchedFairly(t *testing.T) {
 	})
 }
 
+// Two units at the default rates are half as much again as a serial line carries. Looking ahead must not turn that into watches only:
+// with two units some word is always about to be too old.
+func TestTheWatchesOfTwoUnitsDoNotStarveTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &memSink{}
+		run(t, 10*time.Minute, sink, Unit{"a", &fakeSource{plan: plan9600()}, defaultRates}, Unit{"b", &fakeSource{plan: plan9600()}, defaultRates})
+		const stretched = 1 / 1.48 // 2 × (5 × 65 + 115 + 2 × 150) ms in a second
+		for _, unit := range []string{"a", "b"} {
+			status, live := sink.count(unit, ups.TierStatus), sink.count(unit, ups.TierLive)
+			if want := 600 * stretched; float64(status) < 0.85*want || float64(live) < 0.85*2*want {
+				t.Errorf("%s: %d status and %d live reads in 10 minutes, want about %.0f and %.0f", unit, status, live, want, 2*want)
+			}
+		}
+	})
+}
+
 func TestAnUnbrokenLineWithEqualRatesAlternates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{plan: plan9600()}

@@ -12,7 +12,8 @@ type task struct {
 	block  ups.Block
 	period time.Duration
 	due    time.Time
-	pass   time.Duration // turns taken so far, each counted as one period; see pick
+	pass   time.Duration // turns taken so far, each counted as one period; see next
+	before bool          // a watch that has gone before the block that is due to go
 }
 
 // done sets when the task is due again. The cadence is kept, but what was missed is not made up for: a line that was held up
@@ -26,9 +27,18 @@ func (t *task) done(now time.Time) {
 
 // A schedule holds the tasks of a line.
 type schedule struct {
-	tasks []*task
-	turn  time.Duration // pass of the task that went last
-	last  *task         // that went directly before, nil after a rest
+	tasks   []*task
+	turn    time.Duration // pass of the task that went last
+	stretch float64       // by how much the periods are stretched, 1 where they fit the line
+}
+
+// set takes tasks over.
+func (s *schedule) set(tasks []*task) {
+	load := 0.0
+	for _, t := range tasks {
+		load += float64(t.block.Cost) / float64(t.period)
+	}
+	s.tasks, s.stretch = tasks, max(load, 1)
 }
 
 // next chooses what to read at now: the task, or how long to wait until one is due (at most an hour).
@@ -37,23 +47,32 @@ type schedule struct {
 // the rates do not fit the line, every tier gets its share and all are stretched by the same factor.
 //
 // Reads cannot be interrupted, so it looks ahead (design, section 4): before a block during which the status word of a unit
-// would grow older than its watch period, the watch goes first, unless it has just gone. That puts a watch directly before
+// would grow older than its watch period, stretched as all are, the watch goes first, but each watch only once before a block: on a
+// line of several units, where some word is always old, the blocks would never have their turn. That puts a watch directly before
 // each long block and between a status block and a live block, whose word is old by the time its bytes are in.
 func (s *schedule) next(now time.Time) (*task, time.Duration) {
 	best, wait := s.first(now)
 	if best == nil {
-		s.last = nil // the line rests: what went last has not just gone any more
+		s.afresh() // the line rests: what went last has not just gone any more
 		return nil, wait
 	}
 	if best.block.Tier != ups.TierWatch {
-		if w := mostUrgentWatch(now, s.tasks, best, s.last); w != nil {
-			best = w
+		if w := s.mostUrgentWatch(now, best); w != nil {
+			w.pass, w.before = max(w.pass, s.turn)+w.period, true // out of turn, and so without taking the others' turns forward
+			return w, 0
 		}
+		s.afresh()
 	}
-	best.pass = max(best.pass, s.turn) + best.period // who was idle does not save up turns
-	s.turn = best.pass - best.period
-	s.last = best
+	s.turn = max(best.pass, s.turn) // who was idle does not save up turns
+	best.pass = s.turn + best.period
+	best.before = best.block.Tier == ups.TierWatch
 	return best, 0
+}
+
+func (s *schedule) afresh() {
+	for _, t := range s.tasks {
+		t.before = false
+	}
 }
 
 func (s *schedule) first(now time.Time) (best *task, wait time.Duration) {
@@ -71,15 +90,15 @@ func (s *schedule) first(now time.Time) (best *task, wait time.Duration) {
 }
 
 // mostUrgentWatch returns the watch that must go before t, nil if none must.
-func mostUrgentWatch(now time.Time, tasks []*task, t, last *task) *task {
+func (s *schedule) mostUrgentWatch(now time.Time, t *task) *task {
 	var found *task
 	var most time.Duration
-	for _, w := range tasks {
-		if w.block.Tier != ups.TierWatch || w == last {
+	for _, w := range s.tasks {
+		if w.block.Tier != ups.TierWatch || w.before {
 			continue
 		}
 		age := now.Sub(w.unit.wordSeen) + t.block.Cost
-		if over := age - w.period; over > most {
+		if over := age - time.Duration(s.stretch*float64(w.period)); over > most {
 			found, most = w, over
 		}
 	}
