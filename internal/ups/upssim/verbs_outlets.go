@@ -20,8 +20,12 @@ func (u *Unit) button(on bool) {
 	if on {
 		word = 4
 	}
-	if u.signallingCommand(word) {
-		u.cause = causeLocalUI
+	if !u.signallingCommand(word) {
+		return
+	}
+	u.cause = causeLocalUI
+	for _, g := range u.groups {
+		g.restart = causeLocalUI
 	}
 }
 
