@@ -16,6 +16,7 @@ import (
 	"upsedge/internal/config"
 	"upsedge/internal/local"
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
 	"upsedge/internal/ups/smartups"
 )
 
@@ -23,6 +24,9 @@ type readCmd struct {
 	Unit  string `arg:"" optional:"" help:"Name of the unit in the configuration; needed when there are several."`
 	JSON  bool   `help:"Machine-readable output: one object per reading."`
 	Watch bool   `help:"Read again every second until stopped."`
+
+	Record    string `help:"Write down what the unit says, byte by byte, into a new file; serial number and names are masked." placeholder:"FILE" type:"path"`
+	KeepNames bool   `help:"With --record: do not mask serial number and names."`
 }
 
 // reading is one printed reading. Source says who read: the running agent (its latest values) or this command itself.
@@ -44,13 +48,34 @@ func (c *readCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	if err != nil {
 		return err
 	}
-	for {
-		r, err := c.read(ctx, cfg, u)
-		if err != nil {
-			return err
+	if c.Record == "" {
+		if c.KeepNames {
+			return usageError{errors.New("--keep-names is of use with --record only")}
 		}
-		if err := c.print(std, r); err != nil || !c.Watch {
+		return c.repeat(ctx, std, func() (*reading, error) { return c.read(ctx, cfg, u) })
+	}
+	return c.record(ctx, cfg, u, std)
+}
+
+// repeat prints what read returns, once, or with --watch until ctx ends. The first failure ends it, a later one is only said:
+// who watches wants to see the unit come back.
+func (c *readCmd) repeat(ctx context.Context, std stdio, read func() (*reading, error)) error {
+	for first := true; ; first = false {
+		r, err := read()
+		switch {
+		case ctx.Err() != nil && c.Watch && !first:
+			return nil
+		case err != nil && first:
 			return err
+		case err != nil:
+			fmt.Fprintln(std.err, err)
+		default:
+			if err := c.print(std, r); err != nil {
+				return err
+			}
+		}
+		if !c.Watch {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -58,6 +83,33 @@ func (c *readCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// record reads as without --record, from the unit itself, and writes down what goes over the line, failures included.
+func (c *readCmd) record(ctx context.Context, cfg *config.Config, u config.Unit, std stdio) error {
+	if cfg.Local.Socket != "" {
+		if _, err := local.Ask(ctx, cfg.Local.Socket, false); !errors.Is(err, local.ErrNotRunning) {
+			return errors.New("the agent runs and has the line; what the unit says can be recorded while it is stopped: systemctl stop upsagent")
+		}
+	}
+	rec, err := record(c.Record, u, c.KeepNames)
+	if err != nil {
+		return err
+	}
+	var id ups.Identity
+	failed := c.repeat(ctx, std, func() (*reading, error) {
+		st, err := readUnit(ctx, u, rec)
+		if err != nil {
+			return nil, errors.New(agent.Advice(u, err))
+		}
+		id = st.Identity()
+		return fromUnit(u, st), nil
+	})
+	requests, err := rec.end(id)
+	if err == nil {
+		rec.say(std.err, requests)
+	}
+	return errors.Join(failed, err)
 }
 
 func (c *readCmd) pick(cfg *config.Config) (config.Unit, error) {
@@ -87,11 +139,15 @@ func (c *readCmd) read(ctx context.Context, cfg *config.Config, u config.Unit) (
 			return nil, err
 		}
 	}
-	st, err := readUnit(ctx, u)
+	st, err := readUnit(ctx, u, nil)
 	if err != nil {
 		return nil, errors.New(agent.Advice(u, err))
 	}
-	return &reading{Unit: u.Name, Source: "unit", At: time.Now(), Values: local.Values(st)}, nil
+	return fromUnit(u, st), nil
+}
+
+func fromUnit(u config.Unit, st *ups.State) *reading {
+	return &reading{Unit: u.Name, Source: "unit", At: time.Now(), Values: local.Values(st)}
 }
 
 func fromAgent(st *local.Status, name string) (*reading, error) {
@@ -107,10 +163,14 @@ func fromAgent(st *local.Status, name string) (*reading, error) {
 	return nil, fmt.Errorf("the running agent does not know %s: systemctl reload upsagent", name)
 }
 
-// readUnit opens the unit's line for one reading of everything.
-func readUnit(ctx context.Context, u config.Unit) (*ups.State, error) {
+// readUnit opens the unit's line for one reading of everything. What passes over it is recorded if rec is not nil.
+func readUnit(ctx context.Context, u config.Unit, rec *recording) (*ups.State, error) {
 	log := slog.New(slog.DiscardHandler)
-	line := agent.OpenLine(u, u.Name, nil, log)
+	link := agent.LineConfig(u, u.Name, nil, log)
+	if rec != nil {
+		link.Open = rec.Open(link.Open)
+	}
+	line := modbus.New(link)
 	over, end := context.WithCancel(ctx)
 	defer end()
 	var g errgroup.Group

@@ -64,10 +64,11 @@ func (s *sink) settle(u *unit, out outcome) {
 
 // OpenLine returns a line to the unit, not yet running. observe may be nil.
 func OpenLine(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) *modbus.Line {
-	return modbus.New(lineConfig(u, name, observe, log))
+	return modbus.New(LineConfig(u, name, observe, log))
 }
 
-func lineConfig(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) modbus.Config {
+// LineConfig describes the line to the unit. observe may be nil.
+func LineConfig(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) modbus.Config {
 	cfg := modbus.Config{Name: name, Observe: observe, Log: log}
 	if u.Serial != nil {
 		cfg.Framing, cfg.Baud = modbus.RTU, u.Serial.Baud
@@ -96,7 +97,7 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 		requests[modbus.Result(r)] = series.Requests.WithLabelValues(l.name, r).Add
 	}
 	took, busy := series.RequestTime.WithLabelValues(l.name), series.LineBusy.WithLabelValues(l.name)
-	wire := lineConfig(first.cfg, l.name, func(e modbus.Exchange) {
+	wire := LineConfig(first.cfg, l.name, func(e modbus.Exchange) {
 		requests[e.Result](1)
 		busy.Add(e.Busy.Seconds())
 		if e.Result == modbus.ResultOK {

@@ -92,6 +92,9 @@ var crcTable = func() (table [256]uint16) {
 	return table
 }()
 
+// CRC returns the Modbus checksum of p; on the line its low byte goes first.
+func CRC(p []byte) uint16 { return crc16(p) }
+
 // crc16 is the Modbus checksum; on the line its low byte goes first.
 func crc16(p []byte) uint16 {
 	crc := uint16(0xFFFF)

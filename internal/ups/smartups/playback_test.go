@@ -2,7 +2,9 @@ package smartups
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"os"
@@ -13,40 +15,44 @@ import (
 	"testing/synctest"
 
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/capture"
 	"upsedge/internal/ups/modbus"
 	"upsedge/internal/ups/upssim"
 	"upsedge/internal/ups/upstest"
 )
 
-// openPlayback returns a line on which a transcript is played. With -update the transcript is first made, of what b answers.
+// openPlayback returns a line on which a capture is played. With -update the capture is first made, of what b answers.
 func openPlayback(t *testing.T, file string, b *bench) *modbus.Line {
 	var running sync.WaitGroup
 	if *update {
 		var out strings.Builder
+		rec := capture.NewRecorder(&out, capture.Header{From: capture.FromSimulated, Link: "serial 9600 none", Slave: "1"}, capture.Options{})
 		t.Cleanup(func() {
-			if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			if err := errors.Join(rec.Close(), os.WriteFile(file, []byte(out.String()), 0o644)); err != nil {
 				t.Error(err)
 			}
 		})
-		return runLine(t, modbus.Config{Open: func(context.Context) (modbus.Link, error) {
+		return runLine(t, modbus.Config{Open: rec.Open(func(context.Context) (modbus.Link, error) {
 			ours, theirs := net.Pipe()
 			running.Go(func() { b.serve(theirs) })
-			return upstest.Record(ours, &out), nil
-		}}, &running)
+			return plain{ours}, nil
+		})}, &running)
 	}
-	transcript, err := os.ReadFile(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := upstest.NewPlayback(t, string(transcript))
-	return runLine(t, modbus.Config{Open: func(context.Context) (modbus.Link, error) { return p, nil }}, &running)
+	return runLine(t, modbus.Config{Open: upstest.NewPlayback(t, string(text)).Open}, &running)
 }
+
+// plain is a link without deadlines, as the played one is.
+type plain struct{ io.ReadWriteCloser }
 
 // The unit of this world is only asked what it would say: what comes over the line is in the transcripts.
 func TestFulfilsTheContractOnPlayback(t *testing.T) {
 	upstest.Suite{Bubble: true, Open: func(t *testing.T) upstest.World {
 		b := &bench{Unit: upssim.New(upssim.Options{})}
-		line := openPlayback(t, "testdata/playback/"+path.Base(t.Name())+".txt", b)
+		line := openPlayback(t, "testdata/playback/"+path.Base(t.Name())+".capture", b)
 		w := b.world(New(Config{Name: "rack-a", Line: line, UnitID: 1}))
 		w.Late = nil // all blocks after all blocks would be a long transcript
 		return w
@@ -56,13 +62,7 @@ func TestFulfilsTheContractOnPlayback(t *testing.T) {
 // The frames of the protocol reference, section 13, of which the verification block is one, go over the line as printed.
 func TestPlaysTheFramesOfTheReference(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		transcript, err := os.ReadFile("testdata/section13.txt")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var running sync.WaitGroup
-		p := upstest.NewPlayback(t, string(transcript))
-		line := runLine(t, modbus.Config{Open: func(context.Context) (modbus.Link, error) { return p, nil }}, &running)
+		line := openPlayback(t, "testdata/section13.capture", nil)
 		d := New(Config{Name: "rack-a", Line: line, UnitID: 1})
 		if _, err := d.Connect(t.Context()); exception(err) != 4 {
 			t.Errorf("Connect = %v, want the exception at 512", err)
@@ -74,7 +74,7 @@ func TestPlaysTheFramesOfTheReference(t *testing.T) {
 func TestReadsARecordedUnit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{Unit: upssim.New(upssim.Options{})}
-		line := openPlayback(t, "testdata/playback/unit.txt", b)
+		line := openPlayback(t, "testdata/playback/unit.capture", b)
 		s, err := ReadAll(t.Context(), New(Config{Name: "rack-a", Line: line, UnitID: 1}))
 		if err != nil {
 			t.Fatal(err)

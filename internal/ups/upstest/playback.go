@@ -1,143 +1,185 @@
 package upstest
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
+
+	"upsedge/internal/ups/capture"
+	"upsedge/internal/ups/modbus"
 )
 
-// A Playback is a link whose other end says what a transcript says, and only to the requests of the transcript. It has the
-// shape of a modbus.Link. A request that was not recorded fails the test and the link; what is left over at the end of the
-// test fails it, too.
+// A Playback is a line's other end that says what a capture says, when it says it, and only to the requests of the capture. A
+// request that was not recorded fails the test and the link, and so does an opening; a request that is left over at the end of
+// the test fails it, too.
 type Playback struct {
-	t      testing.TB
-	closed chan struct{}
-	once   sync.Once
+	t testing.TB
 
-	mu      sync.Mutex
-	rest    []exchange
-	replies [][]byte      // sent and not read yet
-	more    chan struct{} // has one element when replies may have some
+	mu   sync.Mutex
+	rest []capture.Entry
 }
 
-// An exchange is a request and what came back after it and before the next one.
-type exchange struct {
-	line    int
-	request []byte
-	replies [][]byte
-}
-
-// NewPlayback returns a link that plays a transcript: a line per frame, "> 01 03 …" to the unit and "< 01 03 …" from it, in
-// hexadecimal, in the order in which they were seen. A request without an answer was met with silence; an answer that came
-// late stands behind the request after it. Empty lines and those with # are skipped.
-func NewPlayback(t testing.TB, transcript string) *Playback {
+// NewPlayback plays a capture. Its replies take as long as they took: it is meant for the bubble of a synctest.
+func NewPlayback(t testing.TB, text string) *Playback {
 	t.Helper()
-	exchanges, err := parse(transcript)
+	c, err := capture.Parse(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Playback{t: t, closed: make(chan struct{}), rest: exchanges, more: make(chan struct{}, 1)}
+	if c.Cut {
+		t.Fatal("the capture was cut off")
+	}
+	p := &Playback{t: t, rest: c.Entries}
 	t.Cleanup(func() {
-		for _, x := range p.Rest() {
-			t.Errorf("transcript, line %s", x)
+		for _, e := range p.Rest() {
+			if e.Request == nil {
+				continue // a line may end between the loss of a link and the next attempt
+			}
+			t.Errorf("capture, line %d: %s did not come", e.Line, what(e))
 		}
 	})
 	return p
 }
 
-func parse(transcript string) (out []exchange, err error) {
-	in := bufio.NewScanner(strings.NewReader(transcript))
-	for n := 1; in.Scan(); n++ {
-		l := strings.TrimSpace(in.Text())
-		if l == "" || l[0] == '#' {
-			continue
-		}
-		frame, err := hex.DecodeString(strings.ReplaceAll(l[1:], " ", ""))
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("transcript, line %d: %w", n, err)
-		case l[0] == '>':
-			out = append(out, exchange{line: n, request: frame})
-		case l[0] == '<' && len(out) > 0:
-			last := &out[len(out)-1]
-			last.replies = append(last.replies, frame)
-		default:
-			return nil, fmt.Errorf("transcript, line %d: neither a request nor the answer to one", n)
-		}
+func what(e capture.Entry) string {
+	if e.Request == nil {
+		return "the opening"
 	}
-	return out, in.Err()
+	return fmt.Sprintf("request % X", e.Request)
 }
 
-// Rest describes the requests that have not come yet.
-func (p *Playback) Rest() []string {
+// Rest returns what has not been played yet.
+func (p *Playback) Rest() []capture.Entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []string
-	for _, x := range p.rest {
-		out = append(out, fmt.Sprintf("%d: request % X did not come", x.line, x.request))
-	}
-	return out
+	return p.rest
 }
 
-var errNotRecorded = errors.New("request not in the transcript")
+var (
+	errNotRecorded = errors.New("not in the capture")
+	errFailed      = errors.New("the link failed, says the capture")
+	errNoWay       = errors.New("no way there, says the capture")
+)
 
-// Write takes one whole request.
-func (p *Playback) Write(b []byte) (int, error) {
+// next takes the entry that comes next, if it is an opening (request nil) or has this request.
+func (p *Playback) next(request []byte) (capture.Entry, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	asked := what(capture.Entry{Request: request})
+	if len(p.rest) == 0 && request == nil {
+		return capture.Entry{}, errNotRecorded // nobody has asked for anything yet
+	}
 	if len(p.rest) == 0 {
-		p.t.Errorf("request % X after the end of the transcript", b)
-		return 0, errNotRecorded
+		p.t.Errorf("%s after the end of the capture", asked)
+		return capture.Entry{}, errNotRecorded
 	}
-	x := p.rest[0]
-	if !bytes.Equal(b, x.request) {
-		p.t.Errorf("transcript, line %d: request % X instead of % X", x.line, b, x.request)
-		return 0, errNotRecorded
+	e := p.rest[0]
+	if !bytes.Equal(e.Request, request) || (e.Request == nil) != (request == nil) {
+		p.t.Errorf("capture, line %d: %s instead of %s", e.Line, asked, what(e))
+		return capture.Entry{}, errNotRecorded
 	}
 	p.rest = p.rest[1:]
-	p.replies = append(p.replies, x.replies...)
+	return e, nil
+}
+
+// Open opens the link as the capture says.
+func (p *Playback) Open(ctx context.Context) (modbus.Link, error) {
+	e, err := p.next(nil)
+	if err != nil {
+		return nil, err
+	}
 	select {
-	case p.more <- struct{}{}:
-	default:
+	case <-time.After(e.Took):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	switch e.End {
+	case capture.Refused:
+		return nil, syscall.ECONNREFUSED
+	case capture.Unreachable:
+		return nil, errNoWay
+	}
+	l := &playedLink{p: p, closed: make(chan struct{}), said: make(chan capture.Entry, mostAhead)}
+	l.said <- e
+	return l, nil
+}
+
+// mostAhead is how many requests go out at most before the first answer is read.
+const mostAhead = 16
+
+// A playedLink is open until the capture or its user closes it. It has the shape of a modbus.Link.
+type playedLink struct {
+	p      *Playback
+	closed chan struct{}
+	once   sync.Once
+	said   chan capture.Entry // what came after an opening or a request, until Read takes it over
+
+	// Of Read alone.
+	ready []byte
+	end   capture.End
+}
+
+// Write takes one whole request.
+func (l *playedLink) Write(b []byte) (int, error) {
+	e, err := l.p.next(b)
+	if err != nil {
+		return 0, err
+	}
+	if e.End == capture.Silence {
+		return len(b), nil
+	}
+	e.At = time.Duration(time.Now().UnixNano()) + e.Took // when it has come
+	select {
+	case l.said <- e:
+	case <-l.closed:
 	}
 	return len(b), nil
 }
 
-// Read returns the next bytes of the transcript's answers. It waits for them until Close.
-func (p *Playback) Read(b []byte) (int, error) {
+// Read returns the next bytes of the capture's replies when their time has come. It waits for them until Close.
+func (l *playedLink) Read(b []byte) (int, error) {
 	for {
-		if n := p.take(b); n > 0 {
+		switch {
+		case len(l.ready) > 0:
+			n := copy(b, l.ready)
+			l.ready = l.ready[n:]
 			return n, nil
+		case l.end == capture.Closed:
+			return 0, io.EOF
+		case l.end == capture.Failed:
+			return 0, errFailed
 		}
 		select {
-		case <-p.more:
-		case <-p.closed:
+		case e := <-l.said:
+			if e.Request != nil && !l.sleep(e) {
+				return 0, io.EOF
+			}
+			l.ready, l.end = e.Reply, e.End
+		case <-l.closed:
 			return 0, io.EOF
 		}
 	}
 }
 
-func (p *Playback) take(b []byte) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.replies) == 0 {
-		return 0
+// sleep waits until e has come, and returns false when the link was closed before.
+func (l *playedLink) sleep(e capture.Entry) bool {
+	select {
+	case <-time.After(time.Until(time.Unix(0, int64(e.At)))):
+		return true
+	case <-l.closed:
+		return false
 	}
-	n := copy(b, p.replies[0])
-	if p.replies[0] = p.replies[0][n:]; len(p.replies[0]) == 0 {
-		p.replies = p.replies[1:]
-	}
-	return n
 }
 
 // Close ends a Read that waits.
-func (p *Playback) Close() error {
-	p.once.Do(func() { close(p.closed) })
+func (l *playedLink) Close() error {
+	l.once.Do(func() { close(l.closed) })
 	return nil
 }
