@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"upsedge/internal/ups"
 )
@@ -53,29 +52,6 @@ func catalogueRow(id int) row {
 		}
 	}
 	panic(fmt.Sprintf("%d is not in the catalogue", id))
-}
-
-// stages are the lives of the whole catalogue, by how long they take: what takes days is polled rarely.
-var stages = []stage{
-	{"minutes", "{watch: 500ms, status: 1s, live: 1s}", 90 * time.Second, livesOfMinutes},
-}
-
-var livesOfMinutes = []life{
-	{id: 101, enter: "mains-fail", leave: "mains-return", detail: "Input"},
-	{id: 101, enter: "input=180", leave: "input=0", detail: "LowInputVoltage"},
-	{id: 102, enter: "mains-fail 10s mains-return", detail: "AcceptableInput"},
-	{id: 103, enter: "self-test", detail: "self-test"},
-	{id: 201, enter: "mains-fail low-battery", leave: "mains-return", detail: "limit 120 s"},
-	{id: 301, enter: "overload", leave: "load=0.3", detail: "OutputOverload"},
-	{id: 311, enter: "poke=18:2", leave: "unpoke=18", detail: "commanded"},
-	{id: 502, enter: "self-test", detail: "source: panel"},
-	{id: 503, enter: "self-test", detail: "source: panel"},
-	{id: 504, enter: "battery-bad self-test", leave: "battery-good self-test", detail: "source: panel"},
-	{id: 801, enter: "deaf", leave: "talk", detail: "no-answer, no good reading for 30"},
-	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", detail: "no-answer"},
-	{id: 803, enter: "deaf 2m talk", detail: "without communication for 2m"},
-	{id: 804, enter: "refuse", leave: "accept", within: 3 * time.Minute, detail: "refused"},
-	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 }
 
 // notYet reports whether this program does not raise the id so far.

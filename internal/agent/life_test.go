@@ -17,9 +17,10 @@ import (
 // enter and leave are words with spaces between: those of the simulator's scenarios ("mains-fail", "load=1.2"), durations that
 // pass ("30s"), and what happens to the line and not to the unit:
 //
-//	refuse       connections are refused
-//	accept       no longer
+//	closed       connections are refused
+//	open         no longer
 //	swap=SERIAL  another unit of that number stands there, and every connection is new
+//	swap-back    the first one again
 type life struct {
 	id     int
 	sku    string // "" is SMT1500IC
@@ -29,6 +30,7 @@ type life struct {
 	gone   time.Duration // from the end of leave to the clear, at most; 0 is a minute
 	detail string        // a part of the detail of the raise
 	as     string        // severity if it is not the catalogue's
+	group  string        // the outlet group it is about
 }
 
 // A stage is an agent whose units live at the same time, each its own life: a bubble's clock is the same for all of them.
@@ -65,7 +67,9 @@ func (s stage) play(t *testing.T) (out []lived) {
 		time.Sleep(s.rest)
 		var all sync.WaitGroup
 		for i := range s.lives {
-			all.Go(func() { actors[i].live(&out[i]) })
+			if !notYet(s.lives[i].id) {
+				all.Go(func() { actors[i].live(&out[i]) })
+			}
 		}
 		all.Wait()
 		b.stop()
@@ -78,10 +82,11 @@ func (s stage) play(t *testing.T) (out []lived) {
 
 // An actor lets things happen to one unit and sees what the receiver is told of it.
 type actor struct {
-	b    *bubble
-	name string
-	sku  string
-	unit *upssim.Unit
+	b     *bubble
+	name  string
+	sku   string
+	unit  *upssim.Unit
+	other *upssim.Unit // that stood there before a swap
 }
 
 func (b *bubble) actor(name, sku string, seed uint64) *actor {
@@ -126,6 +131,8 @@ func (a *actor) live(o *lived) {
 		fail("came as %s, want %s", raise.Severity, severity)
 	case !strings.Contains(raise.Detail, o.detail):
 		fail("came with %q, want %q in it", raise.Detail, o.detail)
+	case raise.Group != o.group:
+		fail("came about group %q, want %q", raise.Group, o.group)
 	case raise.Text == "" || raise.Time.IsZero() || raise.RaisedBy != 0:
 		fail("came without text or time, or raised by another: %+v", raise)
 	case o.id < 700 && (len(raise.Raw) == 0 || raise.Device == ""):
@@ -138,7 +145,7 @@ func (a *actor) live(o *lived) {
 		switch {
 		case !ok:
 			fail("was not cleared within %v", orMinute(o.gone))
-		case clear.RaisedBy != raise.Seq || clear.Severity != raise.Severity:
+		case clear.RaisedBy != raise.Seq || clear.Severity != raise.Severity || clear.Group != raise.Group:
 			fail("cleared as %+v, raised as %+v", clear, raise)
 		default:
 			o.cleared = clear.came.Sub(left)
@@ -186,11 +193,15 @@ func (a *actor) do(words string) {
 func (a *actor) word(w string) {
 	name, value, _ := strings.Cut(w, "=")
 	switch name {
-	case "refuse":
+	case "closed":
 		a.b.unplug(a.address())
-	case "accept":
+	case "open":
+		a.plug(a.unit)
+	case "swap-back":
+		a.unit, a.other = a.other, nil
 		a.plug(a.unit)
 	case "swap":
+		a.other = a.unit
 		a.unit = upssim.New(upssim.Options{SKU: a.sku, Serial: value, AliveWhenEmpty: true})
 		a.plug(a.unit)
 	default:

@@ -28,6 +28,7 @@ type notice struct {
 	Unit        string            `json:"unit"`
 	Device      string            `json:"device"`
 	Detail      string            `json:"detail"`
+	Group       string            `json:"group"`
 	Raw         map[string]string `json:"raw"`
 	Unconfirmed bool              `json:"unconfirmed"`
 	RaisedBy    uint64            `json:"raised_by"`
