@@ -32,13 +32,14 @@ import (
 // Two things are not the machine's: connections, because the clock stands still while a socket is waited for, and the boot
 // clock, which would not follow it.
 type bubble struct {
-	t      *testing.T
-	text   string // configuration
-	began  time.Time
-	broker *mochi.Server
-	cloud  *receiver
-	log    *diary
-	serves sync.WaitGroup
+	t       *testing.T
+	text    string // configuration
+	began   time.Time
+	broker  *mochi.Server
+	cloud   *receiver
+	log     *diary
+	telling bool // what the agent logged is of use when the test fails
+	serves  sync.WaitGroup
 
 	mu      sync.Mutex
 	sockets map[string]*socket // by address
@@ -56,7 +57,7 @@ func newBubble(t *testing.T, units string) *bubble {
 	t.Helper()
 	time.Sleep(time.Until(enterTime))
 	b := &bubble{
-		t: t, began: time.Now().Add(-time.Hour), log: &diary{}, sockets: map[string]*socket{},
+		t: t, began: time.Now().Add(-time.Hour), log: &diary{}, telling: true, sockets: map[string]*socket{},
 		broker: mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)}), // not served: it has no listener, and its housekeeping would wake every second
 	}
 	b.text = fmt.Sprintf(`
@@ -85,7 +86,7 @@ func (b *bubble) close() {
 	}
 	b.mu.Unlock()
 	b.serves.Wait()
-	if b.t.Failed() {
+	if b.t.Failed() && b.telling {
 		b.t.Logf("the agent said:\n%s", b.log)
 	}
 }
@@ -253,6 +254,17 @@ func (d *diary) Write(b []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.text.Write(b)
+}
+
+// of returns the lines about a unit.
+func (d *diary) of(unit string) string {
+	var out strings.Builder
+	for line := range strings.Lines(d.String()) {
+		if strings.Contains(line, "="+unit+" ") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func (d *diary) String() string {

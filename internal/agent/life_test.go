@@ -59,6 +59,7 @@ func (s stage) play(t *testing.T) (out []lived) {
 			fmt.Fprintf(&units, "- {name: %s, tcp: {address: \"%s:502\"}, poll: %s}\n", out[i].name, out[i].name, s.poll)
 		}
 		b := newBubble(t, units.String())
+		b.telling = false // too many at once; each life tells what concerns it
 		actors := make([]*actor, len(s.lives))
 		for i, l := range s.lives {
 			actors[i] = b.actor(out[i].name, l.sku, uint64(i+1))
@@ -106,7 +107,7 @@ func (a *actor) events() (out []notice) { return a.b.cloud.of(a.name) }
 func (a *actor) live(o *lived) {
 	row := catalogueRow(o.id)
 	fail := func(format string, args ...any) {
-		a.b.t.Errorf("%d (%s): %s\n%v", o.id, o.enter, fmt.Sprintf(format, args...), a.events())
+		a.b.t.Errorf("%d (%s): %s\n%v\n%s", o.id, o.enter, fmt.Sprintf(format, args...), a.events(), a.b.log.of(a.name))
 	}
 	before := len(a.events())
 	if slices.ContainsFunc(a.events(), func(n notice) bool { return n.ID == o.id }) {

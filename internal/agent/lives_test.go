@@ -79,14 +79,14 @@ var livesOfOutput = []life{
 	{id: 301, enter: "overload", leave: "load=0.3", detail: "OutputOverload"},
 	{id: 301, sku: srt, enter: "overload", leave: "load=0.3", detail: "Overload"},
 	{id: 302, enter: "overload 15s load=0.3"},
-	{id: 303, enter: "load=0.9", leave: "load=0.3", within: 2 * time.Minute, gone: 2 * time.Minute, detail: "load 9"},
+	{id: 303, enter: "load=0.9", leave: "load=0.3", within: 2 * time.Minute, gone: 2 * time.Minute, detail: "limit 80 %"},
 	{id: 304, enter: "bits=PowerSystemError+OutputShortCircuit", leave: "bits=PowerSystemError-OutputShortCircuit"},
 	{id: 305, enter: "bits=PowerSystemError+OutputOvervoltage", leave: "bits=PowerSystemError-OutputOvervoltage"},
 	{id: 306, enter: "bits=PowerSystemError+OverCurrent", leave: "bits=PowerSystemError-OverCurrent"},
 	{id: 307, enter: "off", leave: "on"},
 	{id: 308, enter: "off 10s on"},
 	{id: 309, enter: "write=1030:30 off 5s outlet=on:mog", leave: "", within: 20 * time.Second, gone: 2 * time.Minute},
-	{id: 310, enter: "write=1029:90 outlet=off:mog", leave: "outlet=cancel:mog", detail: "in "},
+	{id: 310, enter: "write=1029:90 outlet=off", leave: "outlet=cancel", detail: "in "},
 	{id: 311, enter: "shutdown", leave: "outlet=cancel", within: 5 * time.Minute, detail: "commanded"},
 	{id: 312, sku: srt, enter: "bypass", leave: "bypass-end"},
 	{id: 313, sku: srt, enter: "inverter-bad", leave: "inverter-good"},
@@ -154,13 +154,13 @@ var livesOfOutlets = []life{
 	{id: 602, sku: smx, enter: "outlet=off:sog1", within: 2 * time.Minute, group: "sog1"},
 	{id: 603, enter: "outlet=reboot:sog0", gone: 3 * time.Minute, group: "sog0"},
 	{id: 604, enter: "outlet=shutdown:sog0", gone: 3 * time.Minute, group: "sog0"},
-	{id: 605, enter: "outlet=shutdown:sog0", within: 2 * time.Minute, gone: 3 * time.Minute, group: "sog0"},
+	{id: 605, enter: "write=1036:0,400 outlet=reboot:sog0", gone: 10 * time.Minute, group: "sog0"},
 	{id: 606, enter: "bits=SOG[0].OutletStatus+PendingLoadShed", leave: "bits=SOG[0].OutletStatus-PendingLoadShed", group: "sog0"},
 	{id: 607, enter: "write=1035:60 outlet=off:sog0 100s outlet=on:sog0", gone: 2 * time.Minute, group: "sog0"},
 	{id: 608, enter: "outlet=off:sog0", gone: 2 * time.Minute, group: "sog0"},
 	{id: 609, enter: "mains-fail 5s outlet=shutdown:sog0 110s", leave: "mains-return", group: "sog0"},
 	{id: 610, enter: "write=1038:1200 charge=0.3 mains-fail 5s outlet=shutdown:sog0 110s mains-return", leave: "charge=1", group: "sog0"},
-	{id: 611, enter: "mains-fail low-battery", leave: "mains-return", group: "main"},
+	{id: 611, enter: "mains-fail low-battery", leave: "mains-return charge=1", group: "main"},
 }
 
 var livesOfTheLine = []life{
@@ -172,13 +172,13 @@ var livesOfTheLine = []life{
 	{id: 804, enter: "closed", leave: "open", within: 3 * time.Minute, detail: "refused"},
 	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 	{id: 805, enter: "refuse", leave: "talk", detail: "exception"},
-	{id: 806, enter: "poke=2048:0x3939 closed 2s open", leave: "unpoke=2048"},
+	{id: 806, enter: "poke=2048:0x3939 closed 30s open", leave: "unpoke=2048"},
 }
 
 var livesOfHalfAnHour = []life{
 	{id: 119, enter: "mains-fail", leave: "mains-return", within: 11 * time.Minute},
-	{id: 121, enter: "mains-fail 1m mains-return", within: 20 * time.Minute},
-	{id: 122, enter: "input=262 write=1026:276", within: 12 * time.Minute},
+	{id: 121, enter: "write=1026:276 input=262 11m input=0", within: 20 * time.Minute},
+	{id: 122, enter: "write=1026:276 input=262", within: 12 * time.Minute},
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
 	{id: 219, enter: "battery-replace", within: 11 * time.Minute},
 }
