@@ -59,12 +59,7 @@ var inputRules = []rule{
 		},
 		yieldTo: 101,
 		raw:     []ups.Point{ups.StatusFlags, ups.Calibration},
-		detail: func(x *look) string {
-			if x.bits(ups.Calibration, ups.TInProgress) {
-				return "runtime calibration"
-			}
-			return "self-test"
-		},
+		detail:  testReason,
 	},
 	inputRule(104, ups.IVoltageHigh, ups.CauseHighVoltage),
 	inputRule(105, ups.IVoltageLow, ups.CauseLowVoltage),
@@ -117,6 +112,19 @@ func inputRule(id ups.AlarmID, mask uint32, cause int64) rule {
 		return inputVoltage(x)
 	}
 	return r
+}
+
+// testReason says which test it is. The words that tell are read less often than the status word: it may come before both.
+func testReason(x *look) string {
+	const begins = ups.TPending | ups.TInProgress
+	cause, _ := x.st.Raw(ups.StatusCause)
+	switch {
+	case x.bits(ups.Calibration, begins):
+		return "runtime calibration"
+	case x.bits(ups.BatteryTest, begins), cause == ups.CauseAutomaticTest: // by a timer or at the start; calibrations have none
+		return "self-test"
+	}
+	return "self-test or runtime calibration"
 }
 
 func inputVoltage(x *look) string { return x.value("input voltage", ups.InputVoltage) }

@@ -126,6 +126,7 @@ const (
 	CauseHighFrequency     = 5
 	CauseLowFrequency      = 6
 	CauseNotLocked         = 7
+	CauseAutomaticTest     = 9
 	CauseLocalCommand      = 11
 	CauseProtocolCommand   = 12
 	CauseLowBatteryVoltage = 13
