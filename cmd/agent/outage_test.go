@@ -231,6 +231,49 @@ func uncovered(a, b time.Duration, gaps []wire.Gap) (open time.Duration) {
 	return open + max(0, b-a)
 }
 
+// TestAKillRightAfterAnEventLosesNothingOfWhatLedToIt: samples wait for five minutes, but not those before an event.
+func TestAKillRightAfterAnEventLosesNothingOfWhatLedToIt(t *testing.T) {
+	t.Parallel()
+	broker := testenv.Mosquitto(t, keepAll)
+	cloud := collect(t, broker, "cloud")
+	u := upssim.New(upssim.Options{Seed: 1, AliveWhenEmpty: true})
+	p := newPlace(t, fmt.Sprintf(`
+spool: {flush: 5m}
+units:
+  - {name: rack-a, tcp: {address: "%s"}, poll: {watch: 20ms, status: 100ms, live: 100ms}}
+uplink: {broker: "tcp://%s", insecure: true}
+`, listen(t, one(u)), broker.Addr))
+	agent := p.start()
+	agent.showing(`ups_up{ups="rack-a"}`, "1")
+	began := sinceBoot(t)
+	until(t, "some seconds of samples", func() bool { return sinceBoot(t)-began > 3*time.Second }, nil)
+	if n := agent.series("upsagent_samples_total"); n != "0" {
+		t.Fatalf("%s samples are stored, the interval is 5 minutes", n)
+	}
+	failed := sinceBoot(t)
+	u.SetMains(false)
+	until(t, "the event", func() bool { return len(cloud.history().alarms("rack-a")) > 0 }, nil)
+	agent.kill()
+	killed := sinceBoot(t)
+	agent = p.start()
+	until(t, "everything delivered", func() bool {
+		return agent.series(`upsagent_spool_records{lane="samples"}`) == "0" && agent.series(`upsagent_spool_records{lane="events"}`) == "0"
+	}, nil)
+	agent.kill()
+
+	h := cloud.history()
+	h.unbroken(t)
+	pictures := h.pictures("rack-a")
+	if len(pictures) != 1 || pictures[0].Event != pictures[0].Record.Seq-1 {
+		t.Fatalf("%d pictures, want one directly behind its event", len(pictures))
+	}
+	rows := h.rowsOf(func(b *wire.PublishedBlock) bool { return b == pictures[0] })
+	if first, last := rows[0].at, rows[len(rows)-1].at; first > began || last < failed || last > killed {
+		t.Errorf("the picture is of %v to %v; the unit was there at %v, the mains failed at %v and the agent was killed at %v", first, last, began, failed, killed)
+	}
+	steady(t, rows)
+}
+
 // TestBrokerAwayKeepsEverything kills the broker for a while in which the mains fail and return.
 func TestBrokerAwayKeepsEverything(t *testing.T) {
 	t.Parallel()

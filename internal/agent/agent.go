@@ -122,9 +122,10 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	}
 	reg, series := metrics.New(a.sources(), names)
 	a.series = series
-	rec := newRecorder(a.store, a.clock, a.breakDown, a.Log)
+	flusher := newFlusher(a.store, a.clock, series, a.breakDown, a.Log)
+	rec := newRecorder(flusher, a.breakDown, a.Log)
 	a.site = &site{
-		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: newFlusher(a.store, a.clock, series, a.breakDown, a.Log), log: a.Log,
+		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
 		changed: make(chan struct{}, 1), link: a.outside.link,
 	}
 	if cfg.Uplink != nil {

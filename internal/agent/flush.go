@@ -17,14 +17,15 @@ import (
 	"upsedge/internal/wire"
 )
 
-// A flusher encodes what the units' batches hold and puts it into the store, in one commit per interval.
+// A flusher encodes what the units' batches hold and puts it into the store: in one commit per interval, and of a unit with an
+// event at once, so that a power cut right behind it takes nothing of what led to it.
 type flusher struct {
-	store   *store.Store
-	clock   *clock.Clock
-	encoder *wire.Encoder
-	broken  func(error) // the database is beyond use
-	series  *metrics.Agent
-	log     *slog.Logger
+	store  *store.Store
+	clock  *clock.Clock
+	press  press
+	broken func(error) // the database is beyond use
+	series *metrics.Agent
+	log    *slog.Logger
 
 	mu      sync.Mutex          // the loop flushes all units, the end of a line its own
 	pending []store.Samples     // encoded, not yet put: the store refused
@@ -34,6 +35,10 @@ type flusher struct {
 	room    sampler.Room
 
 	layouts layouts
+
+	hurrying sync.Mutex
+	hurry    map[string]bool // units that are not to wait for the interval
+	wake     chan struct{}   // holds at most one
 }
 
 // layouts are those of the samples stored in this run.
@@ -64,9 +69,29 @@ const maxPending = 480
 
 func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(error), log *slog.Logger) *flusher {
 	return &flusher{
-		store: s, clock: c, encoder: wire.NewEncoder(), lost: map[string]wire.Gap{}, broken: broken, series: series, log: log,
-		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}},
+		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, lost: map[string]wire.Gap{}, broken: broken, series: series, log: log,
+		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}}, hurry: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
+}
+
+// soon asks for a flush of one unit before its time. It never waits.
+func (f *flusher) soon(unit string) {
+	f.hurrying.Lock()
+	f.hurry[unit] = true
+	f.hurrying.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// urgent returns those of units that soon was called for since.
+func (f *flusher) urgent(units []*unit) []*unit {
+	f.hurrying.Lock()
+	defer f.hurrying.Unlock()
+	units = slices.DeleteFunc(units, func(u *unit) bool { return !f.hurry[u.cfg.Name] })
+	clear(f.hurry)
+	return units
 }
 
 // run flushes every interval until ctx ends. The last flush belongs to whoever stops the lines.
@@ -77,6 +102,8 @@ func (f *flusher) run(ctx context.Context, every time.Duration, units func() []*
 		select {
 		case <-tick.C:
 			f.flush(ctx, units())
+		case <-f.wake:
+			f.flush(ctx, f.urgent(units()))
 		case <-ctx.Done():
 			return nil
 		}
@@ -139,7 +166,7 @@ func (f *flusher) encode(unit, device string, rows []wire.Rows) error {
 	}
 	block := wire.Block{Unit: unit, Device: device, Sections: rows}
 	first, last := f.span(rows)
-	body, err := f.encoder.Encode(nil, &block)
+	body, err := f.press.encode(&block)
 	if err != nil {
 		f.lose(unit, first, last)
 		return err
@@ -157,11 +184,7 @@ const (
 
 // split divides rows into an earlier and a later half; late is nil where one block holds them all.
 func split(rows []wire.Rows) (early, late []wire.Rows) {
-	cells, longest := 0, 0
-	for _, r := range rows {
-		cells += len(r.At) * (1 + len(r.Layout.Columns))
-		longest = max(longest, len(r.At))
-	}
+	cells, longest := size(rows)
 	if longest < 2 || cells <= mostCells && longest <= mostRows {
 		return rows, nil
 	}
@@ -176,6 +199,15 @@ func split(rows []wire.Rows) (early, late []wire.Rows) {
 		late = append(late, b)
 	}
 	return early, late
+}
+
+// size returns how many cells rows have, and the longest of them how many rows.
+func size(rows []wire.Rows) (cells, longest int) {
+	for _, r := range rows {
+		cells += len(r.At) * (1 + len(r.Layout.Columns))
+		longest = max(longest, len(r.At))
+	}
+	return cells, longest
 }
 
 // span returns when the first and the last of rows were read.
@@ -199,7 +231,7 @@ func (f *flusher) lose(unit string, first, last wire.Stamp) {
 	}
 	gap.To = last
 	f.lost[unit] = gap
-	f.encoder.Forget() // the block that is gone may have carried a schema
+	f.press.forget() // the block that is gone may have carried a schema
 }
 
 // refused keeps what could not be put, up to a bound; beyond it the oldest go, and a gap record per unit names them when the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"upsedge/internal/clock"
+	"upsedge/internal/sampler"
 	"upsedge/internal/store"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -16,10 +17,12 @@ import (
 // A recorder writes events to the store, in the order in which they came and together with the alarm state they led to. Lines
 // hand over and go on: a commit on flash takes longer than the gap between two requests.
 type recorder struct {
-	store  *store.Store
-	clock  *clock.Clock
-	broken func(error) // the database is beyond use
-	log    *slog.Logger
+	store   *store.Store
+	clock   *clock.Clock
+	flusher *flusher    // of the samples that led to an event
+	broken  func(error) // the database is beyond use
+	log     *slog.Logger
+	room    sampler.Room
 
 	mu    sync.Mutex
 	queue []entry
@@ -28,26 +31,35 @@ type recorder struct {
 }
 
 type entry struct {
-	unit   string
-	events []store.Event
-	saved  []byte
+	unit    string
+	events  []store.Event
+	saved   []byte
+	picture *sampler.Picture // nil: none
+	of      int              // index of the event it belongs to
+	flush   bool             // samples that wait are to be put, too
 }
 
-func newRecorder(s *store.Store, c *clock.Clock, broken func(error), log *slog.Logger) *recorder {
-	return &recorder{store: s, clock: c, broken: broken, log: log, wake: make(chan struct{}, 1)}
+func newRecorder(f *flusher, broken func(error), log *slog.Logger) *recorder {
+	return &recorder{store: f.store, clock: f.clock, flusher: f, broken: broken, log: log, wake: make(chan struct{}, 1)}
 }
 
 // add queues what a reading led to. It never waits.
 func (r *recorder) add(unit string, out outcome) {
 	if len(out.events) == 0 && out.saved == nil {
+		if out.flush {
+			r.flusher.soon(unit)
+		}
 		return
 	}
-	e := entry{unit: unit, saved: out.saved}
-	for _, ev := range out.events {
+	e := entry{unit: unit, saved: out.saved, flush: out.flush}
+	for i, ev := range out.events {
 		r.tell(ev)
 		if _, err := wire.EncodeEvent(ev); err != nil { // it never could be stored, and would hold up what comes after it
 			r.log.Error("an event cannot be written down", "unit", unit, "alarm", int(ev.ID), "err", err)
 			continue
+		}
+		if out.picture != nil && i == out.of {
+			e.picture, e.of = out.picture, len(e.events)
 		}
 		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
 	}
@@ -105,10 +117,13 @@ func (r *recorder) drain(ctx context.Context) {
 			return
 		}
 		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
-		err := r.store.PutEvents(context.WithoutCancel(ctx), e.unit, e.saved, e.events)
+		err := r.put(context.WithoutCancel(ctx), e)
 		if err == nil {
 			if r.pop() {
 				r.log.Info("events are stored again")
+			}
+			if e.flush { // behind the event, which is to be known first
+				r.flusher.soon(e.unit)
 			}
 			pause = leastPause
 			continue
@@ -128,6 +143,24 @@ func (r *recorder) drain(ctx context.Context) {
 			pause = min(2*pause, mostPause)
 		}
 	}
+}
+
+// put writes an entry. A picture never costs its event: what cannot be kept with it is kept without.
+func (r *recorder) put(ctx context.Context, e entry) error {
+	if e.picture == nil {
+		return r.store.PutEvents(ctx, e.unit, e.saved, e.events)
+	}
+	picture, err := r.flusher.develop(e.unit, e.picture, &r.room)
+	if err != nil {
+		r.log.Error("what led to an event could not be encoded", "unit", e.unit, "err", err)
+	}
+	e.events[e.of].Picture = picture
+	err = r.store.PutEvents(ctx, e.unit, e.saved, e.events)
+	if err != nil && picture != nil && !errors.Is(err, store.ErrBroken) {
+		e.events[e.of].Picture = nil
+		err = r.store.PutEvents(ctx, e.unit, e.saved, e.events)
+	}
+	return err
 }
 
 func (r *recorder) first() (entry, bool) {

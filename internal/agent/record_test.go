@@ -22,7 +22,8 @@ func raised(unit string, id ups.AlarmID, kind ups.EventKind, state string) outco
 // that belongs to it.
 func TestEventsWaitForTheStoreInTheirOrder(t *testing.T) {
 	w := newWorld(t)
-	r := newRecorder(w.refusing(), w.clock, func(error) { t.Error("the database is said to be broken") }, w.log)
+	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, w.log)
+	r.store = w.refusing()
 	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))
 	r.add("rack-b", raised("rack-b", 101, ups.Raise, "b1"))
 	r.add("rack-b", outcome{}) // nothing happened
@@ -55,7 +56,7 @@ func TestEventsWaitForTheStoreInTheirOrder(t *testing.T) {
 // TestRecorderWritesWhatIsLeftWhenItEnds: an event that came with the end of its line is stored.
 func TestRecorderWritesWhatIsLeftWhenItEnds(t *testing.T) {
 	w := newWorld(t)
-	r := newRecorder(w.store, w.clock, func(error) { t.Error("the database is said to be broken") }, w.log)
+	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, w.log)
 	over, end := context.WithCancel(t.Context())
 	end()
 	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))

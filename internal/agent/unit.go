@@ -21,6 +21,7 @@ type unit struct {
 	line  string // name of the line: of the first unit on it
 	log   *slog.Logger
 	batch *sampler.Batch
+	album album // guarded by mu
 	// stretch is by how much the rates of the line are stretched, at most 1 where they fit.
 	stretch float64
 	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
@@ -50,9 +51,12 @@ func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.E
 
 // An outcome is what a reading or a miss led to.
 type outcome struct {
-	events    []ups.Event // copies
-	saved     []byte      // alarm state to be kept with them; nil: as before
-	condition bool        // the condition shown to others changed
+	events    []ups.Event      // copies
+	saved     []byte           // alarm state to be kept with them; nil: as before
+	condition bool             // the condition shown to others changed
+	picture   *sampler.Picture // what led to the event at the index of; nil: none
+	of        int
+	flush     bool // samples that wait are to be put before their time
 }
 
 // put takes a reading over.
@@ -67,8 +71,10 @@ func (u *unit) put(r *ups.Reading) outcome {
 		u.live, u.missed = r.At, 0
 		u.energy.see(u.state)
 	}
-	u.batch.Put(r, u.state.Text(ups.Serial))
-	return u.settle(r.At, u.alarms.Observe(u.state, r))
+	much := u.batch.Put(r, u.state.Text(ups.Serial))
+	out := u.settle(r.At, u.alarms.Observe(u.state, r))
+	out.flush = out.flush || much
+	return out
 }
 
 // replaced forgets what the unit before said when r names another one in its place. Its alarms go on: they are the place's
@@ -125,6 +131,9 @@ func (u *unit) settle(at time.Time, events []ups.Event) outcome {
 			cause, _ := u.state.Raw(ups.StatusCause)
 			u.transfers[metrics.Cause(cause)]++
 		}
+	}
+	if i := pictured(out.events); i >= 0 {
+		out.picture, out.of, out.flush = u.album.take(u.batch, at), i, true
 	}
 	if blob, changed := u.alarms.State(); changed {
 		out.saved = blob

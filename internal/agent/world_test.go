@@ -70,13 +70,19 @@ func (w *world) unit(cfg config.Unit) *unit {
 	return newUnit(cfg, cfg.Name, sampler.NewBatch(w.clock.Mono), engine, w.log)
 }
 
+func (w *world) flusher() *flusher {
+	never := func(error) { w.t.Error("the database is said to be broken") }
+	return newFlusher(w.store, w.clock, w.series(), never, w.log)
+}
+
 // site is a site without lines whose recorder does not run.
 func (w *world) site() *site {
 	never := func(error) { w.t.Error("the database is said to be broken") }
 	series := w.series()
+	f := newFlusher(w.store, w.clock, series, never, w.log)
 	return &site{
 		store: w.store, clock: w.clock, series: series, log: w.log, changed: make(chan struct{}, 1),
-		recorder: newRecorder(w.store, w.clock, never, w.log), flusher: newFlusher(w.store, w.clock, series, never, w.log),
+		recorder: newRecorder(f, never, w.log), flusher: f,
 	}
 }
 
