@@ -118,6 +118,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 	if err != nil {
 		s.log.Error("the saved alarms cannot be read; alarms begin anew", "unit", c.Name, "err", err)
 	}
+	engine.TrustClock(s.clock.Trusted)
 	// A full disk is a state: the unit is polled and shown all the same, and the flusher tries on.
 	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); errors.Is(err, store.ErrBroken) {
 		return nil, err
@@ -146,6 +147,7 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 		if slices.ContainsFunc(next, func(c config.Unit) bool { return c.Name == u.cfg.Name }) {
 			continue
 		}
+		s.release(u)
 		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); errors.Is(err, store.ErrBroken) {
 			return err
 		} else if err != nil { // costs a gap record that says more than was lost
@@ -153,6 +155,16 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 		}
 	}
 	return nil
+}
+
+// release forgets who a unit is that was taken out of the configuration: added again it may be another one.
+func (s *site) release(u *unit) {
+	u.mu.Lock()
+	u.alarms.Release()
+	saved, _ := u.alarms.State()
+	u.mu.Unlock()
+	s.recorder.add(u.cfg.Name, outcome{saved: saved})
+	s.alarms[u.cfg.Name] = saved
 }
 
 // keepAlarms remembers the alarms of a unit whose line has ended, for its next one.

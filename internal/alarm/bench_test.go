@@ -10,7 +10,7 @@ import (
 func steady(tb testing.TB) func() {
 	w := newWorld(tb)
 	w.set("U=244")
-	for s := range 60 {
+	for s := range 700 { // until 119 has come, too
 		w.read("status", second(float64(s)))
 		w.read("live", second(float64(s)))
 	}
@@ -23,7 +23,7 @@ func steady(tb testing.TB) func() {
 		}
 		rounds = append(rounds, r)
 	}
-	at := second(60)
+	at := second(700)
 	return func() {
 		for _, r := range rounds {
 			at = at.Add(1e8)

@@ -17,9 +17,11 @@ type Engine struct {
 	device string // serial number, "" until it is read
 	limits Limits
 
-	began    time.Time // first call; the engine's time line begins here
-	back     time.Time // first good poll since the program began or communication was lost
-	lastGood time.Time // zero: none yet
+	began    time.Time     // first call; the engine's time line begins here
+	back     time.Time     // first good poll since the program began or communication was lost
+	lastGood time.Time     // zero: none yet
+	now      time.Duration // of the last call
+	wall     time.Time     // of the last call
 
 	set         *ruleSet
 	plans       []plan
@@ -39,8 +41,16 @@ type Engine struct {
 	calibrating bool // the last calibration word read says that one runs
 	outside     int
 
+	registered string // fingerprint of the serial number of the unit that belongs here, "" until one was seen
+	answering  string // of the one that answered last
+
+	trusted func() bool
+	clockAt time.Duration // when to ask next
+	savedAt time.Time     // wall time of the saved state, zero while that was not to be trusted
+
 	events    []ups.Event
 	inferring bool // what is told now was found and not seen
+	doubting  bool // or concluded from what is not confirmed
 	dirty     bool // what State returns has changed since
 	blob      []byte
 }
@@ -78,11 +88,13 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	if !x.plausible() {
 		return e.Missed(r.At, ups.FailureImplausible) // READ-7
 	}
+	e.device = st.Text(ups.Serial)
 	if r.Text != nil {
 		x.family = ups.FamilyOf(st.Text(ups.SKU))
 		e.restless = e.set.all
+		e.identify(x)
 	}
-	e.device = st.Text(ups.Serial)
+	e.lookAtClock(x)
 	e.ever.join(&x.read)
 	if x.read.has(ups.Calibration) {
 		e.noteCalibration(x.bits(ups.Calibration, ups.TInProgress))
@@ -94,6 +106,7 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	e.lastGood = r.At
 	e.compare(r)
 	e.noteTurn(x)
+	e.track(x)
 	for i := e.restless.next(&p.rules, 0); i >= 0; i = e.restless.next(&p.rules, i+1) {
 		if rule := &e.set.rules[i]; !e.judge(rule) {
 			e.restless.remove(i)
@@ -134,7 +147,9 @@ func (e *Engine) begin(at time.Time) {
 	e.events = e.events[:0]
 	if e.began.IsZero() {
 		e.began = at
+		e.countAbsence(at)
 	}
+	e.now, e.wall = at.Sub(e.began), at
 }
 
 func (e *Engine) noteCalibration(runs bool) {

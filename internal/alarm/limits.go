@@ -19,6 +19,7 @@ type Limits struct {
 	LostAfter     time.Duration // 801 not before this long after the last good poll; default 30 s
 	RefusedFor    time.Duration // 804 after refusals over this long; default 2 min
 	Day           time.Duration // what 118 counts over and 222 waits for; default 24 h
+	Week          time.Duration // of the interval of self-tests, 507; default 7 days
 	TestOverdue   time.Duration // 507 not before this long without a test that passed; default 30 days
 }
 
@@ -38,6 +39,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.LostAfter, 30 * time.Second},
 		{&l.RefusedFor, 2 * time.Minute},
 		{&l.Day, day},
+		{&l.Week, 7 * day},
 		{&l.TestOverdue, 30 * day},
 	} {
 		if *f.field <= 0 {

@@ -155,7 +155,25 @@ func (e *Engine) Elapsed(at time.Time) []ups.Event {
 			e.back = time.Time{}
 		}
 	}
+	for i := range e.set.rules {
+		if r := &e.set.rules[i]; r.elapses && e.active.has(r.while) {
+			e.elapse(r, at)
+		}
+	}
 	return e.events
+}
+
+// elapse raises what has come by time alone. It is unconfirmed where the alarm it goes with is.
+func (e *Engine) elapse(r *rule, at time.Time) {
+	x := &e.look
+	x.at, x.now = at, at.Sub(e.began)
+	if e.active.find(r.key()) != nil || !r.raise[0].is(x) {
+		return
+	}
+	e.doubting = e.active.find(key{id: r.while}).unconfirmed
+	e.start(r)
+	e.active.find(r.key()).unconfirmed = e.doubting
+	e.doubting = false
 }
 
 // variant returns which of 801 and 802 is or would be active; any other id is itself. 802 is lost while on battery, or in a

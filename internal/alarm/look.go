@@ -45,15 +45,16 @@ func (s *pointSet) join(o *pointSet) {
 
 // A look is one read as the conditions see it: the latest values, and which of them this read brought.
 type look struct {
-	st     *ups.State
-	read   pointSet
-	at     time.Time
-	now    time.Duration // at, as the time since the engine's first call
-	limits *Limits
-	active *activeSet
-	family ups.Family // 0 while it is not known
-	turn              // what this read says about transitions
-	mem    *memory
+	st       *ups.State
+	read     pointSet
+	at       time.Time
+	now      time.Duration // at, as the time since the engine's first call
+	limits   *Limits
+	active   *activeSet
+	family   ups.Family // 0 while it is not known
+	turn                // what this read says about transitions
+	calendar            // what day it is
+	mem      *memory
 }
 
 // bits reports whether any of mask is set in the latest value of p.

@@ -79,6 +79,9 @@ func (e *Engine) judgeResults(p *plan) {
 		}
 		news, changed := s.count(uint32(raw), !e.heard.has(w.point))
 		e.dirty = e.dirty || changed
+		if w.point == ups.BatteryTest && s.known && !e.mem.marks[markPassed].set {
+			e.put(markPassed) // when it last passed nobody knows; 507 counts from here
+		}
 		for _, r := range w.results {
 			e.active.confirm(key{id: r.id})
 			if news && s.word&r.bit != 0 {

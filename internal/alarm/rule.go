@@ -29,6 +29,8 @@ type rule struct {
 	sees pointSet
 	// byTime: its conditions look at more than values and active alarms; it is judged at every poll.
 	byTime bool
+	// elapses: it comes by time alone, also without polls: while communication is lost it is told as unconfirmed.
+	elapses bool
 
 	slot int      // index of its first streak
 	on   pointSet // a read that contains one of these is a poll of one of its tests

@@ -17,6 +17,10 @@ var (
 	onRuntime     = points(ups.Runtime)
 	onTemperature = points(ups.BatteryTemperature)
 	onBattery     = points(ups.BatteryError)
+	onCharge      = points(ups.Charge)
+	onVoltage     = points(ups.BatteryVoltage)
+	onDate        = points(ups.ReplaceBy)
+	onLife        = points(ups.BatteryLife)
 	onOutlets     = points(ups.MainOutlet, ups.SOG0Outlet, ups.SOG1Outlet, ups.SOG2Outlet, ups.SOG3Outlet)
 )
 
@@ -76,8 +80,99 @@ var batteryRules = []rule{
 	bitRule(211, ups.BatteryError, ups.BBusSoftStart),
 	bitRule(212, ups.BatteryError, ups.BGeneral),
 	bitRule(213, ups.BatteryError, ups.BCommunication),
+	{
+		id:      214,
+		raise:   []test{{on: onDate, when: dated, is: earlyNotice, polls: 2}},
+		clear:   []test{{on: onDate, when: datedOrLate, is: dueAfter(earlyDays), polls: 2}},
+		yieldTo: 215,
+		raw:     []ups.Point{ups.ReplaceBy},
+		detail:  dueDetail,
+		ended:   dueDetail,
+	},
+	{
+		id: 215,
+		raise: []test{
+			{on: onLife, is: bit(ups.BatteryLife, ups.LNearEnd), polls: 2},
+			{on: onDate, when: dated, is: dueWithin(dueDays), polls: 2},
+		},
+		clear: []test{
+			{on: onLife, is: noBit(ups.BatteryLife, ups.LNearEnd), polls: 2},
+			{on: onDate, when: datedOrLate, is: dueAfter(dueDays), polls: 2},
+		},
+		raw:    []ups.Point{ups.BatteryLife, ups.ReplaceBy},
+		detail: dueDetail,
+		ended:  dueDetail,
+	},
+	{
+		id: 216,
+		raise: []test{
+			{on: onLife, is: bit(ups.BatteryLife, ups.LExceeded), polls: 2},
+			{on: onDate, when: dated, is: dueWithin(-1), polls: 2},
+		},
+		clear: []test{
+			{on: onLife, is: noBit(ups.BatteryLife, ups.LExceeded), polls: 2},
+			{on: onDate, when: datedOrLate, is: dueAfter(0), polls: 2},
+		},
+		raw:    []ups.Point{ups.BatteryLife, ups.ReplaceBy},
+		detail: dueDetail,
+		ended:  dueDetail,
+	},
 	bitRule(217, ups.BatteryLife, ups.LMeasuredNearEnd),
+	{
+		id:     219,
+		raise:  []test{{on: points(ups.BatteryInstalled, ups.ReplaceBy), is: wasReplaced, polls: 1}}, // trackReplacement counts polls
+		raw:    []ups.Point{ups.BatteryInstalled, ups.ReplaceBy},
+		byTime: true,
+	},
+	{
+		id:     220,
+		raise:  []test{{on: onCharge, is: charging, polls: 2}},
+		clear:  []test{{on: onCharge, is: func(x *look) bool { return full(x) || x.u(ups.UOnBattery) }, polls: 2}},
+		then:   221,
+		thenIf: full,
+		raw:    []ups.Point{ups.StatusFlags, ups.Charge},
+		detail: chargeDetail,
+		ended:  chargeDetail,
+		byTime: true,
+	},
+	{
+		id:     222,
+		raise:  []test{{on: onCharge, is: doesNotCharge, polls: 2}},
+		clear:  []test{{on: onCharge, is: chargedSince, polls: 2}},
+		raw:    []ups.Point{ups.StatusFlags, ups.Charge},
+		detail: chargeDetail,
+		ended:  chargeDetail,
+		byTime: true,
+	},
+	{
+		id:     223,
+		raise:  []test{{on: onRuntime, when: alike, is: runtimeBelow(runtimeFar), polls: 2}},
+		clear:  []test{{on: onRuntime, when: alike, is: runtimeAbove(runtimeFair), polls: 2}},
+		raw:    []ups.Point{ups.Runtime, ups.Charge, ups.LoadReal},
+		detail: referenceDetail,
+		ended:  referenceDetail,
+		byTime: true,
+	},
 	causeMoment(224, causedBy(ups.CauseLowBatteryVoltage)),
+	{
+		// The map names no limit: a fifth of the voltage before the test. A sealed lead battery kept full stands at about 2.28 V a
+		// cell, and one that is good stays above 1.95 V at once under load; at four fifths, 1.82 V, it is near the voltage at
+		// which units at light load call it empty.
+		id:     225,
+		raise:  []test{{on: onVoltage, is: dipIs(dipDeep), polls: 2}},
+		clear:  []test{{on: onVoltage, is: dipIs(dipNormal), polls: 2}},
+		raw:    []ups.Point{ups.BatteryTest, ups.BatteryVoltage},
+		detail: dipDetail,
+		ended:  dipDetail,
+		byTime: true,
+	},
+}
+
+func chargeDetail(x *look) string { return x.value("charge", ups.Charge) }
+
+// earlyNotice: the date is near, and neither 215 nor 216 says more.
+func earlyNotice(x *look) bool {
+	return dueWithin(earlyDays)(x) && !x.active.has(215) && !x.active.has(216)
 }
 
 func batteryTemperature(x *look) string {

@@ -81,6 +81,23 @@ var inputRules = []rule{
 	inputRule(115, ups.ITrim, noCause),
 	bitRule(116, ups.StatusFlags, ups.UMainsBad).of(ups.SRT),
 	causeMoment(117, causedBy(ups.CausePlugRating)),
+	{
+		id:     118,
+		raise:  []test{{on: onStatus, is: transfersOften, polls: 1}}, // each was confirmed when it was raised
+		clear:  []test{{on: onStatus, is: func(x *look) bool { return x.since(markOutage3).over(x.limits.Day, x.now) }, polls: 2}},
+		raw:    []ups.Point{ups.StatusFlags, ups.StatusCause},
+		detail: func(x *look) string { return fmt.Sprintf("3 transfers in %s", round(x.since(markOutage1).age(x.now))) },
+		byTime: true,
+	},
+	{
+		id:      119,
+		raise:   []test{{on: onStatus, is: longOnBattery, polls: 1}},
+		while:   101,
+		elapses: true,
+		raw:     []ups.Point{ups.StatusFlags, ups.Runtime, ups.Charge},
+		detail:  func(x *look) string { return fmt.Sprintf("on battery for %s", round(x.since(markOutage3).age(x.now))) },
+		byTime:  true,
+	},
 	causeMoment(120, causedBy(ups.CauseATS)),
 	causeMoment(123, causedBy(ups.CauseAutomaticRestart)),
 }
@@ -125,6 +142,15 @@ func testReason(x *look) string {
 		return "self-test"
 	}
 	return "self-test or runtime calibration"
+}
+
+// transfersOften: the last three transfers were within a day.
+func transfersOften(x *look) bool { return x.since(markOutage1).within(x.limits.Day, x.now) }
+
+// longOnBattery: 101 is active for longer than the owner's time.
+func longOnBattery(x *look) bool {
+	m := x.since(markOutage3)
+	return x.active.has(101) && m.set && m.age(x.now) > x.limits.LongOnBattery
 }
 
 func inputVoltage(x *look) string { return x.value("input voltage", ups.InputVoltage) }

@@ -126,6 +126,33 @@ var outputRules = []rule{
 		clear: []test{{on: onErrors, is: noBit(ups.GeneralError, ups.GEPOActive), polls: 2}},
 		raw:   []ups.Point{ups.GeneralError, ups.StatusFlags, ups.StatusCause},
 	},
+	{
+		id:     321,
+		raise:  []test{{on: onLoad, is: loadDisappeared, polls: 2, hold: offFor}},
+		clear:  []test{{on: onLoad, is: func(x *look) bool { return loadOver(x, loadIsBack) }, polls: 2}},
+		raw:    []ups.Point{ups.LoadReal, ups.LoadApparent, ups.StatusFlags},
+		detail: loads,
+		ended:  loads,
+		sees:   onOutlets,
+		byTime: true,
+	},
+}
+
+// offFor is long enough for the status block to say that somebody switched the output off.
+func offFor(*Limits) time.Duration { return 3 * time.Second }
+
+// loadDisappeared: there was a load within the last minute, there is none now, and the output is on: of the unit and of every
+// outlet group, for a command shows in their states.
+func loadDisappeared(x *look) bool {
+	if !x.u(ups.UOnline) || !loadBelow(x, loadIsGone) || !x.since(markLoaded).within(disappearsWithin*time.Second, x.now) {
+		return false
+	}
+	for _, g := range ups.Groups {
+		if x.present(g) && x.bits(g.Outlet(), ups.OStateOff|ups.OReboot|ups.OShutdown|ups.OSleep) {
+			return false
+		}
+	}
+	return true
 }
 
 func loadOver(x *look, limit float64) bool {

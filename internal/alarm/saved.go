@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"upsedge/internal/ups"
 )
@@ -21,6 +22,21 @@ type saved struct {
 	Results     []savedWord   `json:"results,omitempty"`
 	Calibrating bool          `json:"calibrating,omitempty"`
 	Edges       []savedEdge   `json:"edges,omitempty"`
+	Registered  string        `json:"registered,omitempty"`
+	Answering   string        `json:"answering,omitempty"`
+	Memory      *savedMemory  `json:"memory,omitempty"`
+	At          time.Time     `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
+}
+
+// A savedMemory is what of a memory is kept.
+type savedMemory struct {
+	Ago       map[string]int64 `json:"ago,omitempty"` // how long ago the marks were when it was saved, in ms
+	Installed *int64           `json:"installed,omitempty"`
+	Worn      *int64           `json:"worn,omitempty"`
+	Stalled   *float64         `json:"stalled,omitempty"`
+	Pending   bool             `json:"pending,omitempty"` // of the reference
+	Load      float64          `json:"load,omitempty"`
+	Runtime   float64          `json:"runtime,omitempty"`
 }
 
 // A savedWord is the last word of a test (READ-5).
@@ -50,7 +66,15 @@ func (e *Engine) State() (blob []byte, changed bool) {
 }
 
 func (e *Engine) save() []byte {
-	s := saved{V: savedVersion, Active: e.active, Calibrating: e.calibrating}
+	s := saved{
+		V: savedVersion, Active: e.active, Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
+		Memory: e.saveMemory(), At: e.savedAt,
+	}
+	if !e.began.IsZero() {
+		if s.At = (time.Time{}); e.trusted != nil && e.trusted() {
+			s.At = e.wall.UTC().Truncate(time.Millisecond)
+		}
+	}
 	for i, w := range e.words {
 		if w.known || w.ran {
 			s.Results = append(s.Results, savedWord{e.set.words[i].point, w.known, w.word, w.ran})
@@ -95,6 +119,16 @@ func (e *Engine) load(blob []byte) error {
 			edges[i] = edgeState{known: true, word: g.Word & g.Mask}
 		}
 	}
+	if s.Memory != nil {
+		if err := s.Memory.check(); err != nil {
+			return err
+		}
+		e.mem = s.Memory.memory()
+	}
+	if y := s.At.UTC().Year(); !s.At.IsZero() && (y < 0 || y > 9999) {
+		return fmt.Errorf("saved in the year %d", y)
+	}
+	e.registered, e.answering, e.savedAt = s.Registered, s.Answering, s.At.UTC()
 	active.doubt()
 	e.active, e.words, e.edges, e.calibrating = active, words, edges, s.Calibrating
 	return nil

@@ -17,6 +17,9 @@ import (
 //	2..9  live load=120 /0.5         every half second from 2 to 9 s; what comes is given with the time of its event, @12
 //	9     restart                    the agent ended and started
 //	9     unconfirmed | confirmed    what Unconfirmed has to say
+//	9     trusted | untrusted        the clock from now on
+//	9     release                    the unit was taken out of the configuration and added again
+//	9     elapsed                    time passed
 //
 // An expected event is "raise 101" or "clear 101", "event 102" with, if they are not the usual ones, "as warning" for the
 // severity, the group, "@1.5" for its own time, inferred, unconfirmed, and the detail in quotation marks. Words of the unit keep their value until set again.
@@ -75,8 +78,15 @@ func (w *world) do(verb string, args []string, at time.Time) []ups.Event {
 			w.t.Fatalf("at %s: Unconfirmed() = %v, want it %s", at.Sub(start), got, verb)
 		}
 		return nil
+	case "trusted", "untrusted":
+		w.dated = verb == "trusted"
+		return nil
+	case "release":
+		w.e.Release()
+		w.restart()
+		return nil
 	case "elapsed":
-		return w.e.Elapsed(at)
+		return w.check(w.e.Elapsed(at))
 	case "miss":
 		return w.miss(failureNamed(w.t, args[0]), at)
 	}

@@ -28,10 +28,11 @@ func (e *Engine) moment(k key, at time.Time, detail string, raw []ups.RawValue) 
 
 // emit adds an event. What other rules look at, the active alarms among it, has changed with it.
 func (e *Engine) emit(v ups.Event) {
-	v.Unit, v.Device, v.Text, v.Inferred = e.unit, e.device, ups.AlarmByID(v.ID).Text, e.inferring
+	v.Unit, v.Device, v.Text, v.Inferred, v.Unconfirmed = e.unit, e.device, ups.AlarmByID(v.ID).Text, e.inferring, e.doubting
 	if v.Group != ups.NoGroup && e.look.st != nil {
 		v.GroupName = e.look.st.Text(v.Group.NamePoint())
 	}
+	e.remember(&v)
 	e.events = append(e.events, v)
 	e.dirty = true
 	e.restless = e.set.all

@@ -67,6 +67,7 @@ type world struct {
 	limits Limits
 	raw    map[ups.Point]int64 // what the unit would say
 	text   map[ups.Point]string
+	dated  bool // the clock can be trusted
 	st     *ups.State
 	by     *ruleSet
 	e      *Engine
@@ -80,7 +81,7 @@ func newWorldOf(t tester, set *ruleSet, l Limits) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{
+	w := &world{
 		t: t, e: e, by: set, limits: l, st: ups.NewState(), active: map[key]ups.Severity{}, text: map[ups.Point]string{},
 		raw: map[ups.Point]int64{
 			ups.InputStatus: ups.IAcceptable, ups.InputVoltage: 230 * 64, ups.BatteryTemperature: 25 * 128, ups.BatteryVoltage: 27 * 32,
@@ -90,6 +91,8 @@ func newWorldOf(t tester, set *ruleSet, l Limits) *world {
 			ups.MainTurnOff: ups.Absent, ups.SOG0TurnOff: ups.Absent,
 		},
 	}
+	e.TrustClock(w.trusted)
+	return w
 }
 
 // set takes over "name=value".
@@ -139,6 +142,9 @@ func (w *world) read(block string, at time.Time) []ups.Event {
 			r.Raw[i] = w.raw[c.Point]
 		}
 	}
+	if r.Text != nil && w.st.Text(ups.Serial) != "" && w.st.Text(ups.Serial) != w.text[ups.Serial] {
+		w.st = ups.NewState() // as the agent does
+	}
 	w.st.Apply(r)
 	return w.check(w.e.Observe(w.st, r))
 }
@@ -152,8 +158,11 @@ func (w *world) restart() {
 	if err != nil {
 		w.t.Fatalf("New(%s): %v", blob, err)
 	}
+	e.TrustClock(w.trusted)
 	w.e, w.st = e, ups.NewState()
 }
+
+func (w *world) trusted() bool { return w.dated }
 
 // check holds every event against what has to be true of all of them: raise and clear alternate, the set agrees, the texts
 // are the catalogue's.
