@@ -59,6 +59,9 @@ func (d *Driver) connect(ctx context.Context) error {
 	pl.take(identity)
 	d.profile = pl.p
 	d.reads = pl.tier(ups.TierWatch)
+	for _, rd := range d.reads {
+		rd.other = pl.another(rd.span)
+	}
 	pl.take(d.reads)
 	for _, t := range []ups.Tier{ups.TierStatus, ups.TierLive, ups.TierSettings} {
 		reads, err := d.prove(ctx, pl, t)
@@ -76,10 +79,12 @@ func (d *Driver) connect(ctx context.Context) error {
 func (d *Driver) identify(ctx context.Context) (*read, error) {
 	rd := verifyRead()
 	d.trust = unsure
+	asked := d.cfg.Now()
 	words, err := d.once(ctx, rd.span)
 	for n := 1; n < mostTries && garbled(err) && ctx.Err() == nil; n++ {
 		words, err = d.once(ctx, rd.span)
 	}
+	answered := d.cfg.Now()
 	switch code := exception(err); {
 	case code == illegalFunction || code == illegalAddress:
 		return nil, &UnsupportedError{fmt.Sprintf("no verification block at %d (%v)", verifyAddr, err)}
@@ -94,7 +99,7 @@ func (d *Driver) identify(ctx context.Context) (*read, error) {
 		return nil, &UnsupportedError{fmt.Sprintf("register map %q, and only %q is known", mapID, knownMap)}
 	}
 	d.trust = inStep
-	r := &ups.Reading{Unit: d.cfg.Name, Tier: rd.tier, At: d.cfg.Now()}
+	r := &ups.Reading{Unit: d.cfg.Name, Tier: rd.tier, At: answered, Took: answered.Sub(asked)}
 	rd.decode(words, d.profile, r)
 	d.connected = append(d.connected, r)
 	return rd, nil

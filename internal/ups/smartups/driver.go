@@ -41,7 +41,9 @@ type Driver struct {
 	words     [modbus.MostRead]uint16
 	seen      sighting
 
-	connecting bool // requests are repeated
+	connecting bool   // requests are repeated as often as it takes
+	answering  bool   // the unit has answered since Read was called
+	asked      uint16 // how many registers the last request was for
 }
 
 // trust is how far an answer may be believed.
@@ -91,6 +93,7 @@ func (d *Driver) Read(ctx context.Context, b ups.Block, dst *ups.Reading) error 
 	if b.Index < 0 || b.Index >= len(d.reads) || d.reads[b.Index].name != b.Name {
 		return fmt.Errorf("read %s %s of %s: not in the plan of this connection", b.Tier, b.Name, d.cfg.Name)
 	}
+	d.answering = false
 	if err := d.readInStep(ctx, d.reads[b.Index], dst); err != nil {
 		return fmt.Errorf("read %s %s of %s: %w", b.Tier, b.Name, d.cfg.Name, err)
 	}
@@ -119,8 +122,16 @@ func (d *Driver) readInStep(ctx context.Context, rd *read, dst *ups.Reading) err
 
 // read makes one read and decodes it.
 func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
+	s, err := d.apart(ctx, rd)
+	if err != nil {
+		return err
+	}
 	asked := d.cfg.Now()
-	words, err := d.exchange(ctx, rd.span)
+	words, err := d.exchange(ctx, s)
+	if exception(err) == illegalAddress && s != rd.span {
+		rd.other = span{}
+		return d.read(ctx, rd, dst)
+	}
 	answered := d.cfg.Now()
 	if (err == nil || exception(err) != 0) && d.seen.doubtful(d.cfg.Line.Links(), answered) {
 		return errNewLink
@@ -128,6 +139,7 @@ func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 	if err != nil {
 		return err
 	}
+	words = words[:rd.count]
 	if err := d.plausible(rd, words); err != nil {
 		d.trust = max(d.trust, outOfStep)
 		if _, ok := errors.AsType[*UnitChangedError](err); ok {
@@ -166,23 +178,64 @@ func (d *Driver) note(r *ups.Reading) {
 	}
 }
 
-// mostTries is how often a request goes out at most while connecting. A line on which every third reply is damaged serves
-// two reads of three, but hardly ever all that Connect needs in a row.
-const mostTries = 3
+// apart returns how to make a read so that its reply has another length than the one before. Where a line hands out replies one
+// request late (an adapter that keeps what came after a time-out does, and nothing but a correct old reply comes in), the length
+// is all that tells two readings of one block apart. The watch has a second, longer span for it; for others, which seldom follow
+// themselves, a short read goes before. On TCP the transaction id tells, and nothing goes before.
+func (d *Driver) apart(ctx context.Context, rd *read) (span, error) {
+	switch {
+	case rd.count != d.asked:
+		return rd.span, nil
+	case rd.other.count != 0:
+		return rd.other, nil
+	case d.cfg.Line.Timing(d.cfg.UnitID).ByteTime == 0:
+		return rd.span, nil
+	}
+	between := span{2, 1} // the cause
+	if rd.count == between.count {
+		between = span{0, 2} // the status word
+	}
+	_, err := d.exchange(ctx, between)
+	if exception(err) != 0 {
+		err = nil // as short as no reply to a read is
+	}
+	return rd.span, err
+}
 
-// exchange reads registers; while connecting it repeats a request that met silence or came back garbled. Nothing but answers to
-// this very request can then be under way, as the line was in step before: a late one is as good as the one asked for. The
-// line stays out of step, so that the verification block comes in before any other question, or its answer, counts.
+const (
+	// mostTries is how often a request goes out at most while connecting. A line on which every third reply is damaged serves
+	// two reads of three, but hardly ever all that Connect needs in a row.
+	mostTries = 3
+	// steadyTries is the same for a unit that is connected. With a single one a line on which every second reply is damaged
+	// would never deliver anything but the verification block.
+	steadyTries = 2
+)
+
+// exchange reads registers and repeats a request that came back garbled or, with reason to expect an answer, met silence.
+// Nothing but answers to this very request can then be under way, as the line was in step before: a late one is as good as the
+// one asked for. The line stays out of step, so that the verification block comes in before any other question, or its answer,
+// counts.
+//
+// A repeat hides nothing: the line counts each exchange. It costs the other units of a line one time-out at most.
 func (d *Driver) exchange(ctx context.Context, s span) ([]uint16, error) {
 	for n := 1; ; n++ {
 		words, err := d.once(ctx, s)
-		if !d.connecting || n == mostTries || !garbled(err) && !silent(err) || ctx.Err() != nil {
+		if !d.again(n, err) || ctx.Err() != nil {
 			return words, err
 		}
 		if n > 1 {
 			d.trust = unsure
 		}
 	}
+}
+
+// again tells whether a request is to be repeated that was made n times and ended with err. A unit that has just been silent is
+// asked no second time, or it would hold up the others of its line twice as long as it must.
+func (d *Driver) again(n int, err error) bool {
+	if d.connecting {
+		return n < mostTries && (garbled(err) || silent(err))
+	}
+	return n < steadyTries && (garbled(err) || silent(err) && d.answering)
 }
 
 // garbled tells whether something else than an answer came back, and the link is still there.
@@ -203,7 +256,11 @@ func linkLost(err error) bool {
 // once reads registers and notes what a failure means for the trust in later answers.
 func (d *Driver) once(ctx context.Context, s span) ([]uint16, error) {
 	words, err := d.cfg.Line.ReadHolding(ctx, modbus.Background, d.cfg.UnitID, s.addr, s.count, d.words[:])
+	if err == nil || left(err) {
+		d.asked = s.count
+	}
 	if err == nil {
+		d.answering = true
 		return words, nil
 	}
 	if linkLost(err) {

@@ -19,10 +19,11 @@ import (
 type script struct {
 	asked  []string
 	links  uint64
+	timing modbus.Timing
 	answer func(s span) ([]uint16, error)
 }
 
-func (l *script) Timing(uint8) modbus.Timing { return nineSix }
+func (l *script) Timing(uint8) modbus.Timing { return l.timing }
 
 func (l *script) Links() uint64 { return l.links }
 
@@ -42,7 +43,7 @@ func (l *script) take() []string {
 
 // newScript returns a driver on a line that answers as u does, with errors for what fail names.
 func newScript(u *upssim.Unit, card bool, fail func(s span) error) (*script, *Driver) {
-	l := &script{answer: func(s span) ([]uint16, error) {
+	l := &script{timing: nineSix, answer: func(s span) ([]uint16, error) {
 		if err := fail(s); err != nil {
 			return nil, err
 		}
@@ -56,6 +57,7 @@ func nothing(span) error { return nil }
 var (
 	refusedAddress = &modbus.ExceptionError{Function: 3, Code: illegalAddress}
 	silence        = &modbus.RequestError{Function: 3, Unit: 1, Sent: true, Err: modbus.ErrTimeout}
+	noise          = &modbus.RequestError{Function: 3, Unit: 1, Sent: true, Err: &modbus.FrameError{Reason: "noise"}}
 )
 
 func connected(t *testing.T, d *Driver) []ups.Block {
@@ -200,13 +202,18 @@ func TestResynchronisesBeforeItBelieves(t *testing.T) {
 		fail []error // what the exchanges after Connect meet, then nothing
 		want []string
 	}{
-		{"nothing failed", nil, []string{"0/27", "0/27", "0/27"}},
-		{"an exception", []error{refusedAddress}, []string{"0/27", "0/27", "0/27"}},
-		{"silence", []error{silence}, []string{"0/27", "2048/14", "0/27", "0/27"}},
-		{"garbage", []error{&modbus.FrameError{Reason: "noise"}}, []string{"0/27", "2048/14", "0/27", "0/27"}},
-		{"not sent", []error{&modbus.RequestError{Err: context.Canceled}}, []string{"0/27", "0/27", "0/27"}},
+		{"nothing failed", nil, []string{"0/27", "2/1", "0/27", "2/1", "0/27"}},
+		{"an exception", []error{refusedAddress}, []string{"0/27", "2/1", "0/27", "2/1", "0/27"}},
+		{"silence", []error{silence}, []string{"0/27", "2048/14", "0/27", "2/1", "0/27"}},
+		{"garbage", []error{noise}, []string{"0/27", "0/27", "2048/14", "0/27", "2/1", "0/27"}},
+		{"garbage twice", []error{noise, noise}, []string{"0/27", "0/27", "2048/14", "0/27", "2/1", "0/27"}},
+		{"garbage three times", []error{noise, noise, noise}, []string{"0/27", "0/27", "2048/14", "2048/14", "0/27", "2/1", "0/27"}},
+		{"not sent", []error{&modbus.RequestError{Err: context.Canceled}}, []string{"0/27", "0/27", "2/1", "0/27"}},
 		{"silence twice", []error{silence, silence}, []string{"0/27", "2048/14", "2048/14", "564/8", "0/27"}},
-		{"the link", []error{link}, []string{"0/27", "2048/14", "564/8", "0/27", "0/27"}},
+		{"every second silent", []error{silence, nil, silence, nil}, []string{"0/27", "2048/14", "0/27", "0/27", "2048/14", "0/27"}},
+		{"between two", []error{nil, silence}, []string{"0/27", "2/1", "2048/14", "0/27"}},
+		{"between two, refused", []error{nil, refusedAddress}, []string{"0/27", "2/1", "0/27", "2/1", "0/27"}},
+		{"the link", []error{link}, []string{"0/27", "2048/14", "564/8", "0/27", "2/1", "0/27"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fail := c.fail
@@ -225,6 +232,47 @@ func TestResynchronisesBeforeItBelieves(t *testing.T) {
 			for range 3 {
 				var r ups.Reading
 				_ = d.Read(t.Context(), b, &r)
+			}
+			if diff := cmp.Diff(c.want, l.take()); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// No two replies in a row have one length: of the watch there are two spans, and the reading is the same with both. A unit that
+// refuses the longer one is asked for a register between two watches instead; on TCP, for nothing.
+func TestAReadThatFollowsItselfHasAnotherLength(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		refuse span
+		timing modbus.Timing
+		want   []string
+	}{
+		{"two spans", span{}, nineSix, []string{"0/3", "0/5", "0/3", "0/5"}},
+		{"the longer one refused", longWatch, nineSix, []string{"0/3", "0/5", "0/3", "2/1", "0/3", "2/1", "0/3"}},
+		{"refused, on TCP", longWatch, modbus.Timing{}, []string{"0/3", "0/5", "0/3", "0/3", "0/3"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := upssim.New(upssim.Options{})
+			l, d := newScript(u, false, func(s span) error {
+				if s == c.refuse {
+					return refusedAddress
+				}
+				return nil
+			})
+			l.timing = c.timing
+			b := find(t, connected(t, d), ups.TierWatch)
+			l.take()
+			for i := range uint16(4) {
+				u.Poke(2, i)
+				var r ups.Reading
+				if err := d.Read(t.Context(), b, &r); err != nil {
+					t.Fatal(err)
+				}
+				if len(r.Raw) != 2 || r.Raw[1] != int64(i) || r.Layout != &d.reads[b.Index].layout {
+					t.Errorf("reading %d: %v", i, r.Raw)
+				}
 			}
 			if diff := cmp.Diff(c.want, l.take()); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)

@@ -38,13 +38,25 @@ type planner struct {
 // about them.
 var optional = map[uint16]bool{512: true, 644: true}
 
-// newPlanner returns a planner for a unit of which nothing bad is known. The lengths of the reads that resynchronise a line are
-// kept for them.
+// newPlanner returns a planner for a unit of which nothing bad is known. The lengths of the reads that resynchronise a line and of
+// the longer watch are kept for them.
 func newPlanner(t modbus.Timing, p profile) *planner {
 	return &planner{
 		timing: t, p: p, holes: true, refused: map[uint16]bool{}, alone: maps.Clone(optional),
-		used: map[uint16]bool{verifyCount: true, serialRead.count: true},
+		used: map[uint16]bool{verifyCount: true, serialRead.count: true, longWatch.count: true},
 	}
+}
+
+// watch and longWatch are two ways to read the status word and the cause. The longer one ends with the next item, the state of
+// the main outlet group, which every edition of the map has; it costs 4 ms more at 9600 baud.
+var watch, longWatch = span{0, 3}, span{0, 5}
+
+// another returns a second way to make a read, the empty span if there is none.
+func (pl *planner) another(s span) span {
+	if s == watch && !pl.refused[3] && pl.legal(longWatch) {
+		return longWatch
+	}
+	return span{}
 }
 
 func (pl *planner) cost(s span) time.Duration { return pl.timing.Read(int(s.count)) }

@@ -5,6 +5,7 @@ import "upsedge/internal/ups"
 // A read is one block of a unit's plan, ready to be made.
 type read struct {
 	span
+	other  span // begins as span and is longer, for when a read follows itself; empty: there is none
 	tier   ups.Tier
 	name   string // "0/27"
 	fields []field

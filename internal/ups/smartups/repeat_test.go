@@ -90,7 +90,6 @@ func TestADeafUnitIsAskedOnce(t *testing.T) {
 
 // What is asked while connecting when some exchanges fail.
 func TestConnectRepeatsWhatFailed(t *testing.T) {
-	noise := &modbus.RequestError{Function: 3, Unit: 1, Sent: true, Err: &modbus.FrameError{Reason: "noise"}}
 	gone := &modbus.RequestError{Function: 3, Unit: 1, Err: &modbus.LinkError{Op: "open", Err: noise.Err}}
 	all := []string{"2048/14", "512/1", "516/120", "644/2", "0/27", "128/35", "1024/50"}
 	for _, c := range []struct {

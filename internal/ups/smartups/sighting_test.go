@@ -24,19 +24,19 @@ func TestANewLinkIsCheckedBeforeItIsBelieved(t *testing.T) {
 		every time.Duration
 		want  []string
 	}{
-		{"the same link", nil, 0, []string{"0/27", "0/27", "0/27"}},
-		{"replaced once", []bool{true}, 0, []string{"0/27", "2048/14", "564/8", "0/27", "0/27", "0/27"}},
+		{"the same link", nil, 0, []string{"0/27", "2/1", "0/27", "2/1", "0/27"}},
+		{"replaced once", []bool{true}, 0, []string{"0/27", "2048/14", "564/8", "0/27", "2/1", "0/27", "2/1", "0/27"}},
 		{
 			"replaced again",
 			[]bool{true, false, false, false, true},
 			0,
-			[]string{"0/27", "2048/14", "564/8", "0/27", "0/27", "2048/14", "564/8", "0/27", "0/27"},
+			[]string{"0/27", "2048/14", "564/8", "0/27", "2/1", "0/27", "2048/14", "564/8", "0/27", "2/1", "0/27"},
 		},
 		{
 			"a link for each exchange",
 			[]bool{true, true, true, true, true, true, true, true, true},
 			time.Second,
-			[]string{"0/27", "2048/14", "564/8", "0/27", "0/27", "0/27"},
+			[]string{"0/27", "2048/14", "564/8", "0/27", "2/1", "0/27", "2/1", "0/27"},
 		},
 		{
 			"a link for each exchange, seldom asked",
