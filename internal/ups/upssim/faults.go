@@ -181,8 +181,8 @@ func orUsual(d, usually time.Duration) time.Duration {
 	return d
 }
 
-// lasts reports whether the fault is there by itself, without a request: it was switched on, or on for a time.
-func (f *Faults) lasts(which Fault) bool {
+// Lasts reports whether the fault is there by itself, without a request: it was switched on, or on for a time.
+func (f *Faults) Lasts(which Fault) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rules[which].on || f.clock().Before(f.rules[which].until)

@@ -76,7 +76,7 @@ func (p *PTY) replug(ctx context.Context, units map[uint8]*Unit) error {
 	err := errors.Join(p.unlink(), p.File.Close())
 	pulled := func() bool {
 		for _, u := range units {
-			if u.faults.lasts(Pull) {
+			if u.faults.Lasts(Pull) {
 				return true
 			}
 		}

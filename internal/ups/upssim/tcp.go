@@ -34,7 +34,7 @@ type port struct {
 // refuses reports whether a fault keeps everybody away.
 func (p *port) refuses() bool {
 	for _, u := range p.units {
-		if u.faults.lasts(Pull) {
+		if u.faults.Lasts(Pull) {
 			return true
 		}
 	}

@@ -42,6 +42,7 @@ type Unit struct {
 	rng    *rand.Rand
 	manner manner
 	faults Faults
+	churn  *churn // nil unless Churn was called
 
 	regs    [mapEnd]uint16
 	have    [mapEnd]bool      // the model has the item that covers this address
@@ -146,6 +147,9 @@ func (u *Unit) Handle(pdu []byte) []byte {
 	u.advance(u.o.Now())
 	if u.dead {
 		return nil
+	}
+	if u.churn != nil {
+		u.churn.apply(u, u.at)
 	}
 	return u.answer(pdu)
 }
