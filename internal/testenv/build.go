@@ -67,3 +67,6 @@ func programDir(root string) (string, error) {
 	dir := filepath.Join(all, strconv.Itoa(os.Getpid()))
 	return dir, os.MkdirAll(dir, 0o755)
 }
+
+// Race tells whether the race detector is at work: everything takes several times as long then.
+const Race = raceEnabled
