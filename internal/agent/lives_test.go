@@ -12,7 +12,7 @@ const (
 
 // stages are the lives of the whole catalogue, by how long they take: what takes days is polled rarely.
 var stages = []stage{
-	{"power", quick, 90 * time.Second, livesOfPower},
+	{"power", "{watch: 500ms, status: 1s, live: 1s}", 90 * time.Second, livesOfPower},
 	{"battery", quick, 90 * time.Second, livesOfBattery},
 	{"output", quick, 90 * time.Second, livesOfOutput},
 	{"hardware", quick, 90 * time.Second, livesOfHardware},
@@ -23,7 +23,7 @@ var stages = []stage{
 	{"days", "{watch: 30s, status: 30s, live: 30s}", 10 * time.Minute, livesOfDays},
 }
 
-const quick = "{watch: 500ms, status: 1s, live: 1s}"
+const quick = "{watch: 1s, status: 1s, live: 1s}"
 
 var livesOfPower = []life{
 	{id: 101, enter: "mains-fail", leave: "mains-return", detail: "Input"},
@@ -70,8 +70,6 @@ var livesOfBattery = []life{
 	{id: 216, enter: "battery-life=-5", leave: "battery-replace"},
 	{id: 217, enter: "battery-worn", leave: "battery-replace"},
 	{id: 218, enter: "battery-life=-5 10s ack-battery"},
-	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
-	{id: 221, enter: "charge=0.5 10m charge=1"},
 	{id: 224, enter: "mains-fail charge=0.001"},
 }
 
@@ -165,7 +163,7 @@ var livesOfOutlets = []life{
 
 var livesOfTheLine = []life{
 	{id: 714, enter: "swap=AS9999999999", leave: "swap-back"},
-	{id: 801, enter: "deaf", leave: "talk", detail: "no-answer, no good reading for 30"},
+	{id: 801, enter: "deaf", leave: "talk", detail: "no-answer, no good reading for 3"},
 	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", detail: "no-answer"},
 	{id: 802, enter: "calibrate 10s deaf", leave: "talk", detail: "in a calibration", as: "warning"},
 	{id: 803, enter: "deaf 2m talk", detail: "without communication for 2m"},
@@ -180,6 +178,8 @@ var livesOfHalfAnHour = []life{
 	{id: 121, enter: "write=1026:276 input=262 11m input=0", within: 20 * time.Minute},
 	{id: 122, enter: "write=1026:276 input=262", within: 12 * time.Minute},
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
+	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
+	{id: 221, enter: "charge=0.5 10m charge=1"},
 	{id: 219, enter: "battery-replace", within: 11 * time.Minute},
 }
 

@@ -60,7 +60,8 @@ type receiver struct {
 	client mqtt.Client
 
 	mu      sync.Mutex
-	notices []notice
+	notices []notice // alarms and moments
+	byUnit  map[string][]notice
 	reports []report
 	seen    map[string]bool
 	faults  []string // what the format forbids
@@ -69,7 +70,7 @@ type receiver struct {
 // subscribe returns when the subscription stands.
 func (b *bubble) subscribe(name string) *receiver {
 	b.t.Helper()
-	r := &receiver{seen: map[string]bool{}}
+	r := &receiver{seen: map[string]bool{}, byUnit: map[string][]notice{}}
 	o := mqtt.NewClientOptions().SetClientID(name).SetAutoReconnect(false).SetKeepAlive(0)
 	o.Servers = []*url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}}
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return b.dialBroker(b.t.Context(), "") })
@@ -113,24 +114,24 @@ func (r *receiver) keep(n notice) {
 	if n.Version != 1 || n.Lane != "events" || n.Seq == 0 {
 		r.faults = append(r.faults, fmt.Sprintf("version %d, lane %q, number %d", n.Version, n.Lane, n.Seq))
 	}
-	r.notices = append(r.notices, n)
+	if n.Class == "alarm" {
+		r.notices = append(r.notices, n)
+		r.byUnit[n.Unit] = append(r.byUnit[n.Unit], n)
+	}
 }
 
 // events returns the alarms and moments so far, in the order of arrival.
-func (r *receiver) events() (out []notice) {
+func (r *receiver) events() []notice {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range r.notices {
-		if n.Class == "alarm" {
-			out = append(out, n)
-		}
-	}
-	return out
+	return slices.Clone(r.notices)
 }
 
 // of returns those of one unit.
 func (r *receiver) of(unit string) []notice {
-	return slices.DeleteFunc(r.events(), func(n notice) bool { return n.Unit != unit })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.byUnit[unit])
 }
 
 // words returns the events behind the first after of them, as "raise 101".
