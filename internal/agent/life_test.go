@@ -19,6 +19,7 @@ import (
 //
 //	closed       connections are refused
 //	open         no longer
+//	away=TIME    the agent is stopped and started again after that
 //	swap=SERIAL  another unit of that number stands there, and every connection is new
 //	swap-back    the first one again
 type life struct {
@@ -68,9 +69,7 @@ func (s stage) play(t *testing.T) (out []lived) {
 		time.Sleep(s.rest)
 		var all sync.WaitGroup
 		for i := range s.lives {
-			if !notYet(s.lives[i].id) {
-				all.Go(func() { actors[i].live(&out[i]) })
-			}
+			all.Go(func() { actors[i].live(&out[i]) })
 		}
 		all.Wait()
 		b.stop()
@@ -198,6 +197,10 @@ func (a *actor) word(w string) {
 		a.b.unplug(a.address())
 	case "open":
 		a.plug(a.unit)
+	case "away":
+		a.b.stop()
+		time.Sleep(duration(value))
+		a.b.start()
 	case "swap-back":
 		a.unit, a.other = a.other, nil
 		a.plug(a.unit)
@@ -212,4 +215,12 @@ func (a *actor) word(w string) {
 		}
 		action.Do(a.unit)
 	}
+}
+
+func duration(s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
 }

@@ -21,6 +21,7 @@ var stages = []stage{
 	{"line", quick, 90 * time.Second, livesOfTheLine},
 	{"half an hour", "{watch: 2s, status: 5s, live: 5s, settings: 30s}", 90 * time.Second, livesOfHalfAnHour},
 	{"days", "{watch: 30s, status: 30s, live: 30s}", 10 * time.Minute, livesOfDays},
+	{"months", "{watch: 30s, status: 30s, live: 30s}", time.Minute, livesOfMonths},
 }
 
 const quick = "{watch: 1s, status: 1s, live: 1s}"
@@ -68,6 +69,7 @@ var livesOfBattery = []life{
 	{id: 214, enter: "poke=133:9706", leave: "poke=133:9906"}, // the date alone: a unit that calls it near says so in a bit, 215
 	{id: 215, enter: "battery-life=60", leave: "battery-replace"},
 	{id: 216, enter: "battery-life=-5", leave: "battery-replace"},
+	{id: 225, enter: "self-test 3s poke=131:600 15s unpoke=131", leave: "self-test", detail: "18.75 V"}, // a weak battery fails the simulated test
 	{id: 217, enter: "battery-worn", leave: "battery-replace"},
 	{id: 218, enter: "battery-life=-5 10s ack-battery"},
 	{id: 224, enter: "mains-fail charge=0.001"},
@@ -180,10 +182,16 @@ var livesOfHalfAnHour = []life{
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
 	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
 	{id: 221, enter: "charge=0.5 10m charge=1"},
-	{id: 219, enter: "battery-replace", within: 11 * time.Minute},
 }
 
 var livesOfDays = []life{
+	{id: 219, enter: "2h battery-replace", within: 2 * time.Hour}, // the date is read once an hour, and believed the second time
+	{id: 223, enter: "2h battery-replace 3h poke=128:0,600", leave: "unpoke=128:2", detail: "reference"},
 	{id: 118, enter: "dip 10m dip 10m dip", gone: 25 * time.Hour},
-	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour},
+	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour}, // the simulated charger never fails
+}
+
+// A month of polls would cost what a day does thirty times: the agent is away for most of it.
+var livesOfMonths = []life{
+	{id: 507, enter: "self-test 1m battery-bad away=743h", leave: "battery-good self-test", within: 2 * time.Hour, gone: 5 * time.Minute, detail: "none passed for 3"},
 }
