@@ -36,7 +36,7 @@ type schedule struct {
 func (s *schedule) set(tasks []*task) {
 	load := 0.0
 	for _, t := range tasks {
-		load += float64(t.block.Cost) / float64(t.period)
+		load += t.block.Cost.Seconds() * perSecond(t.unit.Rates, t.block.Tier)
 	}
 	s.tasks, s.stretch = tasks, max(load, 1)
 }

@@ -1,0 +1,110 @@
+package sampler
+
+import (
+	"time"
+
+	"upsedge/internal/ups"
+)
+
+// A Wish is a unit as a line's time is divided: what its reads cost and how often they are wanted.
+type Wish struct {
+	Plan  []ups.Block
+	Rates [ups.TierCount]time.Duration // 0 = off
+}
+
+// Load returns the part of a line's time that the units ask for, above 1 where they do not fit. A status block holds the status word:
+// no watch is asked for in its place.
+func Load(units []Wish) float64 {
+	load := 0.0
+	for _, u := range units {
+		for _, b := range u.Plan {
+			load += b.Cost.Seconds() * perSecond(u.Rates, b.Tier)
+		}
+	}
+	return load
+}
+
+// perSecond returns how often a tier is asked for.
+func perSecond(rates [ups.TierCount]time.Duration, t ups.Tier) float64 {
+	if rates[t] == 0 {
+		return 0
+	}
+	rate := 1 / rates[t].Seconds()
+	if status := rates[ups.TierStatus]; t == ups.TierWatch && status > 0 {
+		rate = max(rate-1/status.Seconds(), 0)
+	}
+	return rate
+}
+
+// Of Expect's run, the time before it counts and the time that does.
+const (
+	expectAfter = 10 * time.Second
+	expectOver  = 2 * time.Minute
+	expectMost  = 200000 // reads; more than a line of the fastest kind makes in that time
+)
+
+// Expect returns how often each tier of each unit will be read: it runs the schedule over two minutes that take no time. Of the watch
+// it tells how often the status word is read, in whichever block. Tiers too slow to be seen in that time come as often as they are
+// asked for, stretched by the load.
+func Expect(wishes []Wish) [][ups.TierCount]float64 {
+	start := time.Time{}.Add(time.Hour) // any; but not the zero time, which stands for never
+	units, s := imagined(wishes, start)
+	out := make([][ups.TierCount]float64, len(wishes))
+	now, n := start, 0
+	for ; now.Before(start.Add(expectAfter+expectOver)) && n < expectMost; n++ {
+		t, wait := s.next(now)
+		if t == nil {
+			now = now.Add(wait)
+			continue
+		}
+		if now.Sub(start) >= expectAfter {
+			counts := &out[units[t.unit]]
+			if counts[t.block.Tier] += 1 / float64(t.unit.blocks(t.block.Tier)); t.block.Tier == ups.TierStatus {
+				counts[ups.TierWatch]++
+			}
+		}
+		t.unit.read(t, now)
+		now = now.Add(max(t.block.Cost, time.Microsecond))
+	}
+	over := max(now.Sub(start)-expectAfter, time.Second).Seconds()
+	load := max(Load(wishes), 1)
+	for i, w := range wishes {
+		for t, period := range w.Rates {
+			if out[i][t] /= over; period > expectOver/20 {
+				out[i][t] = 1 / period.Seconds() / load
+			}
+			if period == 0 {
+				out[i][t] = 0
+			}
+		}
+	}
+	return out
+}
+
+// imagined makes units that are connected to nothing, their index, and their schedule.
+func imagined(wishes []Wish, at time.Time) (map[*unit]int, *schedule) {
+	units, s := map[*unit]int{}, &schedule{}
+	var tasks []*task
+	for i, w := range wishes {
+		u := &unit{Unit: Unit{Rates: w.Rates}, wordSeen: at}
+		for _, b := range w.Plan {
+			if period := w.Rates[b.Tier]; period > 0 {
+				u.tasks = append(u.tasks, &task{unit: u, block: b, period: period, due: at})
+			}
+		}
+		units[u] = i
+		tasks = append(tasks, u.tasks...)
+	}
+	s.set(tasks)
+	return units, s
+}
+
+// blocks returns how many reads a tier takes.
+func (u *unit) blocks(t ups.Tier) (n int) {
+	for _, k := range u.tasks {
+		if k.block.Tier == t {
+			n++
+		}
+	}
+	return n
+}
