@@ -24,6 +24,7 @@ type lineReport struct {
 	GapMs   float64      `json:"gap_ms"`
 	Assumed float64      `json:"assumed_turnaround_ms"` // until the first reply was measured
 	Load    float64      `json:"load"`                  // share of the line's time that is asked for
+	AskedMs float64      `json:"asked_ms_per_second"`   // the same, of 1000
 	Fits    bool         `json:"fits"`
 	Reads   []readReport `json:"reads"`
 	Refresh float64      `json:"full_refreshes_per_second"` // at most: status and live blocks, nothing else
@@ -67,6 +68,9 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 	for _, r := range reports {
 		r.print(std.out)
 	}
+	if len(reports) > 0 {
+		fmt.Fprintln(std.out, "\nEvery read of the status word counts as watch: the status block holds it, and it is read once more before a long block.")
+	}
 	for _, w := range cfg.Warnings() {
 		fmt.Fprintln(std.err, "warning:", w)
 	}
@@ -75,7 +79,7 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 
 func report(b agent.Budget) lineReport {
 	r := lineReport{
-		Line: b.Line, Kind: kind(b.Units[0]), GapMs: ms(b.Timing.Gap), Assumed: ms(b.Timing.Turnaround), Load: b.Load, Fits: b.Load <= 1,
+		Line: b.Line, Kind: kind(b.Units[0]), GapMs: ms(b.Timing.Gap), Assumed: ms(b.Timing.Turnaround), Load: b.Load, AskedMs: 1000 * b.Load, Fits: b.Load <= 1,
 		Reads: []readReport{},
 	}
 	refresh := time.Duration(0)
@@ -86,12 +90,13 @@ func report(b agent.Budget) lineReport {
 		}
 	}
 	r.Refresh = 1 / refresh.Seconds()
-	for _, u := range b.Units {
+	expected := b.Expected()
+	for i, u := range b.Units {
 		report := unitReport{u.Name, map[string]float64{}, map[string]float64{}}
 		for t, period := range u.Poll {
 			if period > 0 {
 				report.Asked[ups.Tier(t).String()] = 1 / period.Seconds()
-				report.Rates[ups.Tier(t).String()] = 1 / period.Seconds() / max(b.Load, 1)
+				report.Rates[ups.Tier(t).String()] = expected[i][t]
 			}
 		}
 		r.Units = append(r.Units, report)
@@ -103,7 +108,7 @@ func (r lineReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\nline %s: %s; %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
 	fmt.Fprintf(w, "  computed for replies that begin after %.0f ms and a unit with every outlet group\n", r.Assumed)
 	if !r.Fits {
-		fmt.Fprintf(w, "  warning: the rates do not fit the line; every tier is stretched by %.2f\n", r.Load)
+		fmt.Fprintf(w, "  warning: the rates do not fit the line; every tier is stretched by %.2f: %.0f ms are asked for in each second\n", r.Load, r.AskedMs)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  read\ttier\tms on the line\n")
@@ -114,8 +119,10 @@ func (r lineReport) print(w io.Writer) {
 	for _, u := range r.Units {
 		var rates []string
 		for tier := range ups.TierSettings {
-			if rate, ok := u.Rates[tier.String()]; ok {
+			if rate, ok := u.Rates[tier.String()]; ok && r.Fits {
 				rates = append(rates, fmt.Sprintf("%v %.2f/s", tier, rate))
+			} else if ok {
+				rates = append(rates, fmt.Sprintf("%v %.2f/s of %.2f", tier, rate, u.Asked[tier.String()]))
 			}
 		}
 		fmt.Fprintf(w, "  unit %s: expected %s\n", u.Unit, strings.Join(rates, ", "))

@@ -22,6 +22,9 @@ type line struct {
 	name    string
 	modbus  *modbus.Line
 	sampler *sampler.Sampler
+	drivers []*planned // by unit
+	assumed Budget     // before anything was measured
+	told    float64    // the load that was logged last; see reconsider
 }
 
 // sink takes what the sampler of a line reads.
@@ -115,7 +118,9 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 	}
 	cfg.Late = func(t ups.Tier, by time.Duration) { late[t](max(by, 0).Seconds()) }
 	for _, u := range units {
-		cfg.Units = append(cfg.Units, sampler.Unit{Name: u.cfg.Name, Source: NewDriver(u.cfg, l.modbus, log), Rates: u.cfg.Poll})
+		d := &planned{Driver: NewDriver(u.cfg, l.modbus, log), timing: func() modbus.Timing { return l.modbus.Timing(u.cfg.UnitID) }}
+		l.drivers = append(l.drivers, d)
+		cfg.Units = append(cfg.Units, sampler.Unit{Name: u.cfg.Name, Source: d, Rates: u.cfg.Poll})
 	}
 	l.sampler = sampler.New(cfg)
 	return l

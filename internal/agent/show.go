@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"reflect"
 	"time"
 
@@ -9,9 +8,6 @@ import (
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
-	"upsedge/internal/ups"
-	"upsedge/internal/ups/modbus"
-	"upsedge/internal/ups/smartups"
 	"upsedge/internal/wire"
 )
 
@@ -68,56 +64,6 @@ func (a *agent) status(values bool) local.Status {
 		s.Units = append(s.Units, u.local(now, values))
 	}
 	return s
-}
-
-// warnOfRates logs lines that cannot carry what is asked of them.
-func (a *agent) warnOfRates(units []config.Unit) {
-	for _, b := range Budgets(units) {
-		if b.Load > 1 {
-			a.Log.Warn("the rates do not fit the line and are stretched", "line", b.Line, "asked", fmt.Sprintf("%.0f%%", b.Load*100),
-				"stretched_by", fmt.Sprintf("%.2f", b.Load))
-		}
-	}
-}
-
-// A Budget is what the units of a line ask of it.
-type Budget struct {
-	Line   string
-	Units  []config.Unit
-	Timing modbus.Timing
-	Plan   []ups.Block // of one unit, every outlet group taken as present
-	Load   float64     // share of the line's time that is asked for; above 1 it does not fit
-}
-
-// Budgets computes the load of every line from the configuration alone.
-func Budgets(units []config.Unit) []Budget {
-	var out []Budget
-	for _, group := range lines(units) {
-		b := Budget{Line: group[0].Name, Units: group, Timing: OpenLine(group[0], group[0].Name, nil, nil).Timing(group[0].UnitID)}
-		b.Timing.Turnaround = assumedTurnaround(group[0])
-		for _, u := range group {
-			b.Plan = smartups.DefaultPlan(b.Timing, u.OverCard())
-			for _, block := range b.Plan {
-				if period := u.Poll[block.Tier]; period > 0 {
-					b.Load += float64(block.Cost) / float64(period)
-				}
-			}
-		}
-		out = append(out, b)
-	}
-	return out
-}
-
-// assumedTurnaround is how long a unit is taken to think before its first reply has been measured. On the unit's own ports
-// nothing is published but upper bounds; of a card replies just under 500 ms were seen (protocol reference, section 2).
-func assumedTurnaround(u config.Unit) time.Duration {
-	switch {
-	case u.Serial != nil:
-		return 10 * time.Millisecond
-	case u.OverCard():
-		return 500 * time.Millisecond
-	}
-	return 20 * time.Millisecond
 }
 
 // restartNeeded reports whether anything but the units differs.

@@ -42,6 +42,7 @@ type site struct {
 type running struct {
 	cfg   []config.Unit
 	units []*unit
+	line  *line
 	stop  context.CancelFunc
 	done  chan error
 }
@@ -84,19 +85,20 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
-	stretch := Budgets(cfg)[0].Load
+	assumed := Budgets(cfg)[0]
 	for _, c := range cfg {
 		u, err := s.newUnit(ctx, c, cfg[0].Name)
 		if err != nil {
 			return nil, err
 		}
-		u.stretch = stretch
+		u.stretch = assumed.Load
 		units[c.Name] = u
 		r.units = append(r.units, u)
 	}
 	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.link, s.series, s.log)
 	over, stop := context.WithCancel(ctx)
-	r.stop = stop
+	r.line, r.stop = l, stop
+	l.assumed, l.told = assumed, assumed.Load
 	go func() { r.done <- l.run(over) }()
 	return r, nil
 }
@@ -196,11 +198,11 @@ func (s *site) endAll(ctx context.Context) error {
 }
 
 // passTime lets the units' alarms see that time passes until ctx ends: a unit that is lost is asked ever less often, and its
-// alarm must not wait for that.
+// alarm must not wait for that. Every ten seconds it looks at what the lines can carry.
 func (s *site) passTime(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -210,6 +212,11 @@ func (s *site) passTime(ctx context.Context) error {
 			}
 			for _, u := range s.all() {
 				s.elapse(u, now)
+			}
+			if n%10 == 0 {
+				for _, r := range s.list() {
+					r.line.reconsider(r.units, s.log)
+				}
 			}
 			s.applying.Unlock()
 		}

@@ -81,15 +81,26 @@ func Expect(wishes []Wish) [][ups.TierCount]float64 {
 	return out
 }
 
-// imagined makes units that are connected to nothing, their index, and their schedule.
+// imagined makes units that are connected to nothing, their index, and their schedule. They begin as those of a line do: connected one
+// after the other, each with a reading of everything but the watch. How the tiers fall together afterwards depends on that.
 func imagined(wishes []Wish, at time.Time) (map[*unit]int, *schedule) {
 	units, s := map[*unit]int{}, &schedule{}
 	var tasks []*task
 	for i, w := range wishes {
-		u := &unit{Unit: Unit{Rates: w.Rates}, wordSeen: at}
+		u := &unit{Unit: Unit{Rates: w.Rates}}
 		for _, b := range w.Plan {
-			if period := w.Rates[b.Tier]; period > 0 {
-				u.tasks = append(u.tasks, &task{unit: u, block: b, period: period, due: at})
+			if b.Tier != ups.TierWatch {
+				at = at.Add(b.Cost)
+			}
+		}
+		u.wordSeen = at
+		for _, b := range w.Plan {
+			period, due := w.Rates[b.Tier], at
+			if b.Tier != ups.TierWatch {
+				due = at.Add(period)
+			}
+			if period > 0 {
+				u.tasks = append(u.tasks, &task{unit: u, block: b, period: period, due: due})
 			}
 		}
 		units[u] = i

@@ -145,6 +145,9 @@ func (u *unit) read(t *task, start time.Time) {
 	for _, w := range u.tasks {
 		if w.block.Tier == ups.TierWatch {
 			w.due = start.Add(w.period)
+			if w != t {
+				w.pass += w.period // and it has had this turn
+			}
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (s *schedule) mostUrgentWatch(now time.Time, t *task) *task {
 	var found *task
 	var most time.Duration
 	for _, w := range s.tasks {
-		if w.block.Tier != ups.TierWatch || w.before {
+		if w.block.Tier != ups.TierWatch || w.before || s.stretch > 1 && w.pass > s.turn+w.period {
 			continue
 		}
 		age := now.Sub(w.unit.wordSeen) + t.block.Cost

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"upsedge/internal/config"
+	"upsedge/internal/sampler"
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
+	"upsedge/internal/ups/smartups"
+)
+
+// A Budget is what the units of a line ask of it.
+type Budget struct {
+	Line   string
+	Units  []config.Unit
+	Timing modbus.Timing // of the first unit
+	Plan   []ups.Block   // of the last unit
+	Load   float64       // share of the line's time that is asked for; above 1 it does not fit
+
+	wishes []sampler.Wish // by unit
+}
+
+// Budgets computes the load of every line from the configuration alone: of each unit every outlet group is taken as present, and
+// its turnaround is assumed.
+func Budgets(units []config.Unit) []Budget {
+	type kind struct {
+		timing modbus.Timing
+		card   bool
+	}
+	plans := map[kind][]ups.Block{} // a plan takes up to a millisecond, and there may be a thousand units
+	var out []Budget
+	for _, group := range lines(units) {
+		timing := OpenLine(group[0], group[0].Name, nil, nil).Timing(group[0].UnitID)
+		timing.Turnaround = assumedTurnaround(group[0])
+		var wishes []sampler.Wish
+		for _, u := range group {
+			k := kind{timing, u.OverCard()}
+			if plans[k] == nil {
+				plans[k] = smartups.DefaultPlan(timing, k.card)
+			}
+			wishes = append(wishes, sampler.Wish{Plan: plans[k], Rates: u.Poll})
+		}
+		out = append(out, newBudget(group, timing, wishes))
+	}
+	return out
+}
+
+func newBudget(units []config.Unit, t modbus.Timing, wishes []sampler.Wish) Budget {
+	return Budget{
+		Line: units[0].Name, Units: units, Timing: t, Plan: wishes[len(wishes)-1].Plan, Load: sampler.Load(wishes), wishes: wishes,
+	}
+}
+
+// Expected returns how often each tier of each unit will be read, in a second. As watch counts every read of the status word.
+func (b Budget) Expected() [][ups.TierCount]float64 { return sampler.Expect(b.wishes) }
+
+// assumedTurnaround is how long a unit is taken to think before its first reply has been measured. On the unit's own ports
+// nothing is published but upper bounds; of a card replies just under 500 ms were seen (protocol reference, section 2).
+func assumedTurnaround(u config.Unit) time.Duration {
+	switch {
+	case u.Serial != nil:
+		return 10 * time.Millisecond
+	case u.OverCard():
+		return 500 * time.Millisecond
+	}
+	return 20 * time.Millisecond
+}
+
+// warnOfRates logs lines that cannot carry what is asked of them.
+func (a *agent) warnOfRates(units []config.Unit) {
+	for _, b := range Budgets(units) {
+		if b.Load > 1 {
+			b.warn(a.Log)
+		}
+	}
+}
+
+// warn says with numbers that the rates do not fit. All tiers of all units are stretched alike.
+func (b Budget) warn(log *slog.Logger) {
+	log.Warn("the rates do not fit the line and are stretched", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load),
+		"stretched_by", fmt.Sprintf("%.2f", b.Load), "turnaround", b.Timing.Turnaround.Round(time.Millisecond), "expected", b.rates())
+}
+
+// rates says of each unit and tier what it will get of what it asks for: "a: watch 3.9/s of 5, live 1.3/s of 2".
+func (b Budget) rates() string {
+	var out []string
+	for i, expected := range b.Expected() {
+		var tiers []string
+		for t, period := range b.Units[i].Poll[:ups.TierSettings] {
+			if period > 0 {
+				tiers = append(tiers, fmt.Sprintf("%v %.2g/s of %.2g", ups.Tier(t), expected[t], 1/period.Seconds()))
+			}
+		}
+		out = append(out, b.Units[i].Name+": "+strings.Join(tiers, ", "))
+	}
+	return strings.Join(out, "; ")
+}
+
+// A planned is a unit's driver whose plan the budget of its line can see.
+type planned struct {
+	*smartups.Driver
+	timing func() modbus.Timing
+
+	mu   sync.Mutex
+	plan []ups.Block
+	then modbus.Timing // when it was made
+}
+
+// Connect connects the driver; see sampler.Source.
+func (p *planned) Connect(ctx context.Context) ([]ups.Block, error) {
+	plan, err := p.Driver.Connect(ctx)
+	if err == nil {
+		p.mu.Lock()
+		p.plan, p.then = plan, p.timing()
+		p.mu.Unlock()
+	}
+	return plan, err
+}
+
+// costs returns the plan of the last connection as it costs now, nil before the first.
+func (p *planned) costs() []ups.Block {
+	p.mu.Lock()
+	plan, then, now := slices.Clone(p.plan), p.then, p.timing()
+	p.mu.Unlock()
+	for i := range plan {
+		plan[i].Cost += now.Gap - then.Gap + now.Turnaround - then.Turnaround
+	}
+	return plan
+}
+
+// budget is what the units of a line ask of it, as measured of those that have answered and assumed of the others.
+func (l *line) budget() Budget {
+	wishes, timing := slices.Clone(l.assumed.wishes), l.assumed.Timing
+	for i, p := range l.drivers {
+		if plan := p.costs(); plan != nil {
+			wishes[i].Plan = plan
+			if i == 0 {
+				timing = p.timing()
+			}
+		}
+	}
+	return newBudget(l.assumed.Units, timing, wishes)
+}
+
+// reconsider tells the units how far their rates are stretched now that the line is measured, and logs when they do not fit any
+// more, when that changes by a quarter, and when they fit again. A line at its limit is not worth a log line each time it crosses it.
+func (l *line) reconsider(units []*unit, log *slog.Logger) {
+	b := l.budget()
+	for _, u := range units {
+		u.mu.Lock()
+		u.stretch = b.Load
+		u.mu.Unlock()
+	}
+	switch was := max(l.told, 1); {
+	case b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25):
+		b.warn(log)
+	case b.Load < 0.95 && was > 1:
+		log.Info("the rates fit the line", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load))
+	default:
+		return
+	}
+	l.told = b.Load
+}
