@@ -37,7 +37,7 @@ type flags struct {
 	TCP        []string      `name:"tcp" placeholder:"ADDR" help:"Listen on ADDR, 127.0.0.1:1502 for instance. May be repeated: each address has a unit of its own."`
 	Units      int           `default:"1" placeholder:"N" help:"Units on consecutive TCP ports from the first --tcp on."`
 	UnitID     uint8         `name:"unit-id" default:"1" placeholder:"ID" help:"Modbus address of every unit, 1 to 223."`
-	Model      string        `default:"${model}" enum:"${models}" help:"Model: ${enum}."`
+	Model      string        `placeholder:"SKU" enum:",${models}" default:"" help:"Model, see below; ${model} if neither this nor the scenario says."`
 	Via        string        `default:"port" enum:"port,card" help:"Its own port, or a network management card."`
 	Variant    []string      `placeholder:"NAME" help:"How its firmware answers; see below. May be repeated."`
 	Baud       int           `default:"9600" help:"Pace of the serial port. Real units know 9600 only."`
@@ -45,9 +45,9 @@ type flags struct {
 	StrictGap  bool          `help:"Leave requests unanswered that come less than 35 ms after the last exchange, as real units do."`
 	OneRequest bool          `help:"TCP: close after each reply and refuse for 2 s, as some firmware does."`
 	MaxClients int           `placeholder:"N" help:"TCP: close connections beyond N at once; 0 means no limit."`
-	Speed      float64       `default:"1" help:"How much faster than the clock the battery empties and fills."`
+	Speed      *float64      `placeholder:"N" help:"How much faster than the clock the battery empties and fills; 1 if nothing says."`
 	Seed       uint64        `default:"1" help:"Of the noise and the serial number. Unit n of many has seed + n - 1."`
-	Load       float64       `default:"0.3" help:"Load as a part of the rating, 0 to 1.5."`
+	Load       *float64      `placeholder:"PART" help:"Load as a part of the rating, 0 to 1.5; 0.3 if nothing says."`
 	Scenario   string        `placeholder:"FILE" help:"Read steps from FILE, one a line: 30s mains-fail."`
 	At         []string      `placeholder:"TIME=WORD" sep:"none" help:"A step: 30s=mains-fail. May be repeated."`
 	Stats      bool          `help:"Print counts of requests when it ends. SIGUSR1 prints them at any time."`
@@ -86,28 +86,22 @@ func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
 		return nil, usageError{fmt.Errorf("--unit-id %d: must be 1 to 223", f.UnitID)}
 	case f.Baud < 300 || f.Baud > 115200:
 		return nil, usageError{fmt.Errorf("--baud %d: must be 300 to 115200", f.Baud)}
-	case f.Speed <= 0:
-		return nil, usageError{fmt.Errorf("--speed %g: must be above 0", f.Speed)}
-	case f.Load < 0 || f.Load > 1.5:
-		return nil, usageError{fmt.Errorf("--load %g: must be 0 to 1.5", f.Load)}
+	case f.Speed != nil && *f.Speed <= 0:
+		return nil, usageError{fmt.Errorf("--speed %g: must be above 0", *f.Speed)}
+	case f.Load != nil && (*f.Load < 0 || *f.Load > 1.5):
+		return nil, usageError{fmt.Errorf("--load %g: must be 0 to 1.5", *f.Load)}
 	case f.Turnaround < 0:
 		return nil, usageError{fmt.Errorf("--turnaround %v: must not be negative", f.Turnaround)}
 	}
-	steps, err := f.steps()
+	sc, err := f.scenario()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	variants, err := f.variants()
-	if err != nil {
-		return nil, usageError{err}
-	}
-	s := &site{flags: *f, addrs: addrs, steps: steps, stdout: stdout, stderr: stderr}
+	s := &site{flags: *f, addrs: addrs, steps: sc.Steps, stdout: stdout, stderr: stderr}
 	for i := range max(1, len(addrs)) { // a pty alone has one unit; with TCP it shows the first
-		load := f.Load
-		if load == 0 {
-			load = -1
-		}
-		s.units = append(s.units, upssim.New(upssim.Options{Seed: f.Seed + uint64(i), SKU: f.Model, Variants: variants, Load: load, Speed: f.Speed}))
+		s.units = append(s.units, upssim.New(upssim.Options{
+			Seed: f.Seed + uint64(i), SKU: sc.Model, Variants: sc.Variants, Load: sc.Load, Speed: sc.Speed,
+		}))
 	}
 	return s, nil
 }
@@ -156,25 +150,38 @@ func (f *flags) addresses() ([]string, error) {
 	return out, nil
 }
 
-// steps collects the steps of --scenario and --at.
-func (f *flags) steps() ([]upssim.Step, error) {
-	var out []upssim.Step
+// scenario puts --scenario, --at and what else is said of the unit together. The command line wins.
+func (f *flags) scenario() (sc upssim.Scenario, err error) {
 	if f.Scenario != "" {
 		file, err := os.Open(f.Scenario)
 		if err != nil {
-			return nil, fmt.Errorf("--scenario: %w", err)
+			return sc, fmt.Errorf("--scenario: %w", err)
 		}
 		defer file.Close()
-		if out, err = upssim.ParseScenario(file); err != nil {
-			return nil, fmt.Errorf("--scenario %s: %w", f.Scenario, err)
+		if sc, err = upssim.ParseScenario(file); err != nil {
+			return sc, fmt.Errorf("--scenario %s: %w", f.Scenario, err)
 		}
 	}
 	for _, a := range f.At {
 		s, err := upssim.ParseStep(a)
 		if err != nil {
-			return nil, fmt.Errorf("--at: %w", err)
+			return sc, fmt.Errorf("--at: %w", err)
 		}
-		out = append(out, s)
+		sc.Steps = append(sc.Steps, s)
 	}
-	return out, nil
+	variants, err := f.variants()
+	sc.Variants = append(sc.Variants, variants...)
+	if f.Model != "" {
+		sc.Model = f.Model
+	}
+	if f.Speed != nil {
+		sc.Speed = *f.Speed
+	}
+	if f.Load != nil {
+		sc.Load = *f.Load
+		if sc.Load == 0 {
+			sc.Load = -1 // none at all
+		}
+	}
+	return sc, err
 }

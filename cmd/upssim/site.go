@@ -46,7 +46,7 @@ func (s *site) run(ctx context.Context, stdin io.Reader) error {
 	for i, ln := range listeners {
 		if !s.units[i].HasTCP() { // what connects there is refused, as by the unit itself
 			ln.Close()
-			s.say("no Modbus TCP on %s: %s refuses connections", s.Model, ln.Addr())
+			s.say("%s: no Modbus TCP, %s refuses connections", s.units[i], ln.Addr())
 			continue
 		}
 		o := s.units[i].Port(upssim.TCPOptions{Turnaround: s.Turnaround, OneRequest: s.OneRequest, MaxClients: s.MaxClients, Stats: &s.tcp})

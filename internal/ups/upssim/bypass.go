@@ -121,12 +121,13 @@ func (u *Unit) fault(what *bool, bad bool, asserted, cleared uint16) {
 func (u *Unit) stepOverload() {
 	p := &u.power
 	online := u.fam.bypass() && !p.onBattery
-	if !p.overload || !p.onBattery && !online {
+	if !p.overload || !u.groups[0].on || !p.onBattery && !online {
 		p.overSince = u.at
 	}
 	if !p.overload {
 		if p.toBypass {
-			u.fault(&p.toBypass, false, 0, causeErrorCleared)
+			u.fault(&p.toBypass, false, causePowerError, causeErrorCleared)
+			u.transfer()
 		}
 		return
 	}
@@ -139,6 +140,7 @@ func (u *Unit) stepOverload() {
 		return
 	}
 	p.toBypass = p.feed.good
+	u.transfer()
 }
 
 // publishFeed writes the items of the bypass input.

@@ -43,35 +43,49 @@ func onPTY(t testing.TB, u *upssim.Unit, o upssim.SerialOptions) (path string, p
 	return port.Path(), port
 }
 
+// clientModels are the models that programs of others read: one of each family with outlet groups.
+var clientModels = []string{"SMT1500RM2UC", "SMX1500RM2U", "SRT1000XLA"}
+
 // TestMbpollReadsEveryBlock reads with libmodbus and compares every register. The unit stands still in time.
 func TestMbpollReadsEveryBlock(t *testing.T) {
 	noon := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-	u := upssim.New(upssim.Options{Now: func() time.Time { return noon }})
-	path, _ := onPTY(t, u, upssim.SerialOptions{Turnaround: 5 * time.Millisecond})
-	line := regexp.MustCompile(`(?m)^\[(\d+)\]:\s+0x([0-9A-F]{4})`)
-	for _, block := range []struct{ addr, count uint16 }{{0, 27}, {128, 44}, {516, 80}, {596, 40}, {1026, 22}, {2048, 14}} {
-		cmd := testenv.Command(t, "mbpoll", "-m", "rtu", "-a", "1", "-b", "9600", "-P", "none", "-t", "4:hex", "-0",
-			"-r", strconv.Itoa(int(block.addr)), "-c", strconv.Itoa(int(block.count)), "-o", "5", "-1", path)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("mbpoll %d+%d: %v\n%s", block.addr, block.count, err, out)
-		}
-		var got []uint16
-		for _, m := range line.FindAllStringSubmatch(string(out), -1) {
-			v, err := strconv.ParseUint(m[2], 16, 16)
-			if err != nil || m[1] != strconv.Itoa(int(block.addr)+len(got)) {
-				t.Fatalf("mbpoll %d+%d: %q, %v", block.addr, block.count, m[0], err)
+	for _, sku := range clientModels {
+		t.Run(sku, func(t *testing.T) {
+			t.Parallel()
+			u := upssim.New(upssim.Options{SKU: sku, Now: func() time.Time { return noon }})
+			path, _ := onPTY(t, u, upssim.SerialOptions{Turnaround: 5 * time.Millisecond})
+			for _, block := range []struct{ addr, count uint16 }{{0, 27}, {128, 44}, {516, 80}, {596, 40}, {1026, 22}, {2048, 14}} {
+				if got, want := mbpoll(t, path, block.addr, block.count), u.Registers(block.addr, block.count); !slices.Equal(got, want) {
+					t.Errorf("%d+%d: %04x, want %04x", block.addr, block.count, got, want)
+				}
 			}
-			got = append(got, uint16(v))
-		}
-		if want := u.Registers(block.addr, block.count); !slices.Equal(got, want) {
-			t.Errorf("%d+%d: %04x, want %04x", block.addr, block.count, got, want)
-		}
+			out, err := testenv.Command(t, "mbpoll", "-m", "rtu", "-a", "1", "-b", "9600", "-P", "none", "-t", "4", "-0", "-r", "1", "-c", "2", "-o", "5", "-1", path).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "Illegal data address") {
+				t.Errorf("mbpoll 1+2: %v\n%s", err, out)
+			}
+		})
 	}
-	out, err := testenv.Command(t, "mbpoll", "-m", "rtu", "-a", "1", "-b", "9600", "-P", "none", "-t", "4", "-0", "-r", "1", "-c", "2", "-o", "5", "-1", path).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "Illegal data address") {
-		t.Errorf("mbpoll 1+2: %v\n%s", err, out)
+}
+
+var mbpollLine = regexp.MustCompile(`(?m)^\[(\d+)\]:\s+0x([0-9A-F]{4})`)
+
+// mbpoll reads registers with libmodbus.
+func mbpoll(t *testing.T, path string, addr, count uint16) (got []uint16) {
+	t.Helper()
+	cmd := testenv.Command(t, "mbpoll", "-m", "rtu", "-a", "1", "-b", "9600", "-P", "none", "-t", "4:hex", "-0",
+		"-r", strconv.Itoa(int(addr)), "-c", strconv.Itoa(int(count)), "-o", "5", "-1", path)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("mbpoll %d+%d: %v\n%s", addr, count, err, out)
 	}
+	for _, m := range mbpollLine.FindAllStringSubmatch(string(out), -1) {
+		v, err := strconv.ParseUint(m[2], 16, 16)
+		if err != nil || m[1] != strconv.Itoa(int(addr)+len(got)) {
+			t.Fatalf("mbpoll %d+%d: %q, %v", addr, count, m[0], err)
+		}
+		got = append(got, uint16(v))
+	}
+	return got
 }
 
 // apcupsd runs Debian's apcupsd on the port at path and returns a function that asks it for its values. Its script
@@ -140,22 +154,56 @@ func until(t *testing.T, what string, ask func() map[string]string, ok func(map[
 	return nil
 }
 
-// TestApcupsdReadsTheUnit compares what apcupsd makes of the registers with the registers, on a line that insists on its gap.
-func TestApcupsdReadsTheUnit(t *testing.T) {
-	u := upssim.New(upssim.Options{Name: "rack-a", Serial: "AS0123456789", Load: 0.4})
-	var stats upssim.Stats
-	path, _ := onPTY(t, u, upssim.SerialOptions{Turnaround: 5 * time.Millisecond, StrictGap: true, Stats: &stats})
-	ask := apcupsd(t, path)
-	v := until(t, "ONLINE", ask, func(v map[string]string) bool {
-		return v["STATUS"] == "ONLINE" && v["LINEV"] != "" && v["SERIALNO"] != ""
-	})
+// A watched unit has an apcupsd.
+type watched struct {
+	*upssim.Unit
+	is  map[string]string // what apcupsd must call it
+	ask func() map[string]string
+}
 
+// TestApcupsdReadsTheUnit compares what apcupsd makes of the registers with the registers, on lines that insist on their gap: one
+// of each model, side by side, because apcupsd takes its time.
+func TestApcupsdReadsTheUnit(t *testing.T) {
+	var all []watched
+	for sku, is := range map[string]map[string]string{
+		"SMT1500RM2UC": {"MODEL": "Smart-UPS 1500", "FIRMWARE": "UPS 04.1 / 00.5", "NOMPOWER": "1000", "NOMAPNT": "1440 VA"},
+		"SMX1500RM2U":  {"MODEL": "Smart-UPS X 1500", "FIRMWARE": "UPS 16.0 / 00.5", "NOMPOWER": "1200", "NOMAPNT": "1440 VA"},
+		"SRT1000XLA":   {"MODEL": "Smart-UPS SRT 1000", "FIRMWARE": "UPS 16.5 / 00.5", "NOMPOWER": "900", "NOMAPNT": "1000 VA"},
+	} {
+		u := upssim.New(upssim.Options{SKU: sku, Name: "rack-a", Serial: "AS0123456789", Load: 0.4})
+		path, _ := onPTY(t, u, upssim.SerialOptions{Turnaround: 5 * time.Millisecond, StrictGap: true})
+		all = append(all, watched{u, is, apcupsd(t, path)})
+	}
+	for _, w := range all {
+		v := until(t, "ONLINE", w.ask, func(v map[string]string) bool {
+			return v["STATUS"] == "ONLINE" && v["LINEV"] != "" && v["SERIALNO"] != ""
+		})
+		sameValues(t, w.Unit, w.is, v)
+	}
+	for _, w := range all {
+		w.SetMains(false)
+	}
+	for _, w := range all {
+		until(t, "ONBATT", w.ask, func(v map[string]string) bool { return strings.Contains(v["STATUS"], "ONBATT") && v["LINEV"] == "0.0" })
+		w.SetMains(true)
+	}
+	for _, w := range all {
+		v := until(t, "ONLINE again", w.ask, func(v map[string]string) bool { return v["STATUS"] == "ONLINE" })
+		if v["NUMXFERS"] != "1" {
+			t.Errorf("%s: %s transfers, want 1", w.is["MODEL"], v["NUMXFERS"])
+		}
+	}
+}
+
+// sameValues compares what apcupsd shows with what the model is, and with the registers.
+func sameValues(t *testing.T, u *upssim.Unit, is, v map[string]string) {
+	t.Helper()
 	for key, want := range map[string]string{
-		"MODEL": "Smart-UPS 1500", "SERIALNO": "AS0123456789", "UPSNAME": "rack-a", "FIRMWARE": "UPS 04.1 / 00.5", "NOMPOWER": "1000",
-		"NOMAPNT": "1440 VA", "NOMOUTV": "120", "MANDATE": "2024-03-11", "BATTDATE": "2024-05-06", "DRIVER": "MODBUS UPS Driver",
+		"SERIALNO": "AS0123456789", "UPSNAME": "rack-a", "NOMOUTV": "120", "MANDATE": "2024-03-11", "BATTDATE": "2024-05-06", "DRIVER": "MODBUS UPS Driver",
+		"MODEL": is["MODEL"], "FIRMWARE": is["FIRMWARE"], "NOMPOWER": is["NOMPOWER"], "NOMAPNT": is["NOMAPNT"],
 	} {
 		if v[key] != want {
-			t.Errorf("%s %q, want %q", key, v[key], want)
+			t.Errorf("%s: %s %q, want %q", is["MODEL"], key, v[key], want)
 		}
 	}
 	now := func(addr uint16, div float64) float64 { return float64(u.Registers(addr, 1)[0]) / div }
@@ -166,18 +214,9 @@ func TestApcupsdReadsTheUnit(t *testing.T) {
 	} {
 		got, err := strconv.ParseFloat(strings.SplitN(v[key], " ", 2)[0], 64)
 		if err != nil || math.Abs(got-c.want) > c.tolerance {
-			t.Errorf("%s %q, want %.2f ± %g", key, v[key], c.want, c.tolerance)
+			t.Errorf("%s: %s %q, want %.2f ± %g", is["MODEL"], key, v[key], c.want, c.tolerance)
 		}
 	}
-
-	u.SetMains(false)
-	until(t, "ONBATT", ask, func(v map[string]string) bool { return strings.Contains(v["STATUS"], "ONBATT") && v["LINEV"] == "0.0" })
-	u.SetMains(true)
-	v = until(t, "ONLINE again", ask, func(v map[string]string) bool { return v["STATUS"] == "ONLINE" })
-	if v["NUMXFERS"] != "1" {
-		t.Errorf("%s transfers, want 1", v["NUMXFERS"])
-	}
-	t.Logf("line: %v", stats.Counts())
 }
 
 // TestPTYComesAndGoes: the link replaces a stale one but nothing else, and Close takes it away and hangs readers up.

@@ -109,22 +109,67 @@ func ParseStep(s string) (Step, error) {
 	return Step{At: at, Action: a}, nil
 }
 
-// ParseScenario reads a step from each line; empty lines and what follows a # do not count.
-func ParseScenario(r io.Reader) ([]Step, error) {
-	var out []Step
+// A Scenario is a file of steps, and the unit it is meant for; what it does not say is zero.
+type Scenario struct {
+	Model    string
+	Variants []string
+	Speed    float64 // of the battery
+	Load     float64 // a part of the rating
+	Steps    []Step
+}
+
+// ParseScenario reads a step from each line, "30s mains-fail", or what the unit is: "model SRT1000XLA", "variant card",
+// "speed 20", "load 0.5". Empty lines and what follows a # do not count.
+func ParseScenario(r io.Reader) (Scenario, error) {
+	var out Scenario
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line, _, _ := strings.Cut(lines.Text(), "#")
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		s, err := ParseStep(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+		if err := out.line(line); err != nil {
+			return Scenario{}, fmt.Errorf("line %d: %w", n, err)
 		}
-		out = append(out, s)
 	}
 	return out, lines.Err()
+}
+
+func (s *Scenario) line(line string) error {
+	word, rest, _ := strings.Cut(line, " ")
+	rest = strings.TrimSpace(rest)
+	switch word {
+	case "model":
+		if !slices.Contains(SKUs(), rest) {
+			return fmt.Errorf("no model %q", rest)
+		}
+		s.Model = rest
+	case "variant":
+		if _, err := mannerOf([]string{rest}); err != nil {
+			return err
+		}
+		s.Variants = append(s.Variants, rest)
+	case "speed":
+		return positive(rest, 1e6, &s.Speed)
+	case "load":
+		return positive(rest, 1.5, &s.Load)
+	default:
+		step, err := ParseStep(line)
+		if err != nil {
+			return err
+		}
+		s.Steps = append(s.Steps, step)
+	}
+	return nil
+}
+
+func positive(s string, most float64, to *float64) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v > 0 && v <= most) {
+		return fmt.Errorf("%q is not a number above 0, up to %g", s, most)
+	}
+	*to = v
+	return nil
 }
 
 // Play lets the steps happen to every unit, each at its time, and returns when the last is done or ctx ends. It tells note,

@@ -50,18 +50,21 @@ func TestEveryWordIsExplained(t *testing.T) {
 }
 
 func TestScenarioFile(t *testing.T) {
-	steps, err := ParseScenario(strings.NewReader("# comment\n\n30s mains-fail\n 1m30s=mains-return # back\n2m\tload=0.4\n"))
+	sc, err := ParseScenario(strings.NewReader("# comment\nmodel SRT1000XLA\nvariant card # slow\nvariant no-six\nspeed 20\nload 0.5\n\n30s mains-fail\n 1m30s=mains-return # back\n2m\tload=0.4\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, s := range steps {
+	if sc.Model != "SRT1000XLA" || !slices.Equal(sc.Variants, []string{"card", "no-six"}) || sc.Speed != 20 || sc.Load != 0.5 {
+		t.Errorf("%+v", sc)
+	}
+	for _, s := range sc.Steps {
 		got = append(got, s.At.String()+" "+s.Action.Word)
 	}
 	if want := []string{"30s mains-fail", "1m30s mains-return", "2m0s load=0.4"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	for _, bad := range []string{"30s", "mains-fail", "-1s mains-fail", "soon mains-fail", "1s fly"} {
+	for _, bad := range []string{"30s", "mains-fail", "-1s mains-fail", "soon mains-fail", "1s fly", "model X", "variant x", "speed 0", "load 2", "load x"} {
 		if _, err := ParseScenario(strings.NewReader("\n" + bad)); err == nil || !strings.HasPrefix(err.Error(), "line 2: ") {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -70,13 +73,13 @@ func TestScenarioFile(t *testing.T) {
 
 func TestPlayKeepsTheTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		steps, err := ParseScenario(strings.NewReader("90s mains-return\n30s mains-fail\n"))
+		sc, err := ParseScenario(strings.NewReader("90s mains-return\n30s mains-fail\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		u, start := New(Options{}), time.Now()
 		var at []time.Duration
-		if err := Play(t.Context(), steps, func(Step) { at = append(at, time.Since(start)) }, u); err != nil {
+		if err := Play(t.Context(), sc.Steps, func(Step) { at = append(at, time.Since(start)) }, u); err != nil {
 			t.Fatal(err)
 		}
 		if want := []time.Duration{30 * time.Second, 90 * time.Second}; !slices.Equal(at, want) {
@@ -84,7 +87,7 @@ func TestPlayKeepsTheTimes(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := Play(ctx, steps, nil, u); !errors.Is(err, context.DeadlineExceeded) {
+		if err := Play(ctx, sc.Steps, nil, u); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Play = %v", err)
 		}
 	})
