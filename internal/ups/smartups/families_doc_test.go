@@ -44,11 +44,7 @@ func TestFamiliesPage(t *testing.T) {
 	columns := map[string][]string{}
 	heads := "| address | item | named by |"
 	for _, f := range upssim.Families() {
-		tcp := "yes"
-		if !f.TCP {
-			tcp = "no"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.SKU, f.Name, tcp, f.From)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.SKU, f.Name, f.TCP, f.From)
 		heads += " " + f.SKU + " |"
 		synctest.Test(t, func(t *testing.T) { columns[f.SKU] = familyCells(t, f.SKU) })
 	}

@@ -6,10 +6,11 @@
 // nothing else: it must not import the driver's map, or one mistake would hide the other. Both are compared with the same
 // tables in package upstest.
 //
-// What is simulated: the register map with its item rules (section 3), settings with the limits units enforce (section 9),
-// commands (section 7), outlet processes, power failure, battery test and calibration (section 8), and the ways a line goes
-// wrong (Faults). What is not: load shedding (the SMT firmware shown here refuses it), bypass, USB, and everything the map
-// does not show. Where the reference leaves a question open, the choice taken stands in a comment.
+// What is simulated: the register map with its item rules (section 3), models of five families (families.go) and the ways
+// firmwares and cards answer (variant.go); settings with the limits units enforce (section 9); commands (section 7); outlet
+// processes, power failure, tests, calibration, bypass, load shedding, the battery's life (section 8); and the ways a line goes
+// wrong (Faults). What is not: USB, and everything the map does not show. Where the reference leaves a question open, the choice
+// taken stands in a comment.
 //
 // A Unit has no goroutine: it moves forward to the present whenever it is asked something, so it runs in testing/synctest
 // and on explicit times alike. Unit, Faults and Stats are safe for concurrent use; a PTY has one owner.

@@ -33,10 +33,20 @@ type family struct {
 	frequencies []uint32 // values of 593 it takes; the first is its factory setting
 	readOnly    bool     // refuses every write
 	noOutlets   bool     // refuses every OutletCommand_BF
-	noTCP       bool     // no Modbus TCP port of its own
+	tcp         tcpPort  // of its own
 
 	lacks []absence // items this model does not have although its column has them
 }
+
+// A tcpPort says whether a model has a Modbus TCP port of its own, for people.
+type tcpPort = string
+
+// Section 1. Where no source names one the simulation has it all the same.
+const (
+	tcpKnown   tcpPort = "yes"
+	tcpNone    tcpPort = "no"
+	tcpUnknown tcpPort = "no source says so; simulated"
+)
 
 // limits are the values a setting takes.
 type limits struct{ least, most, factory uint16 }
@@ -67,9 +77,6 @@ const (
 	inapplicable          // known to the firmware, not applicable: reads its N/A value, writes get exception 2
 	unknown               // an undefined address
 )
-
-// has reports whether the model has the item.
-func (f *family) has(it *item) bool { p, _ := f.presence(it); return p == present }
 
 // presence says whether the model has the item, and from which source. A switched group that 590 does not name has no
 // items. The main group has some even where nobody can reach it: it is the output of the unit itself (section 6.14).

@@ -81,7 +81,7 @@ func Words() string {
 		case v.value != "":
 			name += "=" + v.value
 		}
-		fmt.Fprintf(&b, "  %-20s %s\n", name, v.help)
+		fmt.Fprintf(&b, "  %-24s %s\n", name, v.help)
 	}
 	return b.String()
 }

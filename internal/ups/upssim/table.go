@@ -6,14 +6,14 @@ type Family struct {
 	Name   string // SMT, SMX, SRT, SURTD, SMC
 	From   string // where what is simulated comes from
 	Column bool   // 990-9840B has a column for the family
-	TCP    bool   // it has a Modbus TCP port of its own
+	TCP    string // whether it has a Modbus TCP port of its own
 }
 
 // Families describes the models in the order of SKUs().
 func Families() []Family {
 	var out []Family
 	for _, f := range families {
-		out = append(out, Family{SKU: f.sku, Name: f.name, From: f.from, Column: !f.guess, TCP: !f.noTCP})
+		out = append(out, Family{SKU: f.sku, Name: f.name, From: f.from, Column: !f.guess, TCP: f.tcp})
 	}
 	return out
 }

@@ -90,7 +90,7 @@ func (u *Unit) Port(o TCPOptions) TCPOptions {
 }
 
 // HasTCP reports whether there is a Modbus TCP port: SMC has none (section 1), a card always has.
-func (u *Unit) HasTCP() bool { return !u.fam.noTCP || u.manner.gaps == gapsCard }
+func (u *Unit) HasTCP() bool { return u.fam.tcp != tcpNone || u.manner.gaps == gapsCard }
 
 // gap returns what register addr reads where the unit has nothing there.
 func (u *Unit) gap(addr uint16) uint16 {
