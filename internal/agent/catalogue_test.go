@@ -86,7 +86,7 @@ func TestEveryIDOfTheCatalogueReachesTheReceiver(t *testing.T) {
 		}
 		table.WriteByte('\n')
 	}
-	t.Logf("id, text, time from the cause to the receiver, time from its end to the clear there, how:\n%s", &table)
+	t.Logf("%d lives for %d ids: id, text, time from the cause to the receiver, time from its end to the clear there, how:\n%s", len(all), len(catalogue), &table)
 }
 
 // checkRows holds the rows of this test, of ups.Alarms and of the catalogue against each other.

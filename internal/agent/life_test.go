@@ -19,7 +19,7 @@ import (
 //
 //	closed       connections are refused
 //	open         no longer
-//	away=TIME    the agent is stopped and started again after that
+//	away=TIME    the agent is stopped and started again after that; the units stand still
 //	swap=SERIAL  another unit of that number stands there, and every connection is new
 //	swap-back    the first one again
 type life struct {
@@ -87,17 +87,21 @@ type actor struct {
 	sku   string
 	unit  *upssim.Unit
 	other *upssim.Unit // that stood there before a swap
+
+	behind time.Duration // by how much the unit's clock is
 }
 
 func (b *bubble) actor(name, sku string, seed uint64) *actor {
 	if sku == "" {
 		sku = "SMT1500IC"
 	}
-	a := &actor{b: b, name: name, sku: sku, unit: upssim.New(upssim.Options{SKU: sku, Seed: seed, AliveWhenEmpty: true})}
+	a := &actor{b: b, name: name, sku: sku}
+	a.unit = upssim.New(upssim.Options{SKU: sku, Seed: seed, AliveWhenEmpty: true, Now: a.now})
 	a.plug(a.unit)
 	return a
 }
 
+func (a *actor) now() time.Time         { return time.Now().Add(-a.behind) }
 func (a *actor) address() string        { return a.name + ":502" }
 func (a *actor) plug(u *upssim.Unit)    { a.b.plug(a.address(), map[uint8]*upssim.Unit{1: u}) }
 func (a *actor) events() (out []notice) { return a.b.cloud.of(a.name) }
@@ -167,13 +171,18 @@ func orMinute(d time.Duration) time.Duration {
 
 // await returns the first event of that kind and id, as soon as it has come.
 func (a *actor) await(kind string, id int, within time.Duration) (notice, bool) {
-	for end := time.Now().Add(within); ; time.Sleep(250 * time.Millisecond) {
+	end := time.NewTimer(within)
+	defer end.Stop()
+	for {
+		next := a.b.cloud.next()
 		for _, n := range a.events() {
 			if n.Kind == kind && n.ID == id {
 				return n, true
 			}
 		}
-		if time.Now().After(end) {
+		select {
+		case <-next:
+		case <-end.C:
 			return notice{}, false
 		}
 	}
@@ -200,13 +209,14 @@ func (a *actor) word(w string) {
 	case "away":
 		a.b.stop()
 		time.Sleep(duration(value))
+		a.behind += duration(value)
 		a.b.start()
 	case "swap-back":
 		a.unit, a.other = a.other, nil
 		a.plug(a.unit)
 	case "swap":
 		a.other = a.unit
-		a.unit = upssim.New(upssim.Options{SKU: a.sku, Serial: value, AliveWhenEmpty: true})
+		a.unit = upssim.New(upssim.Options{SKU: a.sku, Serial: value, AliveWhenEmpty: true, Now: a.now})
 		a.plug(a.unit)
 	default:
 		action, err := upssim.ParseAction(w)

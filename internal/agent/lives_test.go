@@ -20,7 +20,8 @@ var stages = []stage{
 	{"outlets", quick, 90 * time.Second, livesOfOutlets},
 	{"line", quick, 90 * time.Second, livesOfTheLine},
 	{"half an hour", "{watch: 2s, status: 5s, live: 5s, settings: 30s}", 90 * time.Second, livesOfHalfAnHour},
-	{"days", "{watch: 30s, status: 30s, live: 30s}", 10 * time.Minute, livesOfDays},
+	{"hours", "{watch: 1m, status: 1m, live: 1m}", 10 * time.Minute, livesOfHours},
+	{"days", "{watch: 11m, status: 11m, live: 11m}", 30 * time.Minute, livesOfDays}, // whoever asks less often than every 10 min pays less
 	{"months", "{watch: 30s, status: 30s, live: 30s}", time.Minute, livesOfMonths},
 }
 
@@ -184,14 +185,21 @@ var livesOfHalfAnHour = []life{
 	{id: 221, enter: "charge=0.5 10m charge=1"},
 }
 
-var livesOfDays = []life{
+var livesOfHours = []life{
 	{id: 219, enter: "2h battery-replace", within: 2 * time.Hour}, // the date is read once an hour, and believed the second time
-	{id: 223, enter: "2h battery-replace 3h poke=128:0,600", leave: "unpoke=128:2", detail: "reference"},
-	{id: 118, enter: "dip 10m dip 10m dip", gone: 25 * time.Hour},
-	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour}, // the simulated charger never fails
+	{id: 223, enter: "2h battery-replace 3h poke=128:0,600", leave: "unpoke=128:2", within: 5 * time.Minute, gone: 5 * time.Minute, detail: "reference"},
 }
 
-// A month of polls would cost what a day does thirty times: the agent is away for most of it.
+var livesOfDays = []life{
+	{
+		id: 118, enter: "load=0.1 mains-fail 12m mains-return 25m mains-fail 12m mains-return 25m mains-fail", leave: "12m mains-return",
+		within: 12 * time.Minute, gone: 25 * time.Hour, detail: "3 transfers in 1h",
+	},
+	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour, gone: 25 * time.Minute}, // the simulated charger never fails
+}
+
+// A month of polls would cost what a day does thirty times: the agent is away for most of it, and the clock of the unit, which
+// else would test itself every week, stands still.
 var livesOfMonths = []life{
-	{id: 507, enter: "self-test 1m battery-bad away=743h", leave: "battery-good self-test", within: 2 * time.Hour, gone: 5 * time.Minute, detail: "none passed for 3"},
+	{id: 507, enter: "self-test 2m away=719h", leave: "self-test=protocol", within: 2 * time.Hour, gone: 5 * time.Minute, detail: "none passed for 3"},
 }

@@ -64,13 +64,14 @@ type receiver struct {
 	byUnit  map[string][]notice
 	reports []report
 	seen    map[string]bool
-	faults  []string // what the format forbids
+	news    chan struct{} // closed and replaced when a notice comes
+	faults  []string      // what the format forbids
 }
 
 // subscribe returns when the subscription stands.
 func (b *bubble) subscribe(name string) *receiver {
 	b.t.Helper()
-	r := &receiver{seen: map[string]bool{}, byUnit: map[string][]notice{}}
+	r := &receiver{seen: map[string]bool{}, byUnit: map[string][]notice{}, news: make(chan struct{})}
 	o := mqtt.NewClientOptions().SetClientID(name).SetAutoReconnect(false).SetKeepAlive(0)
 	o.Servers = []*url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}}
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return b.dialBroker(b.t.Context(), "") })
@@ -117,6 +118,8 @@ func (r *receiver) keep(n notice) {
 	if n.Class == "alarm" {
 		r.notices = append(r.notices, n)
 		r.byUnit[n.Unit] = append(r.byUnit[n.Unit], n)
+		close(r.news)
+		r.news = make(chan struct{})
 	}
 }
 
@@ -124,14 +127,21 @@ func (r *receiver) keep(n notice) {
 func (r *receiver) events() []notice {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.notices)
+	return r.notices // it is only appended to
 }
 
 // of returns those of one unit.
 func (r *receiver) of(unit string) []notice {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.byUnit[unit])
+	return r.byUnit[unit]
+}
+
+// next is closed when another notice has come.
+func (r *receiver) next() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news
 }
 
 // words returns the events behind the first after of them, as "raise 101".
