@@ -30,6 +30,7 @@ type activeAlarm struct {
 
 	// unconfirmed: the unit has not been heard about it since communication was lost or the program began (READ-8).
 	unconfirmed bool
+	inherited   bool // raised before the program began
 }
 
 func (a *activeAlarm) key() key { return key{a.ID, a.Group} }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"upsedge/internal/ups"
@@ -16,12 +17,19 @@ var words = map[string][]string{
 	"C": {"0", "3", "8", "9", "12", "31"}, "S": {"0", "1", "2", "3"}, "P": {"0", "1"}, "O": {"1", "2", "4001"},
 	"T": {"0", "1", "42", "44", "48", "310", "104"}, "R": {"0", "42", "44", "2020"},
 	"runtime": {"0", "100", "150", "200", "3600", "absent"}, "load": {"30", "101", "absent"}, "apparent": {"50", "130"},
-	"turnoff": {"absent", "0", "60"}, "serial": {"AS1234567890"},
+	"turnoff": {"absent", "0", "60"}, "serial": {"AS1234567890", "BS1"}, "sku": {"", "SMT1500RM2UC", "SRT1000XLA"},
+	"G": {"0", "80", "fff"}, "B": {"0", "4", "80", "3ff"}, "L": {"1", "2", "4", "7f"}, "K": {"0", "7"}, "I": {"1", "ffe"}, "BI": {"0", "1", "2"},
+	"O0": {"0", "1", "2", "4f9d"}, "groups": {"1", "3"}, "charge": {"100", "99", "95", "50", "absent"}, "temperature": {"25", "38", "50"},
+	"voltage": {"27", "20", "absent"}, "replace": {"9500", "9600", "9700", "12000", "absent"}, "installed": {"9000", "9100"},
+	"interval": {"1", "10"},
 }
 
 var (
-	wordKeys  = []string{"U", "C", "S", "P", "O", "T", "R", "runtime", "load", "apparent", "turnoff", "serial"}
-	blockKeys = []string{"watch", "status", "live", "identity"}
+	wordKeys = []string{
+		"U", "C", "S", "P", "O", "T", "R", "runtime", "load", "apparent", "turnoff", "serial",
+		"sku", "G", "B", "L", "K", "I", "BI", "O0", "groups", "charge", "temperature", "voltage", "replace", "installed", "interval",
+	}
+	blockKeys = []string{"watch", "status", "live", "identity", "settings", "calibration"}
 )
 
 // TestRaiseAndClearAlternate: whatever a unit says and however it fails, also over restarts. world.check looks at each event.
@@ -30,20 +38,56 @@ func TestRaiseAndClearAlternate(t *testing.T) {
 		w := newWorld(t)
 		at := start
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			at = at.Add(time.Duration(rapid.SampledFrom([]int{0, 100, 200, 500, 3000, 15000}).Draw(t, "ms")) * time.Millisecond)
-			switch rapid.IntRange(0, 9).Draw(t, "kind") {
-			case 0, 1:
-				w.miss(ups.Failure(rapid.IntRange(0, int(ups.FailureUnsupported)).Draw(t, "failure")), at)
-			case 2:
-				w.restart()
-			case 3, 4, 5:
-				k := rapid.SampledFrom(wordKeys).Draw(t, "word")
-				w.set(k + "=" + rapid.SampledFrom(words[k]).Draw(t, "value"))
-			default:
-				w.read(rapid.SampledFrom(blockKeys).Draw(t, "block"), at)
-			}
+			at = at.Add(anyPause(t))
+			anyStep(t)(w, at)
 			if w.e.Is(101) && w.e.Is(103) || w.e.Is(801) && w.e.Is(802) || w.e.Is(201) && !w.e.Is(101) {
 				t.Fatalf("%v are active together", w.e.Active())
+			}
+		}
+	})
+}
+
+func anyPause(t *rapid.T) time.Duration {
+	return time.Duration(rapid.SampledFrom([]int{0, 100, 200, 500, 3000, 15000, 120000, 90000000}).Draw(t, "ms")) * time.Millisecond
+}
+
+// anyStep returns something that can happen.
+func anyStep(t *rapid.T) func(*world, time.Time) []ups.Event {
+	switch rapid.IntRange(0, 11).Draw(t, "kind") {
+	case 0, 1:
+		f := ups.Failure(rapid.IntRange(0, int(ups.FailureUnsupported)).Draw(t, "failure"))
+		return func(w *world, at time.Time) []ups.Event { return w.miss(f, at) }
+	case 2:
+		return func(w *world, at time.Time) []ups.Event { w.restart(); return nil }
+	case 3:
+		return func(w *world, at time.Time) []ups.Event { return w.check(w.e.Elapsed(at)) }
+	case 4:
+		dated := rapid.Bool().Draw(t, "dated")
+		return func(w *world, at time.Time) []ups.Event { w.dated = dated; return nil }
+	case 5, 6, 7:
+		k := rapid.SampledFrom(wordKeys).Draw(t, "word")
+		v := rapid.SampledFrom(words[k]).Draw(t, "value")
+		return func(w *world, at time.Time) []ups.Event { w.set(k + "=" + v); return nil }
+	}
+	block := rapid.SampledFrom(blockKeys).Draw(t, "block")
+	return func(w *world, at time.Time) []ups.Event { return w.read(block, at) }
+}
+
+// TestARuleThatIsPassedOverWouldHaveSaidNothing: an engine that judges every rule at every poll says the same.
+func TestARuleThatIsPassedOverWouldHaveSaidNothing(t *testing.T) {
+	thorough := newRuleSet(theRules.rules, theRules.words, theRules.edges, theRules.links)
+	for i := range thorough.rules {
+		thorough.rules[i].byTime = true
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		w, all := newWorld(t), newWorldOf(t, thorough, Limits{})
+		at := start
+		for range rapid.IntRange(1, 150).Draw(t, "steps") {
+			at = at.Add(anyPause(t))
+			step := anyStep(t)
+			got, want := step(w, at), step(all, at)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Fatalf("-all +passed over:\n%s", d)
 			}
 		}
 	})
@@ -78,14 +122,15 @@ var phases = []struct {
 }
 
 const (
-	phaseOfReads  = 30 * time.Second // confirmations of up to 10 s
-	phaseOfMisses = 5 * time.Minute  // and of up to 2 min
+	phaseOfReads  = 150 * time.Second // confirmations of up to a minute
+	phaseOfMisses = 5 * time.Minute   // and of up to 2 min
 )
 
 // tell plays phases and returns what each alarm went through. The restart, if restartAt is not negative, is before that poll.
 func tell(w *world, story []int, restartAt int) map[ups.AlarmID][]string {
 	told := map[ups.AlarmID][]string{}
 	poll, at := 0, start
+	w.dated = true // or the time in which it does not run is not counted
 	take := func(events []ups.Event) {
 		for _, v := range events {
 			told[v.ID] = append(told[v.ID], fmt.Sprintf("%s %s", v.Kind, v.Severity))
@@ -96,7 +141,7 @@ func tell(w *world, story []int, restartAt int) map[ups.AlarmID][]string {
 		for _, f := range phases[p].words {
 			w.set(f)
 		}
-		every, span := 100*time.Millisecond, phaseOfReads
+		every, span := 500*time.Millisecond, phaseOfReads
 		if phases[p].fails != 0 {
 			every, span = 5*time.Second, phaseOfMisses
 		}

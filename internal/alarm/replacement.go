@@ -6,7 +6,8 @@ import (
 	"upsedge/internal/ups"
 )
 
-// A valueState is a value that was read in two polls in a row.
+// A valueState is a value that hardly ever changes. What it is first is taken as it is: a second look may be an hour later. A
+// change is one after two polls in a row.
 type valueState struct {
 	known bool
 	value int64
@@ -23,7 +24,7 @@ func (s *valueState) count(v int64) (news, changed bool) {
 	if s.n == 0 || v != s.next {
 		s.next, s.n = v, 0
 	}
-	if s.n++; s.n < 2 {
+	if s.n++; s.n < 2 && s.known {
 		return false, false
 	}
 	news = s.known
@@ -86,10 +87,17 @@ func (e *Engine) lookAtClock(x *look) {
 // what needs a date is silent.
 func (e *Engine) TrustClock(trusted func() bool) { e.trusted = trusted }
 
-func dated(x *look) bool        { return x.trusted }
-func datedOrLate(x *look) bool  { return x.trusted || x.now >= clockGrace }
 func noDate(x *look) bool       { _, ok := x.st.Raw(ups.ReplaceBy); return !x.trusted || !ok }
 func (x *look) daysLeft() int64 { d, _ := x.st.Raw(ups.ReplaceBy); return d - x.today }
+
+// dateCounts: the date has a say in the end of an alarm. Without a clock it has none, but where the alarm may come from it, as it
+// was raised before the program began, that waits for the clock.
+func dateCounts(id ups.AlarmID) func(*look) bool {
+	return func(x *look) bool {
+		a := x.active.find(key{id: id})
+		return x.trusted || x.now >= clockGrace || a == nil || !a.inherited
+	}
+}
 
 // dueWithin: the date of replacement is known and days away or less.
 func dueWithin(days int64) func(*look) bool {

@@ -81,23 +81,14 @@ var batteryRules = []rule{
 	bitRule(212, ups.BatteryError, ups.BGeneral),
 	bitRule(213, ups.BatteryError, ups.BCommunication),
 	{
-		id:      214,
-		raise:   []test{{on: onDate, when: dated, is: earlyNotice, polls: 2}},
-		clear:   []test{{on: onDate, when: datedOrLate, is: dueAfter(earlyDays), polls: 2}},
-		yieldTo: 215,
-		raw:     []ups.Point{ups.ReplaceBy},
-		detail:  dueDetail,
-		ended:   dueDetail,
-	},
-	{
 		id: 215,
 		raise: []test{
 			{on: onLife, is: bit(ups.BatteryLife, ups.LNearEnd), polls: 2},
-			{on: onDate, when: dated, is: dueWithin(dueDays), polls: 2},
+			{on: onDate, is: dueWithin(dueDays), polls: 2},
 		},
 		clear: []test{
 			{on: onLife, is: noBit(ups.BatteryLife, ups.LNearEnd), polls: 2},
-			{on: onDate, when: datedOrLate, is: dueAfter(dueDays), polls: 2},
+			{on: onDate, when: dateCounts(215), is: dueAfter(dueDays), polls: 2},
 		},
 		raw:    []ups.Point{ups.BatteryLife, ups.ReplaceBy},
 		detail: dueDetail,
@@ -107,15 +98,24 @@ var batteryRules = []rule{
 		id: 216,
 		raise: []test{
 			{on: onLife, is: bit(ups.BatteryLife, ups.LExceeded), polls: 2},
-			{on: onDate, when: dated, is: dueWithin(-1), polls: 2},
+			{on: onDate, is: dueWithin(-1), polls: 2},
 		},
 		clear: []test{
 			{on: onLife, is: noBit(ups.BatteryLife, ups.LExceeded), polls: 2},
-			{on: onDate, when: datedOrLate, is: dueAfter(0), polls: 2},
+			{on: onDate, when: dateCounts(216), is: dueAfter(0), polls: 2},
 		},
 		raw:    []ups.Point{ups.BatteryLife, ups.ReplaceBy},
 		detail: dueDetail,
 		ended:  dueDetail,
+	},
+	{ // after those, which say more
+		id:      214,
+		raise:   []test{{on: onDate, is: earlyNotice, polls: 2}},
+		clear:   []test{{on: onDate, when: dateCounts(214), is: dueAfter(earlyDays), polls: 2}},
+		yieldTo: 215,
+		raw:     []ups.Point{ups.ReplaceBy},
+		detail:  dueDetail,
+		ended:   dueDetail,
 	},
 	bitRule(217, ups.BatteryLife, ups.LMeasuredNearEnd),
 	{

@@ -116,7 +116,7 @@ var outputRules = []rule{
 		// other cause are enough.
 		id:    318,
 		raise: []test{causedBy(ups.CauseInverterDistorted)},
-		clear: []test{{on: onCause, is: inverterGood, polls: 1}},
+		clear: []test{{on: onCause, when: func(x *look) bool { return x.again != noCause }, is: inverterGood, polls: 1}},
 		raw:   []ups.Point{ups.StatusFlags, ups.StatusCause},
 	},
 	causeMoment(319, causedBy(ups.CauseBypassExpired)),
@@ -171,7 +171,7 @@ func loadBelow(x *look, limit float64) bool {
 
 // inverterGood: the cause that ends 318, or, as long as nobody knows whether it was missed, any other twice.
 func inverterGood(x *look) bool {
-	if a := x.active.find(key{id: 318}); a != nil && a.unconfirmed && x.again != noCause {
+	if a := x.active.find(key{id: 318}); a != nil && a.unconfirmed {
 		return x.again != ups.CauseInverterDistorted
 	}
 	return x.confirmed == ups.CauseInverterGood

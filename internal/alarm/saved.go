@@ -153,6 +153,7 @@ func (set *ruleSet) checkActive(as []activeAlarm) (activeSet, error) {
 		if y := a.Since.Year(); y < 0 || y > 9999 {
 			return nil, fmt.Errorf("alarm %d is active since the year %d", a.ID, y) // could not be written again
 		}
+		a.inherited = true
 		out.add(a)
 	}
 	for i := range set.rules {

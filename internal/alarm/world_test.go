@@ -19,8 +19,9 @@ var blocks = map[string]struct {
 }{
 	"watch": {ups.TierWatch, layoutOf(ups.StatusFlags, ups.StatusCause)},
 	"status": {ups.TierStatus, layoutOf(ups.StatusFlags, ups.StatusCause, ups.MainOutlet, ups.SOG0Outlet, ups.SOG1Outlet,
-		ups.SOG2Outlet, ups.Signalling, ups.GeneralError, ups.PowerError, ups.BatteryError, ups.BatteryTest, ups.Calibration,
+		ups.SOG2Outlet, ups.SOG3Outlet, ups.Signalling, ups.GeneralError, ups.PowerError, ups.BatteryError, ups.BatteryTest, ups.Calibration,
 		ups.BatteryLife, ups.UserInterface)},
+	"calibration": {ups.TierStatus, layoutOf(ups.Calibration)}, // a unit that refuses longer reads
 	"live": {ups.TierLive, layoutOf(ups.Runtime, ups.Charge, ups.BatteryVoltage, ups.ReplaceBy, ups.BatteryTemperature, ups.LoadReal,
 		ups.LoadApparent, ups.BypassStatus, ups.InputStatus, ups.InputVoltage, ups.MainTurnOff, ups.SOG0TurnOff)},
 	"settings": {ups.TierSettings, layoutOf(ups.TestInterval)},
@@ -31,7 +32,7 @@ var blocks = map[string]struct {
 var wordNames = map[string]ups.Point{
 	"U": ups.StatusFlags, "O": ups.MainOutlet, "O0": ups.SOG0Outlet, "O1": ups.SOG1Outlet, "S": ups.Signalling,
 	"G": ups.GeneralError, "P": ups.PowerError, "B": ups.BatteryError, "T": ups.BatteryTest, "R": ups.Calibration,
-	"groups": ups.OutletConfig, "L": ups.BatteryLife, "K": ups.UserInterface, "I": ups.InputStatus, "BI": ups.BypassStatus,
+	"groups": ups.OutletConfig, "O3": ups.SOG3Outlet, "L": ups.BatteryLife, "K": ups.UserInterface, "I": ups.InputStatus, "BI": ups.BypassStatus,
 	"interval": ups.TestInterval, "O2": ups.SOG2Outlet,
 }
 
@@ -211,7 +212,7 @@ func line(v ups.Event, at time.Time, withDetail bool) string {
 		s += " as " + v.Severity.String()
 	}
 	if !v.At.Equal(at) {
-		s += fmt.Sprintf(" @%g", v.At.Sub(start).Seconds())
+		s += " @" + strconv.FormatFloat(v.At.Sub(start).Seconds(), 'f', -1, 64)
 	}
 	if v.Inferred {
 		s += " inferred"
