@@ -141,8 +141,8 @@ var batteryStories = []story{
 		70   untrusted
 		71   restart
 		72..99 live
-		3671 live
-		3672 live                -> clear 214 @72 inferred`},
+		3671..3672 live
+		3673 live                -> clear 214 @72 inferred`},
 	{"216 by the date, the day after it; and with a date in the future it ends", `
 		0    trusted
 		0..1 status
