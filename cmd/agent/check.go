@@ -29,6 +29,7 @@ type lineReport struct {
 	Reads   []readReport `json:"reads"`
 	Refresh float64      `json:"full_refreshes_per_second"` // at most: status and live blocks, nothing else
 	Units   []unitReport `json:"units"`
+	stretch float64
 }
 
 type readReport struct {
@@ -91,6 +92,7 @@ func report(b agent.Budget) lineReport {
 	}
 	r.Refresh = 1 / refresh.Seconds()
 	expected := b.Expected()
+	r.stretch = b.Stretch()
 	for i, u := range b.Units {
 		report := unitReport{u.Name, map[string]float64{}, map[string]float64{}}
 		for t, period := range u.Poll {
@@ -108,7 +110,7 @@ func (r lineReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\nline %s: %s; %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
 	fmt.Fprintf(w, "  computed for replies that begin after %.0f ms and a unit with every outlet group\n", r.Assumed)
 	if !r.Fits {
-		fmt.Fprintf(w, "  warning: the rates do not fit the line; every tier is stretched by %.2f: %.0f ms are asked for in each second\n", r.Load, r.AskedMs)
+		fmt.Fprintf(w, "  warning: the rates do not fit the line; the tiers are stretched by up to %.2f: %.0f ms are asked for in each second\n", r.stretch, r.AskedMs)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  read\ttier\tms on the line\n")

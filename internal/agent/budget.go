@@ -58,8 +58,23 @@ func newBudget(units []config.Unit, t modbus.Timing, wishes []sampler.Wish) Budg
 	}
 }
 
-// Expected returns how often each tier of each unit will be read, in a second. As watch counts every read of the status word.
+// Expected returns how often each tier of each unit will be read, in a second. As watch counts every read of the status word. It
+// runs a schedule and takes a millisecond or two.
 func (b Budget) Expected() [][ups.TierCount]float64 { return sampler.Expect(b.wishes) }
+
+// Stretch returns by how much the worst tier of the line is stretched, 1 where everything gets what it asks for.
+func (b Budget) Stretch() float64 {
+	stretch := 1.0
+	if b.Load > mayNotFit {
+		for i, got := range b.Expected() {
+			stretch = max(stretch, sampler.Stretch(b.Units[i].Poll, got))
+		}
+	}
+	return stretch
+}
+
+// mayNotFit is the load below which a line certainly keeps up with its schedule: what looking ahead adds fits as well.
+const mayNotFit = 0.75
 
 // assumedTurnaround is how long a unit is taken to think before its first reply has been measured. On the unit's own ports
 // nothing is published but upper bounds; of a card replies just under 500 ms were seen (protocol reference, section 2).
@@ -82,10 +97,10 @@ func (a *agent) warnOfRates(units []config.Unit) {
 	}
 }
 
-// warn says with numbers that the rates do not fit. All tiers of all units are stretched alike.
+// warn says with numbers that the rates do not fit.
 func (b Budget) warn(log *slog.Logger) {
 	log.Warn("the rates do not fit the line and are stretched", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load),
-		"stretched_by", fmt.Sprintf("%.2f", b.Load), "turnaround", b.Timing.Turnaround.Round(time.Millisecond), "expected", b.rates())
+		"stretched_by", fmt.Sprintf("%.2f", b.Stretch()), "turnaround", b.Timing.Turnaround.Round(time.Millisecond), "expected", b.rates())
 }
 
 // rates says of each unit and tier what it will get of what it asks for: "a: watch 3.9/s of 5, live 1.3/s of 2".
@@ -153,10 +168,14 @@ func (l *line) budget() Budget {
 // more, when that changes by a quarter, and when they fit again. A line at its limit is not worth a log line each time it crosses it.
 func (l *line) reconsider(units []*unit, log *slog.Logger) {
 	b := l.budget()
-	for _, u := range units {
-		u.mu.Lock()
-		u.stretch = b.Load
-		u.mu.Unlock()
+	if off := b.Load - l.judged; max(off, -off) > 0.02*b.Load {
+		l.judged = b.Load
+		stretch := b.Stretch()
+		for _, u := range units {
+			u.mu.Lock()
+			u.stretch = stretch
+			u.mu.Unlock()
+		}
 	}
 	switch was := max(l.told, 1); {
 	case b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25):

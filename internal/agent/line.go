@@ -25,6 +25,7 @@ type line struct {
 	drivers []*planned // by unit
 	assumed Budget     // before anything was measured
 	told    float64    // the load that was logged last; see reconsider
+	judged  float64    // the load by which the units' stretch was found
 }
 
 // sink takes what the sampler of a line reads.

@@ -86,19 +86,20 @@ func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
 	assumed := Budgets(cfg)[0]
+	stretch := assumed.Stretch()
 	for _, c := range cfg {
 		u, err := s.newUnit(ctx, c, cfg[0].Name)
 		if err != nil {
 			return nil, err
 		}
-		u.stretch = assumed.Load
+		u.stretch = stretch
 		units[c.Name] = u
 		r.units = append(r.units, u)
 	}
 	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.link, s.series, s.log)
 	over, stop := context.WithCancel(ctx)
 	r.line, r.stop = l, stop
-	l.assumed, l.told = assumed, assumed.Load
+	l.assumed, l.told, l.judged = assumed, assumed.Load, assumed.Load
 	go func() { r.done <- l.run(over) }()
 	return r, nil
 }

@@ -22,7 +22,7 @@ type unit struct {
 	log   *slog.Logger
 	batch *sampler.Batch
 	album album // guarded by mu
-	// stretch is by how much the rates of the line are stretched, at most 1 where they fit.
+	// stretch is by how much the rates of the line are stretched, at most 1 where they fit; guarded by mu, it follows what is measured.
 	stretch float64
 	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
 

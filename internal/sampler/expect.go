@@ -45,12 +45,12 @@ const (
 
 // Expect returns how often each tier of each unit will be read: it runs the schedule over two minutes that take no time. Of the watch
 // it tells how often the status word is read, in whichever block. Tiers too slow to be seen in that time come as often as they are
-// asked for, stretched by the load.
+// asked for, stretched as the others are.
 func Expect(wishes []Wish) [][ups.TierCount]float64 {
 	start := time.Time{}.Add(time.Hour) // any; but not the zero time, which stands for never
 	units, s := imagined(wishes, start)
 	out := make([][ups.TierCount]float64, len(wishes))
-	now, n := start, 0
+	now, n, last := start, 0, map[*unit]*task{}
 	for ; now.Before(start.Add(expectAfter+expectOver)) && n < expectMost; n++ {
 		t, wait := s.next(now)
 		if t == nil {
@@ -64,21 +64,40 @@ func Expect(wishes []Wish) [][ups.TierCount]float64 {
 			}
 		}
 		t.unit.read(t, now)
-		now = now.Add(max(t.block.Cost, time.Microsecond))
+		cost := max(t.block.Cost, time.Microsecond)
+		if last[t.unit] == t {
+			cost += t.block.Again
+		}
+		now, last[t.unit] = now.Add(cost), t
 	}
 	over := max(now.Sub(start)-expectAfter, time.Second).Seconds()
-	load := max(Load(wishes), 1)
 	for i, w := range wishes {
+		for t := range out[i] {
+			out[i][t] /= over
+		}
+		stretch := Stretch(w.Rates, out[i])
 		for t, period := range w.Rates {
-			if out[i][t] /= over; period > expectOver/20 {
-				out[i][t] = 1 / period.Seconds() / load
-			}
-			if period == 0 {
+			switch {
+			case period == 0:
 				out[i][t] = 0
+			case period > expectOver/20:
+				out[i][t] = 1 / period.Seconds() / stretch
 			}
 		}
 	}
 	return out
+}
+
+// Stretch returns by how much the tier that gets least of what it asks for is stretched, 1 where each gets all. Of tiers slower than a
+// few seconds it knows nothing.
+func Stretch(rates [ups.TierCount]time.Duration, got [ups.TierCount]float64) float64 {
+	stretch := 1.0
+	for t, period := range rates {
+		if period > 0 && period <= expectOver/20 {
+			stretch = max(stretch, 1/period.Seconds()/max(got[t], 1/expectOver.Seconds()))
+		}
+	}
+	return stretch
 }
 
 // imagined makes units that are connected to nothing, their index, and their schedule. They begin as those of a line do: connected one

@@ -34,6 +34,7 @@ type Block struct {
 	Index int           // the driver's own number of the read, from 0
 	Name  string        // for people: "0/27"
 	Cost  time.Duration // how long the line is expected to be occupied, the gap before the request included
+	Again time.Duration // more than Cost where the unit's last read was the same block
 }
 
 // A Column says what one raw integer of a Reading means: value = raw / Divisor.

@@ -221,9 +221,22 @@ func (pl *planner) widen(s span, from, to uint16, spare time.Duration, taken fun
 func blocks(reads []*read, t modbus.Timing) []ups.Block {
 	out := make([]ups.Block, len(reads))
 	for i, rd := range reads {
-		out[i] = ups.Block{Tier: rd.tier, Index: i, Name: rd.name, Cost: t.Read(int(rd.count))}
+		out[i] = ups.Block{Tier: rd.tier, Index: i, Name: rd.name, Cost: t.Read(int(rd.count)), Again: again(rd, t)}
 	}
 	return out
+}
+
+// again returns what a read costs more where it follows itself: the registers of its other span, or a short read; see apart.
+func again(rd *read, t modbus.Timing) time.Duration {
+	switch {
+	case rd.other.count != 0:
+		return t.Read(int(rd.other.count)) - t.Read(int(rd.count))
+	case t.ByteTime == 0:
+		return 0
+	case rd.count == 1:
+		return t.Read(2)
+	}
+	return t.Read(1)
 }
 
 // everyGroup are the outlet groups that part 990-9840B knows: main, SOG 0 to 2.
@@ -238,6 +251,9 @@ func DefaultPlan(t modbus.Timing, card bool) []ups.Block {
 	var reads []*read
 	for _, tier := range []ups.Tier{ups.TierWatch, ups.TierStatus, ups.TierLive, ups.TierSettings} {
 		more := pl.tier(tier)
+		for _, rd := range more {
+			rd.other = pl.another(rd.span)
+		}
 		pl.take(more)
 		reads = append(reads, more...)
 	}
