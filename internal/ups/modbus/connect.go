@@ -93,8 +93,11 @@ func (r *runner) refused() (urgent, background <-chan *request) {
 // lose notes why there is no link, and when the next attempt is due. had tells that there was one.
 func (r *runner) lose(err error, had bool) {
 	l := &r.loss
-	l.pause = min(max(2*l.pause, firstPause), lastPause)
-	wait := l.pause
+	var wait time.Duration
+	if !had || !r.answered || r.cfg.Framing == TCP { // a port that worked is opened again at once
+		l.pause = min(max(2*l.pause, firstPause), lastPause)
+		wait = l.pause
+	}
 	if had && r.cfg.Framing == TCP {
 		wait = max(wait, r.reopenTCP)
 	}
@@ -109,12 +112,15 @@ func (r *runner) lose(err error, had bool) {
 	if !ok {
 		link = &LinkError{Op: "read", Err: err}
 	}
-	l.err = link
-	r.refuseHeld(link)
 	if !l.logged {
 		l.logged, l.since = true, time.Now()
 		r.cfg.Log.Warn("link lost", "err", bare(link.Err))
 	}
+	if had && r.answered {
+		return // requests wait for one attempt, or three refusals in a millisecond would make a loss of a moment's
+	}
+	l.err = link
+	r.refuseHeld(link)
 }
 
 // restored notes that something valid came over the link.

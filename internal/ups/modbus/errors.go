@@ -87,6 +87,8 @@ func (e *ExceptionError) Failure() ups.Failure { return ups.FailureException }
 type FrameError struct {
 	Reason string
 	Head   []byte // the first bytes of it, at most 16
+
+	framed bool // it is a whole frame: what follows can be told from it
 }
 
 func (e *FrameError) Error() string {
@@ -98,6 +100,14 @@ func (e *FrameError) Error() string {
 
 // Failure tells that the reply was garbled.
 func (e *FrameError) Failure() ups.Failure { return ups.FailureGarbled }
+
+// framed marks a *FrameError whose frame was a whole one.
+func framed(err error) error {
+	if e, ok := err.(*FrameError); ok {
+		e.framed = true
+	}
+	return err
+}
 
 // frameError keeps the head of what came: got is the line's own buffer.
 func frameError(got []byte, format string, args ...any) *FrameError {

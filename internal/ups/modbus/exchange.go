@@ -1,6 +1,9 @@
 package modbus
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 const (
 	writeTimeout = 500 * time.Millisecond // for a request to leave; a serial driver and a socket take one at once
@@ -89,7 +92,18 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 		n += m
 		size, err := matchRTU(request, r.buf[:n])
 		if err != nil {
-			return nil, err
+			rest, ok := r.behindEcho(request, n)
+			if !ok {
+				return nil, err
+			}
+			if n = rest; n > 0 {
+				size, err = matchRTU(request, r.buf[:n])
+			} else {
+				err = nil
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 		if size > 0 {
 			if size == replyBytes(request) { // in pieces or not: what counts is whether there was anything to wait for
@@ -100,6 +114,24 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 	}
 }
 
+// behindEcho takes the request itself off the beginning of the n bytes that came: adapters that hear what they send give it back
+// before the reply. It returns how many bytes are left, all of them while the request is not back whole, and false if it is
+// something else that came.
+func (r *runner) behindEcho(request []byte, n int) (rest int, ok bool) {
+	got := r.buf[:n]
+	switch {
+	case bytes.HasPrefix(got, request):
+		if !r.echoes {
+			r.echoes = true
+			r.cfg.Log.Info("the line gives back what is sent")
+		}
+		return copy(r.buf[:], got[len(request):]), true
+	case bytes.HasPrefix(request, got):
+		return n, true
+	}
+	return 0, false
+}
+
 // receiveTCP reads frames until the wanted one. Later frames stay in the buffer, late ones are dropped.
 func (r *runner) receiveTCP(request []byte) ([]byte, error) {
 	deadline := r.out.Add(r.asked.pace.wait())
@@ -107,6 +139,8 @@ func (r *runner) receiveTCP(request []byte) ([]byte, error) {
 	for {
 		size, wanted, err := matchTCP(request, r.buf[used:r.fill], r.known > 1)
 		if err != nil {
+			r.in = time.Now()
+			r.keepRest(used, size)
 			return nil, err
 		}
 		if wanted {

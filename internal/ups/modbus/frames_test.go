@@ -119,13 +119,14 @@ func TestFramesOfTCP(t *testing.T) {
 		"a late one, other length":  {"0000 0000 0003 01 83 02", 9, false, false},
 		"another protocol":          {"0001 0001 0009 01 03 06 0001 0002 0003", 0, false, true},
 		"another protocol, early":   {"4854 5450", 0, false, true},
-		"another unit":              {"0001 0000 0009 02 03 06 0001 0002 0003", 0, false, true},
-		"another function":          {"0001 0000 0009 01 04 06 0001 0002 0003", 0, false, true},
-		"another count":             {"0001 0000 0007 01 03 04 0001 0002", 0, false, true},
-		"byte count against length": {"0001 0000 0007 01 03 06 0001 0002", 0, false, true},
+		"another unit":              {"0001 0000 0009 02 03 06 0001 0002 0003", 15, false, true},
+		"another function":          {"0001 0000 0009 01 04 06 0001 0002 0003", 15, false, true},
+		"another count":             {"0001 0000 0007 01 03 04 0001 0002", 13, false, true},
+		"byte count against length": {"0001 0000 0007 01 03 06 0001 0002", 13, false, true},
+		"the request come back":     {"0001 0000 0006 01 03 0000 0003", 12, false, false},
 		"no PDU":                    {"0001 0000 0001 01", 0, false, true},
 		"too long":                  {"0001 0000 00FF 01", 0, false, true},
-		"exception with more in it": {"0001 0000 0004 01 83 02 00", 0, false, true},
+		"exception with more in it": {"0001 0000 0004 01 83 02 00", 10, false, true},
 	} {
 		size, wanted, err := matchTCP(request, unhex(t, test.got), false)
 		if size != test.size || wanted != test.wanted || (err != nil) != test.bad {
@@ -169,7 +170,7 @@ func FuzzMatchTCP(f *testing.F) {
 			t.Skip()
 		}
 		size, wanted, err := matchTCP(request, got, shared)
-		if size < 0 || size > len(got) || err != nil && (wanted || size != 0) || wanted && size == 0 {
+		if size < 0 || size > len(got) || err != nil && (wanted || (size != 0) != isFramed(err)) || wanted && size == 0 {
 			t.Fatalf("% x: %d, %v, %v", got, size, wanted, err)
 		}
 		if !wanted {

@@ -17,7 +17,8 @@ const (
 	// (protocol reference, section 2.3).
 	reopenTCP = 2 * time.Second
 
-	// A link is given up after so many exchanges in a row that ended in silence (TCP) or garbage (RTU).
+	// A link is given up after so many exchanges in a row that ended in silence (TCP) or in something that is no answer. What is
+	// not even a frame ends a TCP connection at once: nobody can tell where the next one begins.
 	mostSilences = 3
 	mostGarbled  = 3
 
@@ -44,6 +45,7 @@ type runner struct {
 	armed    time.Time   // deadline of whole's reads
 	answered bool        // something valid came over this link
 	answers  int         // how many
+	echoes   bool        // RTU: what was sent came back once
 	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
 	held     *request    // to be sent first on the next link
 	taken    *request    // to be sent after it
@@ -329,7 +331,7 @@ func (r *runner) classify(err error) (Result, error) {
 		return ResultTimeout, r.recover(err, r.cfg.Framing == TCP && r.silences >= mostSilences)
 	default:
 		r.garbled++
-		return ResultFrame, r.recover(err, r.cfg.Framing == TCP || r.garbled >= mostGarbled)
+		return ResultFrame, r.recover(err, r.garbled >= mostGarbled || r.cfg.Framing == TCP && !isFramed(err))
 	}
 }
 
@@ -351,6 +353,12 @@ func (r *runner) learnGap(u *unit, result Result, silence time.Duration) {
 	default:
 		u.missed, u.answered = false, false
 	}
+}
+
+// isFramed tells whether err is about a whole frame, so that the connection is still in step.
+func isFramed(err error) bool {
+	var frame *FrameError
+	return errors.As(err, &frame) && frame.framed
 }
 
 func refusal(err error) bool {

@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -19,8 +20,8 @@ const (
 
 // matchTCP looks at the first frame in got, which answers request or an earlier one. It returns how many bytes of got
 // the frame takes and whether it is the wanted one; 0 while more is needed. A frame with another transaction id is
-// late: taken off and not used. A *FrameError means that this connection does not carry Modbus, or that the wanted
-// transaction was answered with something else.
+// late: taken off and not used; the request itself, come back, is taken off as well. A *FrameError means that this connection
+// does not carry Modbus, or, with a size, that the wanted transaction was answered with something else.
 func matchTCP(request, got []byte, sharedLine bool) (size int, wanted bool, err error) {
 	if len(got) >= 4 && binary.BigEndian.Uint16(got[2:]) != 0 {
 		return 0, false, frameError(got, "protocol id %d instead of 0", binary.BigEndian.Uint16(got[2:]))
@@ -37,18 +38,18 @@ func matchTCP(request, got []byte, sharedLine bool) (size int, wanted bool, err 
 		return 0, false, nil
 	}
 	got = got[:size]
-	if got[0] != request[0] || got[1] != request[1] {
+	if got[0] != request[0] || got[1] != request[1] || bytes.Equal(got, request) {
 		return size, false, nil
 	}
 	if sharedLine && got[6] != request[6] { // each unit counts its own transactions
 		return size, false, nil
 	}
 	n, err := matchUnitAndPDU(request[6], request[mbapBytes:], got[mbapBytes-1:])
-	if err != nil {
-		return 0, false, err
+	if err == nil && n != length {
+		err = frameError(got, "length field %d instead of %d", length, n)
 	}
-	if n != length {
-		return 0, false, frameError(got, "length field %d instead of %d", length, n)
+	if err != nil {
+		return size, false, framed(err)
 	}
 	return size, true, nil
 }

@@ -43,7 +43,7 @@ type Driver struct {
 
 	connecting bool   // requests are repeated as often as it takes
 	answering  bool   // the unit has answered since Read was called
-	asked      uint16 // how many registers the last request was for
+	asked      span   // the last request
 }
 
 // trust is how far an answer may be believed.
@@ -181,14 +181,15 @@ func (d *Driver) note(r *ups.Reading) {
 // apart returns how to make a read so that its reply has another length than the one before. Where a line hands out replies one
 // request late (an adapter that keeps what came after a time-out does, and nothing but a correct old reply comes in), the length
 // is all that tells two readings of one block apart. The watch has a second, longer span for it; for others, which seldom follow
-// themselves, a short read goes before. On TCP the transaction id tells, and nothing goes before.
+// themselves or one of their length, a short read goes before. On TCP the transaction id tells an old reply, not one about other
+// registers.
 func (d *Driver) apart(ctx context.Context, rd *read) (span, error) {
 	switch {
-	case rd.count != d.asked:
+	case rd.count != d.asked.count:
 		return rd.span, nil
 	case rd.other.count != 0:
 		return rd.other, nil
-	case d.cfg.Line.Timing(d.cfg.UnitID).ByteTime == 0:
+	case rd.span == d.asked && d.cfg.Line.Timing(d.cfg.UnitID).ByteTime == 0:
 		return rd.span, nil
 	}
 	between := span{2, 1} // the cause
@@ -257,7 +258,7 @@ func linkLost(err error) bool {
 func (d *Driver) once(ctx context.Context, s span) ([]uint16, error) {
 	words, err := d.cfg.Line.ReadHolding(ctx, modbus.Background, d.cfg.UnitID, s.addr, s.count, d.words[:])
 	if err == nil || left(err) {
-		d.asked = s.count
+		d.asked = s
 	}
 	if err == nil {
 		d.answering = true
