@@ -199,7 +199,7 @@ func (f *faultTable) String() string {
 // Cycles of each trial in plain tests: as many as fit into some ten seconds. The soak test makes a thousand of each. With the
 // race detector each fault and family meet at one place only, all four in turn.
 const (
-	cyclesUsually  = 25
+	cyclesUsually  = 10
 	cyclesWithRace = 10
 	cyclesInSoak   = 1000
 )

@@ -41,9 +41,9 @@ type Driver struct {
 	words     [modbus.MostRead]uint16
 	seen      sighting
 
-	connecting bool   // requests are repeated as often as it takes
-	answering  bool   // the unit has answered since Read was called
-	asked      span   // the last request
+	connecting bool // requests are repeated as often as it takes
+	answering  bool // the unit has answered since Read was called
+	asked      span // the last request
 }
 
 // trust is how far an answer may be believed.
