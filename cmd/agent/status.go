@@ -62,7 +62,11 @@ func printStatus(w io.Writer, st *local.Status) {
 	_ = t.Flush()
 	for _, u := range st.Units {
 		for _, a := range u.Alarms {
-			fmt.Fprintf(w, "%s: alarm %d %s: %s\n", u.Name, a.ID, a.Severity, a.Text)
+			of := ""
+			if a.Group != "" {
+				of = " (" + a.Group + ")"
+			}
+			fmt.Fprintf(w, "%s: alarm %d %s: %s%s\n", u.Name, a.ID, a.Severity, a.Text, of)
 		}
 		if u.Failure != "" {
 			fmt.Fprintf(w, "%s: %s\n", u.Name, u.Failure)

@@ -170,6 +170,16 @@ func (u *unit) status(at time.Time) ups.Status {
 	return s
 }
 
+// told is the condition as people and receivers are told of it: that a silent unit was on line is not said of it any more
+// (T-52). The metrics keep every last state beside stale (design, section 10).
+func (u *unit) told(at time.Time) ups.Status {
+	s := u.status(at)
+	if s&ups.Stale != 0 {
+		s &^= ups.Online
+	}
+	return s
+}
+
 // stale reports whether two cycles were missed (design, section 10), of the live tier or of the status word: a unit is not
 // online because it was when it was last asked. A second is added, so that one read repeated after a silence is no news.
 func (u *unit) stale(at time.Time) bool {
@@ -220,7 +230,7 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		Name: u.cfg.Name, Line: u.line, Model: id.Model, SKU: id.SKU, Serial: id.Serial, Firmware: id.Firmware,
 		Condition: []string{}, Alarms: []local.Alarm{},
 	}
-	if names := u.status(now).Names(); names != nil {
+	if names := u.told(now).Names(); names != nil {
 		out.Condition = names
 	}
 	for _, a := range u.alarms.Active() {

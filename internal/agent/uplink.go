@@ -163,7 +163,7 @@ func (u *unit) wire(now time.Time, c *clock.Clock) wire.UnitState {
 	id := u.state.Identity()
 	s := wire.UnitState{
 		Unit: u.cfg.Name, Serial: id.Serial, Model: id.Model, Firmware: id.Firmware,
-		Condition: u.status(now),
+		Condition: u.told(now),
 	}
 	for _, a := range u.alarms.Active() {
 		if n := len(s.Alarms); n == 0 || s.Alarms[n-1] != a.ID { // several outlet groups are one id

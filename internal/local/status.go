@@ -1,6 +1,11 @@
 package local
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"upsedge/internal/ups"
+)
 
 // Status is what `upsagent status --json` prints and what the socket answers.
 type Status struct {
@@ -45,6 +50,13 @@ type Unit struct {
 	// Age is how long ago the unit last answered, in seconds; absent if it never has.
 	Age    *float64 `json:"age_seconds,omitempty"`
 	Values []Value  `json:"values,omitempty"` // only when asked for
+}
+
+// Bad reports whether somebody should look at the unit: it has an alarm that is more than informational, cannot be read, or has
+// not been heard for too long.
+func (u Unit) Bad() bool {
+	return u.Failure != "" || slices.Contains(u.Condition, ups.Stale.Names()[0]) ||
+		slices.ContainsFunc(u.Alarms, func(a Alarm) bool { return a.Severity != ups.Informational.String() })
 }
 
 // An Alarm is an active alarm.
