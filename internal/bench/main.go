@@ -26,6 +26,7 @@ type bench struct {
 	packages string // where tools/system-packages unpacks
 	json     string // file to write, "" = none
 	only     string // parts to measure, "" = all
+	profile  string // directory for profiles of the agent with many units, "" = none
 	quick    bool
 	dir      string // scratch
 
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
 	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, tcp")
+	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
 	flag.BoolVar(&b.quick, "quick", false, "windows so short that the run takes 20 seconds and the numbers mean little")
 	flag.Parse()
@@ -63,6 +65,8 @@ func runAsOther() {
 		exit(runStock(os.Args[2], os.Args[3]))
 	case len(os.Args) == 3 && os.Args[1] == farmArgument:
 		exit(runFarm(os.Args[2]))
+	case len(os.Args) == 4 && os.Args[1] == profiledArgument:
+		exit(runProfiled(os.Args[2], os.Args[3]))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +67,11 @@ func (b *bench) many(ctx context.Context) (out manyUnits, err error) {
 	if err != nil {
 		return out, err
 	}
+	if b.profile != "" {
+		if cmd, err = profiled(context.WithoutCancel(ctx), cmd, b.profile); err != nil {
+			return out, err
+		}
+	}
 	begin := time.Now()
 	proc, err := start(cmd)
 	if err != nil {
@@ -95,15 +101,24 @@ func (o *manyUnits) watch(ctx context.Context, b *bench, proc *process, f *farmP
 	if err != nil {
 		return err
 	}
+	b.mark(proc, syscall.SIGUSR1)
 	if err := pause(ctx, b.manyWindow); err != nil {
 		return err
 	}
 	after, err := o.look(ctx, proc, f, url)
+	b.mark(proc, syscall.SIGUSR2)
 	if err := errors.Join(err, proc.alive()); err != nil {
 		return err
 	}
 	o.sum(before, after)
 	return nil
+}
+
+// mark tells an agent that is profiled where to begin and to end.
+func (b *bench) mark(p *process, s os.Signal) {
+	if b.profile != "" {
+		_ = p.cmd.Process.Signal(s) // it may have ended; who waits for it says so
+	}
 }
 
 // A glance is everything that is known at one moment.
