@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"upsedge/internal/config"
 	"upsedge/internal/metrics"
@@ -22,10 +22,11 @@ type line struct {
 	name    string
 	modbus  *modbus.Line
 	sampler *sampler.Sampler
-	drivers []*planned // by unit
-	assumed Budget     // before anything was measured
-	told    float64    // the load that was logged last; see reconsider
-	judged  float64    // the load by which the units' stretch was found
+	drivers []*planned    // by unit
+	assumed Budget        // before anything was measured
+	told    float64       // the load that was logged last; see reconsider
+	judged  float64       // the load by which the units' stretch was found
+	pause   time.Duration // before it begins
 }
 
 // sink takes what the sampler of a line reads.
@@ -96,18 +97,7 @@ func NewDriver(u config.Unit, l *modbus.Line, log *slog.Logger) *smartups.Driver
 func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context) (modbus.Link, error), series *metrics.Agent, log *slog.Logger) *line {
 	first := units[0]
 	l := &line{name: first.line}
-	requests := map[modbus.Result]func(float64){}
-	for _, r := range metrics.Results {
-		requests[modbus.Result(r)] = series.Requests.WithLabelValues(l.name, r).Add
-	}
-	took, busy := series.RequestTime.WithLabelValues(l.name), series.LineBusy.WithLabelValues(l.name)
-	wire := LineConfig(first.cfg, l.name, func(e modbus.Exchange) {
-		requests[e.Result](1)
-		busy.Add(e.Busy.Seconds())
-		if e.Result == modbus.ResultOK {
-			took.Observe(e.Took.Seconds())
-		}
-	}, log)
+	wire := LineConfig(first.cfg, l.name, observer(l.name, series), log)
 	if link != nil {
 		wire.Open = link(first.cfg)
 	}
@@ -127,20 +117,44 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 	return l
 }
 
-// run works until ctx ends. The line outlives its sampler, so that a read under way ends with an answer of the line.
+// observer counts the exchanges of a line.
+func observer(line string, series *metrics.Agent) func(modbus.Exchange) {
+	requests := map[modbus.Result]prometheus.Counter{}
+	for _, r := range metrics.Results {
+		requests[modbus.Result(r)] = series.Requests.WithLabelValues(line, r)
+	}
+	good, took, busy := requests[modbus.ResultOK], series.RequestTime.WithLabelValues(line), series.LineBusy.WithLabelValues(line)
+	return func(e modbus.Exchange) {
+		busy.Add(e.Busy.Seconds())
+		if e.Result == modbus.ResultOK { // as nearly always
+			good.Inc()
+			took.Observe(e.Took.Seconds())
+			return
+		}
+		requests[e.Result].Inc()
+	}
+}
+
+// run works until ctx ends, after a pause. The line outlives its sampler, so that a read under way ends with an answer of the line.
 func (l *line) run(ctx context.Context) error {
+	select {
+	case <-time.After(l.pause):
+	case <-ctx.Done():
+	}
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
-	g := new(errgroup.Group)
-	g.Go(func() error { return l.modbus.Run(over) })
-	g.Go(func() error {
-		defer end()
-		return l.sampler.Run(ctx)
-	})
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	ended := make(chan error, 1)
+	go func() { ended <- l.modbus.Run(over) }()
+	err := l.sampler.Run(ctx)
+	end()
+	if err := errors.Join(err, <-ended); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
+
+// apart is the time between the beginnings of two lines on TCP. A site of many units does not ask all of them for a connection at
+// once, and their reads are spread over the period for good.
+const apart = time.Millisecond
 
 // lines groups units by the line they are on, in the order of the configuration.
 func lines(units []config.Unit) [][]config.Unit {

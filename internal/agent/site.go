@@ -69,11 +69,12 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 	if err != nil {
 		return kept, err
 	}
-	for _, l := range wanted {
-		if slices.ContainsFunc(kept, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
+	before := kept
+	for i, l := range wanted {
+		if slices.ContainsFunc(before, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
 			continue
 		}
-		r, err := s.begin(ctx, l)
+		r, err := s.begin(ctx, l, time.Duration(i)*apart)
 		if err != nil {
 			return kept, err
 		}
@@ -82,7 +83,8 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 	return kept, nil
 }
 
-func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
+// begin starts a line, after a pause where it is on TCP.
+func (s *site) begin(ctx context.Context, cfg []config.Unit, pause time.Duration) (*running, error) {
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
 	assumed := Budgets(cfg)[0]
@@ -97,6 +99,9 @@ func (s *site) begin(ctx context.Context, cfg []config.Unit) (*running, error) {
 		r.units = append(r.units, u)
 	}
 	l := newLine(r.units, &sink{units: units, recorder: s.recorder, changed: s.notify}, s.link, s.series, s.log)
+	if cfg[0].TCP != nil {
+		l.pause = pause
+	}
 	over, stop := context.WithCancel(ctx)
 	r.line, r.stop = l, stop
 	l.assumed, l.told, l.judged = assumed, assumed.Load, assumed.Load

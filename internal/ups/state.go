@@ -1,16 +1,25 @@
 package ups
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // dateEpoch is day 0 of a Date: 2000-01-01 UTC (protocol reference, section 4).
 var dateEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// State is what is known of a unit: the latest value of every point. Use NewState; the zero State is not ready.
+// State is what is known of a unit: the latest value of every point. Use NewState; the zero State is not ready. A State can be
+// copied; the copy changes no more with the original.
 type State struct {
 	raw     [pointLimit]int64
 	divisor [pointLimit]uint16
-	text    [pointLimit]string
+	text    []pointText // of those that have one; never changed, but replaced
 	at      [TierCount]time.Time
+}
+
+type pointText struct {
+	point Point
+	text  string
 }
 
 // NewState returns a State in which everything is absent.
@@ -30,7 +39,7 @@ func (s *State) Apply(r *Reading) {
 		}
 		s.raw[c.Point], s.divisor[c.Point] = r.Raw[i], c.Divisor
 		if r.Text != nil {
-			s.text[c.Point] = r.Text[i]
+			s.setText(c.Point, r.Text[i])
 		}
 	}
 	s.at[r.Tier] = r.At
@@ -57,7 +66,27 @@ func (s *State) Flags(p Point) uint32 {
 }
 
 // Text returns the text of p, "" if there is none.
-func (s *State) Text(p Point) string { return s.text[p] }
+func (s *State) Text(p Point) string {
+	for i := range s.text {
+		if s.text[i].point == p {
+			return s.text[i].text
+		}
+	}
+	return ""
+}
+
+func (s *State) setText(p Point, text string) {
+	if s.Text(p) == text {
+		return
+	}
+	i := slices.IndexFunc(s.text, func(t pointText) bool { return t.point == p })
+	s.text = slices.Clone(s.text) // copies of the State have the old ones
+	if i >= 0 {
+		s.text[i].text = text
+	} else {
+		s.text = append(s.text, pointText{p, text})
+	}
+}
 
 // Divisor returns the divisor of p as the driver read it, at least 1.
 func (s *State) Divisor(p Point) uint16 { return max(s.divisor[p], 1) }
@@ -105,7 +134,7 @@ func (g Group) NamePoint() Point {
 // Identity returns who the unit is, as far as it has been read.
 func (s *State) Identity() Identity {
 	return Identity{
-		Model: s.text[Model], SKU: s.text[SKU], Serial: s.text[Serial], Firmware: s.text[Firmware], MapID: s.text[MapID],
+		Model: s.Text(Model), SKU: s.Text(SKU), Serial: s.Text(Serial), Firmware: s.Text(Firmware), MapID: s.Text(MapID),
 		Groups: s.Groups(),
 	}
 }

@@ -137,7 +137,7 @@ func (r *runner) receiveTCP(request []byte) ([]byte, error) {
 	deadline := r.out.Add(r.asked.pace.wait())
 	used := 0
 	for {
-		size, wanted, err := matchTCP(request, r.buf[used:r.fill], r.known > 1)
+		size, wanted, err := matchTCP(request, r.buf[used:r.fill], len(r.units) > 1)
 		if err != nil {
 			r.in = time.Now()
 			r.keepRest(used, size)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -83,7 +82,8 @@ type Line struct {
 	urgent, background chan *request
 	running            atomic.Bool
 	closed             chan struct{} // closed when Run has ended
-	requests           sync.Pool
+
+	spare atomic.Pointer[request] // that nobody uses
 
 	idle chan *runner  // holds the runner while the line is at rest and lends itself; see lend
 	wake chan struct{} // a borrower has found the link lost
@@ -109,7 +109,6 @@ func New(cfg Config) *Line {
 	l.urgent, l.background = make(chan *request, 1), make(chan *request, 1)
 	l.closed = make(chan struct{})
 	l.idle, l.wake = make(chan *runner, 1), make(chan struct{}, 1)
-	l.requests.New = func() any { return &request{done: make(chan struct{}, 1)} }
 	return l
 }
 
@@ -151,13 +150,13 @@ func (l *Line) ReadHolding(ctx context.Context, p Priority, unit uint8, addr, co
 	if count < 1 || count > MostRead || len(dst) < int(count) || int(addr)+int(count) > 1<<16 {
 		return nil, fmt.Errorf("read %d registers at %d into %d: out of range", count, addr, len(dst))
 	}
-	r := l.requests.Get().(*request)
+	r := l.take()
 	r.set(unit, readFunction, addr, count)
 	if finished, err := l.submit(ctx, p, r); err != nil {
 		return nil, l.fail(r, finished, err)
 	}
 	n := copy(dst, r.registers[:count])
-	l.requests.Put(r)
+	l.spare.Store(r)
 	return dst[:n], nil
 }
 
@@ -169,7 +168,7 @@ func (l *Line) WriteHolding(ctx context.Context, p Priority, unit uint8, addr ui
 	if count < 1 || count > MostWrite || int(addr)+count > 1<<16 {
 		return fmt.Errorf("write %d registers at %d: out of range", count, addr)
 	}
-	r := l.requests.Get().(*request)
+	r := l.take()
 	r.set(unit, writeFunction, addr, uint16(count))
 	for i, v := range values {
 		binary.BigEndian.PutUint16(r.data[2*i:], v)
@@ -177,7 +176,7 @@ func (l *Line) WriteHolding(ctx context.Context, p Priority, unit uint8, addr ui
 	if finished, err := l.submit(ctx, p, r); err != nil {
 		return l.fail(r, finished, err)
 	}
-	l.requests.Put(r)
+	l.spare.Store(r)
 	return nil
 }
 
@@ -188,7 +187,7 @@ func (l *Line) fail(r *request, finished bool, err error) error {
 		Sent: r.state.Load() == sent, Err: err,
 	}
 	if finished {
-		l.requests.Put(r)
+		l.spare.Store(r)
 	}
 	return failure
 }
@@ -241,6 +240,14 @@ func (l *Line) await(ctx context.Context, r *request) (finished bool, err error)
 		r.state.CompareAndSwap(queued, dropped)
 		return false, ctx.Err()
 	}
+}
+
+// take returns a request to fill in: the one used last, as nearly always only one caller asks at a time.
+func (l *Line) take() *request {
+	if r := l.spare.Swap(nil); r != nil {
+		return r
+	}
+	return &request{done: make(chan struct{}, 1)}
 }
 
 // A request on its way from a caller to Run's goroutine and back.

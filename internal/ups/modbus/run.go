@@ -33,8 +33,7 @@ const (
 type runner struct {
 	*Line
 	ctx   context.Context
-	units [256]*unit
-	known int // units asked so far
+	units []*unit // asked so far; one, as a rule
 	timer *time.Timer
 	buf   [1024]byte // of replies; longer than any, to see what comes behind one
 	fill  int        // TCP: bytes in buf not looked at yet
@@ -67,6 +66,7 @@ type runner struct {
 
 // A unit is what the line keeps of one unit: goburrow's client with its own packager, its pace, its last exchange and write.
 type unit struct {
+	id        uint8
 	client    modbus.Client
 	pace      pace
 	lastWrite time.Time
@@ -83,8 +83,10 @@ func newRunner(l *Line) *runner {
 
 // unit returns the unit with this id. goburrow's handlers are used as packagers only.
 func (r *runner) unit(id uint8) *unit {
-	if u := r.units[id]; u != nil {
-		return u
+	for _, u := range r.units {
+		if u.id == id {
+			return u
+		}
 	}
 	var packager modbus.Packager
 	if r.cfg.Framing == TCP {
@@ -96,9 +98,8 @@ func (r *runner) unit(id uint8) *unit {
 		h.SlaveId = id
 		packager = h
 	}
-	u := &unit{client: modbus.NewClient2(packager, transporter{r}), pace: pace{timeout: r.cfg.Timeout}}
-	r.units[id] = u
-	r.known++
+	u := &unit{id: id, client: modbus.NewClient2(packager, transporter{r}), pace: pace{timeout: r.cfg.Timeout}}
+	r.units = append(r.units, u)
 	return u
 }
 

@@ -54,7 +54,7 @@ func (d *Driver) connect(ctx context.Context) error {
 	d.seen = sighting{link: link, at: d.cfg.Now(), lasted: d.cfg.Line.Links() < link+2}
 	pl.p = d.remember()
 	for i, rd := range identity {
-		rd.narrow(pl.p, d.connected[1+i])
+		identity[i] = rd.narrow(pl.p, d.connected[1+i])
 	}
 	pl.take(identity)
 	d.profile = pl.p

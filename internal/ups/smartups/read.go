@@ -1,8 +1,14 @@
 package smartups
 
-import "upsedge/internal/ups"
+import (
+	"fmt"
+	"strings"
+	"sync"
 
-// A read is one block of a unit's plan, ready to be made.
+	"upsedge/internal/ups"
+)
+
+// A read is one block of a unit's plan, ready to be made. Nobody changes it: units of one kind share it.
 type read struct {
 	span
 	other  span // begins as span and is longer, for when a read follows itself; empty: there is none
@@ -19,13 +25,42 @@ type field struct {
 	off uint16 // of its first register in the reply
 }
 
-// newRead makes the read of s for a tier: it brings those of the items that lie in it.
+// newRead returns the read of s for a tier: it brings those of the items that lie in it.
 func newRead(t ups.Tier, s span, items []*register) *read {
+	var inside []*register
+	key := new(strings.Builder)
+	fmt.Fprint(key, t, s)
+	for _, r := range items {
+		if r.addr >= s.addr && r.end() <= s.addr+s.count {
+			inside = append(inside, r)
+			fmt.Fprint(key, " ", r.addr)
+		}
+	}
+	reads.Lock()
+	defer reads.Unlock()
+	if rd := reads.made[key.String()]; rd != nil {
+		return rd
+	}
+	rd := makeRead(t, s, inside)
+	if len(reads.made) < mostReads {
+		reads.made[key.String()] = rd
+	}
+	return rd
+}
+
+// reads are those made so far: a site of a thousand units has two dozen different ones, and their layouts are what everything
+// behind the driver keeps things by.
+var reads = struct {
+	sync.Mutex
+	made map[string]*read
+}{made: map[string]*read{}}
+
+// mostReads bounds what is shared, should a unit refuse other items each time.
+const mostReads = 1024
+
+func makeRead(t ups.Tier, s span, items []*register) *read {
 	rd := &read{span: s, tier: t, name: s.String()}
 	for _, r := range items {
-		if r.addr < s.addr || r.end() > s.addr+s.count {
-			continue
-		}
 		rd.fields = append(rd.fields, field{r, r.addr - s.addr})
 		rd.layout.Columns = append(rd.layout.Columns, ups.Column{Point: r.point, Divisor: r.div})
 		rd.text = rd.text || !r.numeric()
@@ -44,13 +79,12 @@ func verifyRead() *read {
 	return newRead(ups.TierIdentity, span{verifyAddr, verifyCount}, items)
 }
 
-// narrow takes out of a read, and of what it said, the items that the unit turned out not to have.
-func (rd *read) narrow(p profile, said *ups.Reading) {
-	old := *rd
+// narrow returns the read without the items that the unit turned out not to have, and takes them out of what it said.
+func (rd *read) narrow(p profile, said *ups.Reading) *read {
 	var items []*register
 	var raw []int64
 	var texts []string
-	for i, f := range old.fields {
+	for i, f := range rd.fields {
 		if p.wants(f.register) {
 			items, raw = append(items, f.register), append(raw, said.Raw[i])
 			if said.Text != nil {
@@ -58,12 +92,13 @@ func (rd *read) narrow(p profile, said *ups.Reading) {
 			}
 		}
 	}
-	if len(items) == len(old.fields) || len(items) == 0 {
-		return
+	if len(items) == len(rd.fields) || len(items) == 0 {
+		return rd
 	}
 	first, last := items[0], items[len(items)-1]
-	*rd = *newRead(old.tier, span{first.addr, last.end() - first.addr}, items)
-	said.Layout, said.Raw, said.Text = &rd.layout, raw, texts
+	less := newRead(rd.tier, span{first.addr, last.end() - first.addr}, items)
+	said.Layout, said.Raw, said.Text = &less.layout, raw, texts
+	return less
 }
 
 // has tells whether the outlet group exists.
