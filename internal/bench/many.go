@@ -35,6 +35,10 @@ type manyUnits struct {
 	Allocs     float64 `json:"allocations_per_poll"` // one poll is one request; everything the process allocates
 	AllocBytes float64 `json:"allocated_bytes_per_poll"`
 	Collected  float64 `json:"garbage_collections"`
+	Scrape     float64 `json:"scrape_ms"` // how long one scrape takes
+	ScrapeCPU  float64 `json:"scrape_cpu_ms"`
+	ScrapeHeap float64 `json:"scrape_allocated_bytes"`
+	Scraped    int     `json:"scrape_bytes"`
 	Connecting float64 `json:"seconds_to_connect_all"`
 	Window     float64 `json:"window_seconds"`
 }
@@ -97,7 +101,11 @@ func (o *manyUnits) watch(ctx context.Context, b *bench, proc *process, f *farmP
 	if err := pause(ctx, b.manyWarmUp); err != nil {
 		return err
 	}
-	before, err := o.look(ctx, proc, f, url)
+	first, err := scraped(ctx, url) // before the window: it costs the agent something, too
+	if err != nil {
+		return err
+	}
+	before, err := look(proc, f)
 	if err != nil {
 		return err
 	}
@@ -105,13 +113,13 @@ func (o *manyUnits) watch(ctx context.Context, b *bench, proc *process, f *farmP
 	if err := pause(ctx, b.manyWindow); err != nil {
 		return err
 	}
-	after, err := o.look(ctx, proc, f, url)
+	after, err := look(proc, f)
 	b.mark(proc, syscall.SIGUSR2)
 	if err := errors.Join(err, proc.alive()); err != nil {
 		return err
 	}
 	o.sum(before, after)
-	return nil
+	return o.memory(ctx, url, first, proc)
 }
 
 // mark tells an agent that is profiled where to begin and to end.
@@ -121,19 +129,13 @@ func (b *bench) mark(p *process, s os.Signal) {
 	}
 }
 
-// A glance is everything that is known at one moment.
+// A glance is what the kernel and the simulated units know at one moment.
 type glance struct {
 	agent, farm usage
 	count       farmCount // since the glance before
-	series      map[string]float64
 }
 
-func (o *manyUnits) look(ctx context.Context, proc *process, f *farmProcess, url string) (g glance, err error) {
-	text, err := scrape(ctx, http.DefaultClient, url) // first: it costs the agent something, too
-	if err != nil {
-		return g, err
-	}
-	g.series = series(text)
+func look(proc *process, f *farmProcess) (g glance, err error) {
 	if g.agent, err = proc.usage(); err != nil {
 		return g, err
 	}
@@ -146,26 +148,71 @@ func (o *manyUnits) look(ctx context.Context, proc *process, f *farmProcess, url
 
 func (o *manyUnits) sum(before, after glance) {
 	c := after.count
-	refreshes := float64(min(c.Lives, c.Status))
+	refreshes := float64(max(1, min(c.Lives, c.Status)))
 	o.Refreshes = refreshes / c.Seconds
 	o.Kept, o.Slowest = o.Refreshes/o.Wanted, float64(c.Least)/c.Seconds/float64(manyRefreshes)
 	o.OnTime, o.Widest = 1-float64(c.Late)/max(1, float64(c.Lives)), 1000*c.Widest
 	o.CPU, o.User = millis(after.agent.cpu-before.agent.cpu)/refreshes, millis(after.agent.user-before.agent.user)/refreshes
 	o.FarmCPU = millis(after.farm.cpu-before.farm.cpu) / refreshes
-	o.RSS, o.MaxRSS = int64(after.series["process_resident_memory_bytes"]), after.agent.rss
-	o.Heap, o.Goroutines = after.series["go_memstats_heap_alloc_bytes"], after.series["go_goroutines"]
-	gone := func(name string) float64 { return after.series[name] - before.series[name] }
-	o.Allocs, o.AllocBytes = gone("go_memstats_mallocs_total")/float64(c.Reads), gone("go_memstats_alloc_bytes_total")/float64(c.Reads)
-	o.Collected = gone("go_gc_duration_seconds_count")
+	o.RSS = after.agent.now
 }
 
-// series returns the series without labels.
+// memory asks the agent itself for what only it knows, which costs more than some seconds of polling: three scrapes in all. What
+// one of them allocates is the difference of the last two.
+func (o *manyUnits) memory(ctx context.Context, url string, first map[string]float64, proc *process) error {
+	second, err := scraped(ctx, url)
+	if err != nil {
+		return err
+	}
+	begin, before, err := time.Now(), usage{}, error(nil)
+	if before, err = proc.usage(); err != nil {
+		return err
+	}
+	third, err := scraped(ctx, url)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	after, err := proc.usage()
+	if err != nil {
+		return err
+	}
+	o.MaxRSS, o.Heap, o.Goroutines = after.rss, second["go_memstats_heap_alloc_bytes"], second["go_goroutines"]
+	o.Scrape, o.Scraped = millis(took), int(third[""])
+	o.ScrapeCPU = max(0, millis(after.cpu-before.cpu)-o.CPU*o.Refreshes*took.Seconds())
+	polls := second[asked] - first[asked]
+	per := func(name string) float64 {
+		scrape := third[name] - second[name] // and the few polls meanwhile
+		return (second[name] - first[name] - scrape) / max(1, polls-(third[asked]-second[asked]))
+	}
+	o.Allocs, o.AllocBytes = per("go_memstats_mallocs_total"), per("go_memstats_alloc_bytes_total")
+	o.ScrapeHeap = third["go_memstats_alloc_bytes_total"] - second["go_memstats_alloc_bytes_total"] - o.AllocBytes*(third[asked]-second[asked])
+	o.Collected = second["go_gc_duration_seconds_count"] - first["go_gc_duration_seconds_count"]
+	return nil
+}
+
+// asked is the sum over all lines of what the agent has asked.
+const asked = "upsagent_modbus_requests_total"
+
+// scraped returns the series, summed over their labels, and the size of it all as "".
+func scraped(ctx context.Context, url string) (map[string]float64, error) {
+	text, err := scrape(ctx, http.DefaultClient, url)
+	if err != nil {
+		return nil, err
+	}
+	out := series(text)
+	out[""] = float64(len(text))
+	return out, nil
+}
+
+// series returns the values by name, summed over the labels.
 func series(text []byte) map[string]float64 {
 	out := map[string]float64{}
 	for l := range strings.Lines(string(text)) {
 		name, value, ok := strings.Cut(strings.TrimSpace(l), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			out[name] = v
+		name, _, _ = strings.Cut(name, "{")
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil && name != "#" {
+			out[name] += v
 		}
 	}
 	return out

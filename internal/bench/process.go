@@ -66,6 +66,7 @@ type usage struct {
 	user    time.Duration // the part in user mode, to 10 ms
 	wakeups uint64        // times a thread of it has gone to sleep
 	rss     int64         // the most memory it ever had resident, bytes
+	now     int64         // what it has now
 }
 
 // usage asks the kernel. The process' CPU clock counts nanoseconds, where /proc/PID/stat has ticks of 10 ms.
@@ -76,6 +77,7 @@ func (p *process) usage() (usage, error) {
 		return usage{}, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
 	u := usage{cpu: time.Duration(ts.Nano()), rss: 1024 * int64(field(fmt.Sprintf("/proc/%d/status", pid), "VmHWM:"))}
+	u.now = 1024 * int64(field(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:"))
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(f) > 11 {
 		ticks, _ := strconv.ParseInt(f[11], 10, 64) // utime, in hundredths of a second (proc(5))

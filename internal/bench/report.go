@@ -138,9 +138,11 @@ func (m *manyUnits) print(w io.Writer) {
 		"that uses\n%.3f ms per refresh): %.0f refreshes/s of %.0f in %.0f s, the slowest unit %.1f %% of its own; %.2f %% within %v, the longest "+
 		"pause %.0f ms.\n"+
 		"The agent: %.3f ms CPU per refresh (%.3f in user mode); resident %.1f MiB, at most %.1f, heap %.1f; %.0f goroutines; "+
-		"%.2f allocations\nand %.0f bytes per poll, %.0f collections. All were connected after %.1f s.\n",
+		"%.2f allocations\nand %.0f bytes per poll, %.0f collections. All were connected after %.1f s. One scrape of all of them: %.1f MiB of text, "+
+		"%.0f ms, %.0f ms CPU, %.0f MiB allocated.\n",
 		m.Units, farmPeriod, m.FarmCPU, m.Refreshes, m.Wanted, m.Window, 100*m.Slowest, 100*m.OnTime, farmPeriod+farmPeriod/2, m.Widest,
-		m.CPU, m.User, float64(m.RSS)/(1<<20), float64(m.MaxRSS)/(1<<20), m.Heap/(1<<20), m.Goroutines, m.Allocs, m.AllocBytes, m.Collected, m.Connecting)
+		m.CPU, m.User, float64(m.RSS)/(1<<20), float64(m.MaxRSS)/(1<<20), m.Heap/(1<<20), m.Goroutines, m.Allocs, m.AllocBytes, m.Collected, m.Connecting, float64(m.Scraped)/(1<<20),
+		m.Scrape, m.ScrapeCPU, m.ScrapeHeap/(1<<20))
 }
 
 // reads lists blocks and how often each was read, the most frequent first, at most eight.
