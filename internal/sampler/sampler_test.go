@@ -180,6 +180,26 @@ func TestRatesBeyondTheLineAreStretchedFairly(t *testing.T) {
 	})
 }
 
+// A unit that takes 120 ms to answer makes the default rates 1.4 times what its line carries, and each exchange nearly as long as the watch
+// period: the watch must not lose its turns to the blocks because it is due just after each of them.
+func TestEveryTierIsStretchedAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan, sink := plan9600(), &memSink{}
+		for i := range plan {
+			plan[i].Cost += 110 * time.Millisecond
+		}
+		run(t, 10*time.Minute, sink, Unit{"a", &fakeSource{plan: plan}, defaultRates})
+		stretch := Load([]Wish{{plan, defaultRates}})
+		words := sink.count("a", ups.TierWatch) + sink.count("a", ups.TierStatus)
+		for tier, n := range map[ups.Tier]int{ups.TierWatch: words, ups.TierStatus: sink.count("a", ups.TierStatus), ups.TierLive: sink.count("a", ups.TierLive)} {
+			want := 600 / defaultRates[tier].Seconds() / stretch
+			if off := float64(n)/want - 1; max(off, -off) > 0.05 {
+				t.Errorf("%v is read %d times in 10 minutes, want %.0f: all stretched by %.2f", tier, n, want, stretch)
+			}
+		}
+	})
+}
+
 // Two units at the default rates are half as much again as a serial line carries. Looking ahead must not turn that into watches only:
 // with two units some word is always about to be too old.
 func TestTheWatchesOfTwoUnitsDoNotStarveTheRest(t *testing.T) {

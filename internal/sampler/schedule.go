@@ -78,7 +78,7 @@ func (s *schedule) afresh() {
 func (s *schedule) first(now time.Time) (best *task, wait time.Duration) {
 	wait = time.Hour
 	for _, t := range s.tasks {
-		if d := t.due.Sub(now); d > 0 {
+		if d := t.due.Sub(now); d > s.early(t) {
 			wait = min(wait, d)
 			continue
 		}
@@ -87,6 +87,15 @@ func (s *schedule) first(now time.Time) (best *task, wait time.Duration) {
 		}
 	}
 	return best, wait
+}
+
+// early returns how long before it is due a task may go. Where the rates do not fit, a watch that is nearly due when an exchange ends would
+// lose its turn to a block each time, and get less than its share.
+func (s *schedule) early(t *task) time.Duration {
+	if s.stretch > 1 && t.block.Tier == ups.TierWatch {
+		return t.period / 2
+	}
+	return 0
 }
 
 // mostUrgentWatch returns the watch that must go before t, nil if none must.
