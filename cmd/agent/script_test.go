@@ -21,7 +21,7 @@ import (
 //
 //	exit CODE PROGRAM ARG...   runs a program to its end and checks its exit code; stdout and stderr can be looked at behind it
 //	serial NAME [SLAVE]        a simulated unit on the pseudo terminal $WORK/NAME; TTY holds its path
-//	tcp                        a simulated unit on a TCP port; TCP holds its address
+//	tcp [NUMBER]               a simulated unit, with this serial number, on a TCP port; TCP holds its address
 //	ready N                    waits until the agent of $CONFIG runs and has read N units
 //
 // CONFIG is agent.yaml in the work directory; its state and socket belong there.
@@ -65,10 +65,11 @@ func scriptExit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// still is a unit whose registers do not change, so that scripts can name values.
-func still() *upssim.Unit {
+// still is a unit whose registers do not change, so that scripts can name values. It has the first of numbers as its serial
+// number, if there is one.
+func still(numbers ...string) *upssim.Unit {
 	noon := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-	return upssim.New(upssim.Options{Serial: "AS2130000001", Name: "Rack A", Now: func() time.Time { return noon }})
+	return upssim.New(upssim.Options{Serial: append(numbers, "AS2130000001")[0], Name: "Rack A", Now: func() time.Time { return noon }})
 }
 
 // scriptTB stands for the script where a testing.TB is wanted: its cleanups are the script's.
@@ -93,8 +94,8 @@ func scriptSerial(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("TTY", path)
 }
 
-func scriptTCP(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Setenv("TCP", listen(scriptTB{ts: ts}, one(still())))
+func scriptTCP(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("TCP", listen(scriptTB{ts: ts}, one(still(args...))))
 }
 
 // scriptReady asks the running agent again and again until it has read so many units.

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"upsedge/internal/agent"
+	"upsedge/internal/config"
+	"upsedge/internal/local"
+)
+
+// A busyLine is a line that the running agent has, with the units it reads there by their slave addresses. It is not asked a
+// second time: many units serve one client, and the agent's samples would suffer.
+type busyLine map[uint8]busyUnit
+
+type busyUnit struct {
+	cfg  config.Unit
+	seen local.Unit
+}
+
+// lineKey is the LineKey with the port behind all names of it: an agent may know it as /dev/serial/by-id/….
+func lineKey(u config.Unit) string {
+	if u.Serial != nil {
+		if real, err := filepath.EvalSymlinks(u.Serial.Device); err == nil {
+			return "serial:" + real
+		}
+	}
+	return u.LineKey()
+}
+
+// askAgent returns the lines of the agent that runs with this configuration, none if it does not run.
+func askAgent(ctx context.Context, cli *commands) map[string]busyLine {
+	cfg, err := cli.load()
+	if err != nil || cfg.Local.Socket == "" {
+		return nil
+	}
+	st, err := local.Ask(ctx, cfg.Local.Socket, false)
+	if err != nil {
+		return nil
+	}
+	out := map[string]busyLine{}
+	for _, u := range cfg.Units {
+		for _, seen := range st.Units {
+			if seen.Name != u.Name {
+				continue
+			}
+			key := lineKey(u)
+			if out[key] == nil {
+				out[key] = busyLine{}
+			}
+			out[key][u.UnitID] = busyUnit{u, seen}
+		}
+	}
+	return out
+}
+
+// note takes what the agent knows for the answer of a candidate.
+func (s *searcher) note(c candidate, busy busyLine) {
+	b, ok := busy[c.unit.UnitID]
+	switch {
+	case !ok:
+		s.done(found{}, failure{c, fmt.Errorf("the running agent has this line (unit %s): systemctl stop upsagent, and probe again", busy.anyName())})
+	case b.seen.Age == nil:
+		s.done(found{}, failure{c, fmt.Errorf("the running agent has this line and has not read %s yet: %s", b.seen.Name, b.seen.Failure)})
+	default:
+		s.done(b.found(), failure{})
+	}
+}
+
+func (b busyLine) anyName() string {
+	for _, u := range b {
+		return u.cfg.Name
+	}
+	return ""
+}
+
+func (b busyUnit) found() found {
+	f := found{
+		Unit: b.cfg.Name, UnitID: b.cfg.UnitID, Model: b.seen.Model, SKU: b.seen.SKU, Number: b.seen.Serial, Firmware: b.seen.Firmware,
+		ByAgent: true, cfg: b.cfg,
+	}
+	if b.cfg.Serial != nil {
+		f.Serial = b.cfg.Serial.Device
+		return f
+	}
+	f.TCP, f.Via = b.cfg.TCP.Address, "unit"
+	if b.cfg.OverCard() {
+		f.Via = "card"
+	}
+	return f
+}
+
+// explain says what a failure means, and of a port in use by whom.
+func explain(u config.Unit, err error) string {
+	words := agent.Advice(u, err)
+	if u.Serial != nil && (errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EBUSY)) {
+		if who := holders(u.Serial.Device); who != "" {
+			words += ". It is " + who
+		}
+	}
+	return words
+}
+
+// holders names the processes that have the port open, as far as this user may look.
+func holders(device string) string {
+	port, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return ""
+	}
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	var who []string
+	for _, fd := range open {
+		if to, err := os.Readlink(fd); err != nil || to != port {
+			continue
+		}
+		pid := strings.Split(fd, "/")[2]
+		comm, err := os.ReadFile("/proc/" + pid + "/comm")
+		if w := fmt.Sprintf("%s (process %s)", bytes.TrimSpace(comm), pid); err == nil && (len(who) == 0 || who[len(who)-1] != w) {
+			who = append(who, w)
+		}
+	}
+	return strings.Join(who, ", ")
+}
