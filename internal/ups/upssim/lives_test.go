@@ -157,7 +157,11 @@ func TestLives(t *testing.T) {
 		{smt, "outlet=off:sog0 90s outlet=on:sog0 1s", "SOG[0].OutletStatus_BF", "StateOn", -1},
 		{smt, "outlet=off:sog0 30s outlet=cancel:sog0", "SOG[0].OutletStatus_BF", "StateOn", -1},
 		{smt, "outlet=shutdown 91s", "UPSStatus_BF", "StateOutputOff|PendingOutputOn", -1},
-		{smt, "outlet=off:mog", "MOG.OutletStatus_BF", "StateOn", -1}, // rule 5
+		{smt, "outlet=off:mog", "MOG.OutletStatus_BF", "StateOn", -1},                                     // rule 5
+		{smt, "mains-fail write=1034:5 write=1538:0,0x42B0 20s", "SOG[0].OutletStatus_BF", "StateOn", -1}, // cold boot
+		{smt, "mains-fail write=1034:5 write=1538:0,0x4290 20s", "SOG[0].OutletStatus_BF", "StateOff|ProcessReboot|PendingOnDelay|PendingOnACPresence|MemberGroupProcess1", -1},
+		{smt, "charge=0.02 write=1038:900 write=1538:0,0x4208 20s", "SOG[0].OutletStatus_BF", "StateOff|ProcessShutdown|PendingOnDelay|PendingOnACPresence|PendingOnMinRuntime|MemberGroupProcess1|LowRuntime", -1},
+		{smt, "charge=0.02 write=1038:900 write=1538:0,0x4210 20s", "SOG[0].OutletStatus_BF", "StateOn|LowRuntime", -1}, // a reboot does not wait for runtime
 		{smt, "off", "UPSStatus_BF", "StateOutputOff", causeLocalUI},
 		{smt, "off 5s on 1s", "UPSStatus_BF", "StateOnline", causeLocalUI},
 		{smt, "shutdown", "SimpleSignalingStatus_BF", "ShutdownImminent", -1},

@@ -194,3 +194,51 @@ func TestUPSCommands(t *testing.T) {
 	command(t, u, 2, 1536, 8)
 	command(t, u, 2, 1538, 0)
 }
+
+// TestEveryWordOnEveryModel tries each command, modifier and set of targets on a fresh unit and compares with the rules of
+// section 7.3, said once more: one command, its modifiers, groups of 590, and no main group off below switched ones.
+func TestEveryWordOnEveryModel(t *testing.T) {
+	allowed := map[uint32]uint32{0x01: 0, 0x02: 0x60, 0x04: 0x80, 0x08: 0xC0, 0x10: 0xE0}
+	for _, sku := range []string{"SMT1500RM2UC", "SMX1500RM2U", "SRT10KXLI", "SMC1500IC"} {
+		f, _ := familyOf(sku)
+		there := uint32(f.groups&0xF) << 8
+		taken := 0
+		for word := range uint32(1 << 12) {
+			modifiers, one := allowed[word&0x1F]
+			targets := word & 0xF00
+			legal := one && word&0xE0&^modifiers == 0 && targets != 0 && targets&^there == 0
+			if command := word & 0x1F; legal && command >= 0x04 && targets&0x100 != 0 && targets != there {
+				legal = false // the main group goes off and a switched one does not
+			}
+			w := word | 0x4000
+			got := code(newClock().unit(Options{SKU: sku}).Handle(writePDU(1538, uint16(w>>16), uint16(w))))
+			if (got == 0) != legal || got != 0 && got != 4 {
+				t.Fatalf("%s: %#08x: exception %d, legal %v", sku, w, got, legal)
+			}
+			if got == 0 {
+				taken++
+			}
+		}
+		if want := map[string]int{"SMT1500RM2UC": 43, "SMX1500RM2U": 91, "SRT10KXLI": 187, "SMC1500IC": 19}[sku]; taken != want {
+			t.Errorf("%s: %d words taken, want %d", sku, taken, want)
+		}
+	}
+}
+
+// TestOneSourceOrNone: every source alone is taken, two are not (rule 3).
+func TestOneSourceOrNone(t *testing.T) {
+	for a := 12; a <= 18; a++ {
+		for b := a; b <= 18; b++ {
+			w := uint32(0x210) | 1<<a | 1<<b
+			want := byte(4)
+			if a == b {
+				want = 0
+			}
+			command(t, newClock().unit(Options{}), want, 1538, uint16(w>>16), uint16(w))
+		}
+	}
+	for bit := 19; bit < 32; bit++ { // SOG[3] and reserved
+		w := uint32(0x4210) | 1<<bit
+		command(t, newClock().unit(Options{}), 4, 1538, uint16(w>>16), uint16(w))
+	}
+}
