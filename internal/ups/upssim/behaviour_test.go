@@ -150,6 +150,9 @@ func TestBoostAndTrim(t *testing.T) {
 		c.pass(4 * time.Second)
 		expect(t, fmt.Sprintf("status at %g V", s.volts), u.reg32(0), s.status)
 		expect(t, fmt.Sprintf("input at %g V", s.volts), uint32(u.reg(150)), s.input)
+		if v := float64(u.reg(142)) / 64; v < 113 || v > 127 {
+			t.Errorf("output %.1f V at %g V", v, s.volts)
+		}
 	}
 	expect(t, "cause", uint32(u.reg(2)), causeHighInput)
 }

@@ -162,6 +162,10 @@ func TestLives(t *testing.T) {
 		{smt, "mains-fail write=1034:5 write=1538:0,0x4290 20s", "SOG[0].OutletStatus_BF", "StateOff|ProcessReboot|PendingOnDelay|PendingOnACPresence|MemberGroupProcess1", -1},
 		{smt, "charge=0.02 write=1038:900 write=1538:0,0x4208 20s", "SOG[0].OutletStatus_BF", "StateOff|ProcessShutdown|PendingOnDelay|PendingOnACPresence|PendingOnMinRuntime|MemberGroupProcess1|LowRuntime", -1},
 		{smt, "charge=0.02 write=1038:900 write=1538:0,0x4210 20s", "SOG[0].OutletStatus_BF", "StateOn|LowRuntime", -1}, // a reboot does not wait for runtime
+		{srt, "outlet=reboot:sog0", "SimpleSignalingStatus_BF", "ShutdownImminent", -1},                                 // nobody reaches the main group
+		{smt, "outlet=reboot:sog0", "SimpleSignalingStatus_BF", "", -1},
+		{smx, "write=1056:0,0x20 overload 1s load=0.3 20s", "SOG[0].OutletStatus_BF", "StateOff", -1}, // shed for good
+		{smt, "battery-life=9 ack-battery write=595:7732", "Battery.LifeTimeStatus_BF", "LifeTimeNearEnd", -1},
 		{smt, "off", "UPSStatus_BF", "StateOutputOff", causeLocalUI},
 		{smt, "off 5s on 1s", "UPSStatus_BF", "StateOnline", causeLocalUI},
 		{smt, "shutdown", "SimpleSignalingStatus_BF", "ShutdownImminent", -1},
