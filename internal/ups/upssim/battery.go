@@ -17,6 +17,9 @@ type battery struct {
 	quiet  bool    // that was acknowledged
 
 	disconnected bool
+	uncharged    bool    // the charger does nothing
+	capacity     float64 // of what a new battery has
+	sag          float64 // how much more its voltage falls in use, a part
 	boost        bool    // charging after a discharge
 	around       float64 // °C
 	life
@@ -40,14 +43,14 @@ const (
 )
 
 func (b *battery) start(u *Unit) {
-	b.charge, b.smooth, b.warmth, b.around = 1, u.o.Load, ambient, ambient
+	b.charge, b.smooth, b.warmth, b.around, b.capacity = 1, u.o.Load, ambient, ambient, 1
 	b.volts = u.batteryTarget()
 }
 
 // fullRuntime returns how long a full battery would last at the present load, in seconds.
 func (u *Unit) fullRuntime() float64 {
 	rated := float64(u.fam.watts)
-	return u.fam.fullLoad * math.Pow((rated+idleWatts)/(u.battery.smooth*rated+idleWatts), peukert)
+	return u.battery.capacity * u.fam.fullLoad * math.Pow((rated+idleWatts)/(u.battery.smooth*rated+idleWatts), peukert)
 }
 
 // lasts returns the runtime left, in seconds. A bad battery promises as much as a good one, until it is tested.
@@ -70,7 +73,8 @@ func (u *Unit) stepBattery(dt time.Duration) {
 	case p.onBattery:
 		b.charge -= s / u.fullRuntime()
 	case !p.mains: // output off, the controller alone
-		b.charge -= s * offWatts / (u.fam.fullLoad * (float64(u.fam.watts) + idleWatts))
+		b.charge -= s * offWatts / (b.capacity * u.fam.fullLoad * (float64(u.fam.watts) + idleWatts))
+	case b.uncharged:
 	case b.charge < 0.9:
 		b.charge += s * 0.9 / chargeTime.Seconds()
 	default:
@@ -86,6 +90,8 @@ func (u *Unit) stepBattery(dt time.Duration) {
 	b.warmth += (heat - b.warmth) * follow(s, 1200)
 	if (b.charge == 0 || b.disconnected) && !p.good && !p.bypassed {
 		u.empty()
+	} else {
+		u.lastWords = time.Time{}
 	}
 }
 
@@ -101,7 +107,7 @@ func (u *Unit) batteryTarget() float64 {
 	case b.disconnected: // the charger alone
 		return cells * 2.275
 	case p.onBattery:
-		return cells * (1.85 + 0.27*math.Sqrt(b.charge)) * (1 - 0.06*p.drawn)
+		return cells * (1.85 + 0.27*math.Sqrt(b.charge)) * (1 - 0.06*p.drawn) * (1 - b.sag)
 	case !p.mains:
 		return cells * (1.92 + 0.2*b.charge)
 	}
@@ -121,10 +127,23 @@ func (u *Unit) empty() {
 		u.endTests(testFault)
 		u.power.onBattery, u.power.bypassed = false, false
 	}
-	if !u.o.AliveWhenEmpty && u.power.input < leastController*u.fam.nominal { // mains too bad for the load still feed the controller
-		u.dead, u.bootAt = true, time.Time{}
+	if u.o.AliveWhenEmpty || u.power.input >= leastController*u.fam.nominal { // mains too bad for the load still feed the controller
+		u.lastWords = time.Time{}
+		return
+	}
+	if u.lastWords.IsZero() {
+		u.lastWords = u.at
+		if !u.battery.disconnected {
+			u.lastWords = u.at.Add(linger)
+		}
+	}
+	if !u.at.Before(u.lastWords) {
+		u.dead, u.bootAt, u.lastWords = true, time.Time{}, time.Time{}
 	}
 }
+
+// linger is how long the controller outlives the output, so that someone can read why it went off. INF.
+const linger = 3 * time.Second
 
 // leastController is the part of the nominal voltage that keeps the controller running. INF.
 const leastController = 0.3
@@ -148,8 +167,7 @@ func (u *Unit) stepDead() bool {
 		return true
 	}
 	u.dead = false
-	u.test, u.cal = test{}, test{}
-	u.regs[aCause], u.cause = 0, 0
+	u.restart()
 	return false
 }
 

@@ -208,6 +208,7 @@ const (
 	batteryDisconnected = 1 << 0
 	needsReplacement    = 1 << 2
 	batteryTooHot       = 1 << 3
+	chargerFault        = 1 << 4
 	batteryHot          = 1 << 7
 )
 
@@ -216,7 +217,7 @@ var batteryErrorBits = []bit{
 	{1 << 1, "Overvoltage"},
 	{needsReplacement, "NeedsReplacement"},
 	{batteryTooHot, "OvertemperatureCritical"},
-	{1 << 4, "Charger"},
+	{chargerFault, "Charger"},
 	{1 << 5, "TemperatureSensor"},
 	{1 << 6, "BusSoftStart"},
 	{batteryHot, "OvertemperatureWarning"},

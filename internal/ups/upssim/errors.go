@@ -19,6 +19,7 @@ func (u *Unit) publishErrors() {
 		{p.broken || p.distorted, &power, inverterFault},
 		{b.failed, &pack, needsReplacement},
 		{b.disconnected, &pack, batteryDisconnected},
+		{b.uncharged, &pack, chargerFault},
 		{b.warmth >= batteryHotFrom && b.warmth < batteryTooHotFrom, &pack, batteryHot},
 		{b.warmth >= batteryTooHotFrom, &pack, batteryTooHot},
 	} {

@@ -9,8 +9,8 @@ import "time"
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const (
-	designLife  = 5 // years from installation to replacement; INF
-	nearEndDays = 180
+	designLife  = 5  // years from installation to replacement; INF
+	nearEndDays = 90 // INF
 )
 
 // life is the age of the battery.
@@ -86,7 +86,7 @@ func (u *Unit) setLifeLeft(days int) {
 func (u *Unit) replaceBattery() {
 	b := &u.battery
 	u.setBatteryBad(false)
-	b.worn, b.counts, b.disconnected, b.charge = false, true, false, 1
+	b.worn, b.counts, b.disconnected, b.charge, b.capacity, b.sag = false, true, false, 1, 1, 0
 	b.install(dayOf(u.at))
 	u.put(aInstalled, float64(b.installed))
 }

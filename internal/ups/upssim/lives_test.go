@@ -99,10 +99,14 @@ func TestLives(t *testing.T) {
 		{smt, "heat=60 heat=24", "BatterySystemError_BF", "", causeErrorCleared},
 		{smt, "battery-disconnect", "BatterySystemError_BF", "Disconnected", causeBatteryError},
 		{smt, "battery-disconnect battery-connect", "BatterySystemError_BF", "", causeErrorCleared},
-		{smt, "battery-life=200", "Battery.LifeTimeStatus_BF", "LifeTimeStatusOK", -1},
-		{smt, "battery-life=100", "Battery.LifeTimeStatus_BF", "LifeTimeNearEnd", -1},
-		{smt, "battery-life=100", "UPSStatus_BF", "StateOnline|HighEfficiency|InformationalAlert", -1},
-		{smt, "battery-life=100 ack-battery", "Battery.LifeTimeStatus_BF", "LifeTimeNearEnd|LifeTimeNearEndAcknowledged", -1},
+		{smt, "charger-bad", "BatterySystemError_BF", "Charger", causeBatteryError},
+		{smt, "charger-bad charger-good", "UPSStatus_BF", "StateOnline|HighEfficiency", causeErrorCleared},
+		{smt, "self-test 30s restart", "ReplaceBatteryTestStatus_BF", "", causeStart},
+		{smt, "mains-fail charge=0 1s", "UPSStatus_BF", "StateOutputOff|InputBad|PendingOutputOn", causeLowBattery},
+		{smt, "battery-life=91", "Battery.LifeTimeStatus_BF", "LifeTimeStatusOK", -1},
+		{smt, "battery-life=60", "Battery.LifeTimeStatus_BF", "LifeTimeNearEnd", -1},
+		{smt, "battery-life=60", "UPSStatus_BF", "StateOnline|HighEfficiency|InformationalAlert", -1},
+		{smt, "battery-life=60 ack-battery", "Battery.LifeTimeStatus_BF", "LifeTimeNearEnd|LifeTimeNearEndAcknowledged", -1},
 		{smt, "battery-life=0", "Battery.LifeTimeStatus_BF", "LifeTimeExceeded", -1},
 		{smt, "battery-life=-9 write=1543:32", "Battery.LifeTimeStatus_BF", "LifeTimeExceeded|LifeTimeExceededAcknowledged", -1},
 		{smt, "battery-life=1 ack-battery 24h", "Battery.LifeTimeStatus_BF", "LifeTimeExceeded", -1},
@@ -248,6 +252,21 @@ func TestDeadBatteryAndBack(t *testing.T) {
 	}
 }
 
+// TestWithoutBatteryAnOutageIsTheEnd at once, and the unit comes back with the mains.
+func TestWithoutBatteryAnOutageIsTheEnd(t *testing.T) {
+	c := newClock()
+	u := c.unit(Options{})
+	play(t, c, u, "battery-disconnect")
+	expect(t, "runtime", u.reg32(128), 0)
+	expect(t, "efficiency", uint32(u.reg(154)), 0xFFF8)
+	play(t, c, u, "mains-fail 100ms")
+	if u.Handle(readPDU(0, 3)) != nil {
+		t.Error("answers with neither mains nor battery")
+	}
+	play(t, c, u, "mains-return 6s")
+	expect(t, "status", u.reg32(0), stateOnline|statusFault)
+}
+
 // TestBatteryDateMovesTheReplacement: the installation date is written, or a battery replaced; the replacement date follows with
 // month accuracy.
 func TestBatteryDateMovesTheReplacement(t *testing.T) {
@@ -264,6 +283,32 @@ func TestBatteryDateMovesTheReplacement(t *testing.T) {
 	expect(t, "life", uint32(u.reg(25)), lifeTimeOK)
 	play(t, c, u, "battery-replace")
 	expect(t, "today", uint32(u.reg(595)), uint32(day))
+}
+
+// TestWhatNoBitTells: a worn battery lasts and holds less, and a charger that does nothing fills none.
+func TestWhatNoBitTells(t *testing.T) {
+	c := newClock()
+	u := c.unit(Options{})
+	full := u.reg32(128)
+	play(t, c, u, "capacity=0.4")
+	if r := u.reg32(128); r < full*39/100 || r > full*41/100 {
+		t.Errorf("runtime %d of %d", r, full)
+	}
+	expect(t, "charge", uint32(u.reg(130)), 51200)
+	lowest := func(words string) uint16 {
+		u := c.unit(Options{})
+		play(t, c, u, words+" self-test 15s")
+		return u.reg(131)
+	}
+	if good, bad := lowest(""), lowest("sag=0.2"); float64(bad) > 0.85*float64(good) {
+		t.Errorf("in a test: %d/32 V, a good one %d/32 V", bad, good)
+	}
+	play(t, c, u, "charger-bad charge=0.5 24h")
+	expect(t, "charge without a charger", uint32(u.reg(130)), 25600)
+	play(t, c, u, "serial=AS9999")
+	if s := string([]byte{byte(u.reg(564) >> 8), byte(u.reg(564)), byte(u.reg(565) >> 8)}); s != "AS9" {
+		t.Errorf("serial %q", s)
+	}
 }
 
 // TestAScheduledTestComes after seven days, as the factory setting says, and not when that is switched off.

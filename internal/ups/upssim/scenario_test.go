@@ -13,7 +13,8 @@ import (
 func TestWordsAreUnderstood(t *testing.T) {
 	for word, ok := range map[string]bool{
 		"mains-fail": true, "mains-return": true, "input=108": true, "load=0.4": true, "overload": true, "charge=0.5": true, "low-battery": true,
-		"dip": true, "dip=ATSTransfer": true, "dip=28": true, "dip=Nothing": false, "wave=Distorted": true, "wave=good": true, "wave=Boost": false,
+		"charger-bad": true, "charger-good": true, "capacity=0.5": true, "capacity=0": false, "sag=0.2": true, "serial=AS1": true, "serial=": false,
+		"serial=12345678901234567": false, "restart": true, "dip": true, "dip=ATSTransfer": true, "dip=28": true, "dip=Nothing": false, "wave=Distorted": true, "wave=good": true, "wave=Boost": false,
 		"wave=x": false, "bypass": true, "bypass-end": true, "bypass-feed=90": true, "bypass-expire": true, "inverter-bad": true, "inverter-good": true,
 		"inverter-distorted": true, "overheat": true, "cool": true, "heat=50": true, "heat=99": false, "wiring-bad": true, "wiring-good": true, "epo": true,
 		"epo-release": true, "battery-replace": true, "battery-life=-3": true, "battery-life=x": false, "battery-worn": true, "battery-disconnect": true,

@@ -66,7 +66,9 @@ type Unit struct {
 	panel   panel
 	site    site
 	dead    bool // battery empty, nothing answers
-	bootAt  time.Time
+
+	lastWords time.Time // until here an empty unit answers; zero while there is something to run on
+	bootAt    time.Time
 }
 
 // New returns a unit at the present. It panics when the SKU is not one of SKUs().

@@ -17,6 +17,10 @@ var batteryVerbs = []verb{
 	{"battery-worn", "", "its measured capacity is near its end", plain(then(func(u *Unit) { u.battery.worn, u.battery.acked = true, 0 }))},
 	{"battery-disconnect", "", "the battery is taken away", plain(then(func(u *Unit) { u.setDisconnected(true) }))},
 	{"battery-connect", "", "and put back", plain(then(func(u *Unit) { u.setDisconnected(false) }))},
+	{"charger-bad", "", "the charger fails and the battery stays as it is", plain(then(func(u *Unit) { u.setCharger(true) }))},
+	{"charger-good", "", "and works again", plain(then(func(u *Unit) { u.setCharger(false) }))},
+	{"capacity", "PART", "what is left of the runtime of a full battery, 0.05 to 1; no bit tells", number(0.05, 1, func(u *Unit, v float64) { u.do(func() { u.battery.capacity = v }) })},
+	{"sag", "PART", "how much more than a good one's the battery's voltage falls in use, 0 to 0.5; no bit tells", number(0, 0.5, func(u *Unit, v float64) { u.do(func() { u.battery.sag = v }) })},
 	{"heat", "CELSIUS", "temperature of the battery and around it; warning from 45, critical from 55, 24 is usual", number(-20, mostWarmth, func(u *Unit, c float64) { u.do(func() { u.setHeat(c) }) })},
 }
 
@@ -26,6 +30,13 @@ func days(s string) (func(*Unit), error) {
 		return nil, fmt.Errorf("%q is not a number of days", s)
 	}
 	return then(func(u *Unit) { u.setLifeLeft(n) }), nil
+}
+
+func (u *Unit) setCharger(bad bool) {
+	if u.battery.uncharged != bad {
+		u.battery.uncharged = bad
+		u.cause = errorCause(bad, causeBatteryError)
+	}
 }
 
 // testVerbs start and stop tests.

@@ -11,6 +11,8 @@ var rawVerbs = []verb{
 	{"bits", "ITEM{+|-|!}NAME…", "shows a bit, gives it back to the simulation (-) or hides it (!): bits=GeneralError+SiteWiring", forceBits},
 	{"cause", "NAME", "the cause the next change of status shows, name or number; a SURTD shows it at once", forceCause},
 	{"write", "ADDR:RAW[,RAW]", "writes one item as a client does with function 16; a refusal changes nothing", writeRaw},
+	{"serial", "TEXT", "another unit of the same model stands there, with this serial number", serial},
+	{"restart", "", "the controller starts afresh: results of tests are gone, cause SystemInitialization; the output stays", plain(then((*Unit).restart))},
 	{"poke", "ADDR:RAW[,RAW]", "registers from ADDR on read as RAW, until unpoke", poke},
 	{"unpoke", "ADDR[:COUNT]", "gives registers back to the simulation", unpoke},
 }
@@ -141,6 +143,22 @@ func registersOf(s string) (addr uint16, raw []uint16, err error) {
 		raw = append(raw, uint16(n))
 	}
 	return uint16(a), raw, nil
+}
+
+func serial(s string) (func(*Unit), error) {
+	if s == "" || len(s) > 16 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, fmt.Errorf("%q is not 1 to 16 characters", s)
+	}
+	return then(func(u *Unit) {
+		u.o.Serial = s
+		u.text(aSerial, s)
+	}), nil
+}
+
+// restart is what a controller forgets when it starts.
+func (u *Unit) restart() {
+	u.test, u.cal = test{}, test{}
+	u.regs[aCause], u.cause, u.said = causeStart, 0, nil
 }
 
 func writeRaw(s string) (func(*Unit), error) {
