@@ -24,6 +24,12 @@ type Source interface {
 	Read(ctx context.Context, b ups.Block, dst *ups.Reading) error
 }
 
+// A Coster is a Source that notices when its reads take longer, or less, than they did when it connected.
+type Coster interface {
+	// Costs returns the plan of the last Connect with what its blocks cost now. It is called between two reads, and not often.
+	Costs() []ups.Block
+}
+
 // A Sink takes what a Sampler reads. It is called on the sampler's goroutine, between two requests: it must not wait.
 type Sink interface {
 	// Put takes a reading; it is valid until Put returns.
@@ -72,6 +78,7 @@ type unit struct {
 	tasks     []*task
 	reading   map[int]*ups.Reading // by block index, reused
 	wordSeen  time.Time            // when the status word was last asked for
+	costed    time.Time            // when its blocks were last asked what they cost
 	lostSince time.Time
 	attempts  int
 }
@@ -122,6 +129,9 @@ func (s *Sampler) perform(ctx context.Context, t *task) {
 		s.cfg.Late(t.block.Tier, start.Sub(t.due))
 	}
 	u := t.unit
+	if start.Sub(u.costed) >= costsEvery {
+		s.recost(u, start)
+	}
 	r := u.reading[t.block.Index]
 	if err := u.Source.Read(ctx, t.block, r); err != nil {
 		if ctx.Err() == nil {
@@ -132,6 +142,25 @@ func (s *Sampler) perform(ctx context.Context, t *task) {
 	u.failed = 0
 	u.read(t, start)
 	s.cfg.Sink.Put(r)
+}
+
+// costsEvery is how often the schedule takes over what blocks cost.
+const costsEvery = 10 * time.Second
+
+func (s *Sampler) recost(u *unit, now time.Time) {
+	u.costed = now
+	c, ok := u.Source.(Coster)
+	if !ok {
+		return
+	}
+	for _, b := range c.Costs() {
+		for _, t := range u.tasks {
+			if t.block.Index == b.Index && t.block.Name == b.Name {
+				t.block = b
+			}
+		}
+	}
+	s.gather()
 }
 
 // read notes that the block of t was read by an exchange that began at start. The watch is due one period after the word was
@@ -209,7 +238,7 @@ func (s *Sampler) connect(ctx context.Context, u *unit) {
 // connect makes tasks of the plan. What Connect has just read is due after its period, everything else at once.
 func (u *unit) connect(now time.Time, plan []ups.Block) {
 	u.connected, u.failed, u.tasks = true, 0, nil
-	u.wordSeen = now
+	u.wordSeen, u.costed = now, now
 	u.reading = make(map[int]*ups.Reading, len(plan))
 	read := map[ups.Tier]bool{}
 	for _, r := range u.Source.Connected() {

@@ -43,6 +43,12 @@ type fakeSource struct {
 	reads   []exchange
 }
 
+// slowing is a unit that says what its blocks cost now.
+type slowing struct{ fakeSource }
+
+func (f *slowing) Connect(context.Context) ([]ups.Block, error) { return plan9600(), nil }
+func (f *slowing) Costs() []ups.Block                           { return f.plan }
+
 type exchange struct {
 	unit       string
 	tier       ups.Tier
@@ -65,6 +71,7 @@ var oneColumn = &ups.Layout{Columns: []ups.Column{{Point: ups.StatusFlags, Divis
 
 func (f *fakeSource) Read(_ context.Context, b ups.Block, dst *ups.Reading) error {
 	start := time.Now()
+	b = f.plan[b.Index] // what it costs, whatever the sampler thinks
 	if f.dead.Load() {
 		time.Sleep(f.timeout)
 		return errSilent
@@ -196,6 +203,36 @@ func TestEveryTierIsStretchedAlike(t *testing.T) {
 			if off := float64(n)/want - 1; max(off, -off) > 0.05 {
 				t.Errorf("%v is read %d times in 10 minutes, want %.0f: all stretched by %.2f", tier, n, want, stretch)
 			}
+		}
+	})
+}
+
+// A unit that gets slower after it connected is scheduled by what its reads cost now.
+func TestTheScheduleFollowsTheCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &slowing{fakeSource{plan: plan9600()}}, &memSink{}
+		begin := time.Now()
+		src.fail = func() error {
+			if src.plan[0].Cost == watchCost && time.Since(begin) > time.Minute {
+				for i := range src.plan {
+					src.plan[i].Cost += 110 * time.Millisecond
+				}
+				sink.put = nil
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 11*time.Minute)
+		defer cancel()
+		s := New(Config{Units: []Unit{{"a", src, defaultRates}}, Sink: sink})
+		if err := s.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		want := Load([]Wish{{src.plan, defaultRates}})
+		if got := s.schedule.stretch; got != want {
+			t.Errorf("the schedule reckons with %.2f, want %.2f", got, want)
+		}
+		if live := float64(sink.count("a", ups.TierLive)); live < 0.95*1200/want || live > 1.05*1200/want {
+			t.Errorf("%.0f live reads in 10 minutes, want %.0f", live, 1200/want)
 		}
 	})
 }

@@ -32,7 +32,7 @@ func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 		d.reads, d.connected = nil, nil
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
-	plan := blocks(d.reads, d.timing())
+	plan := d.Costs()
 	d.cfg.Log.Debug("unit identified", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
 	return plan, nil
 }

@@ -82,6 +82,9 @@ func (d *Driver) Identity() ups.Identity { return d.identity }
 // watch, which the status block contains. They are the caller's.
 func (d *Driver) Connected() []*ups.Reading { return d.connected }
 
+// Costs returns the plan of the last Connect with what its blocks cost by the turnaround and the gap that are known now.
+func (d *Driver) Costs() []ups.Block { return blocks(d.reads, d.timing()) }
+
 // Read reads one block of the plan in one exchange. After any failure other than an exception the next Read first makes sure
 // that answers belong to questions again, by reading the verification block; where another unit could have taken the place of
 // this one, its serial number as well. Until that succeeds Read fails and believes nothing. A reply that came over a new link
@@ -333,7 +336,7 @@ func ReadAll(ctx context.Context, d *Driver) (*ups.State, error) {
 		}
 		return s, nil
 	}
-	for _, b := range blocks(d.reads, d.timing()) {
+	for _, b := range d.Costs() {
 		if b.Tier == ups.TierWatch { // the status block contains it
 			continue
 		}
