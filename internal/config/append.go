@@ -7,65 +7,35 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// AppendUnits adds units to the file at path, keeping what is written there, comments included. A file that does not exist is
-// made. The result is checked before anything is written, and the file is replaced whole or not at all.
+// AppendUnits adds units to the file at path, keeping every byte of what is written there, its owner and its mode. A file that
+// does not exist is made. The result is checked before anything is written, and the file is replaced whole or not at all.
 func AppendUnits(path string, units []Unit) error {
 	old, err := os.ReadFile(path)
-	mode := fs.FileMode(0o640)
+	var was fs.FileInfo
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		old = []byte("# Every key with default and reason: agent.reference.yaml\n")
 	case err != nil:
 		return fmt.Errorf("read the configuration: %w", err)
 	default:
-		if st, err := os.Stat(path); err == nil {
-			mode = st.Mode().Perm()
+		if was, err = os.Stat(path); err != nil {
+			return fmt.Errorf("read the configuration: %w", err)
 		}
 	}
-	if _, err := Parse(path, old); err != nil {
+	before, err := Parse(path, old)
+	if err != nil {
 		return fmt.Errorf("nothing was written, the configuration has errors already: %w", err)
 	}
-	next, err := appendUnits(old, units)
+	next, err := appendUnits(path, before, old, units)
 	if err != nil {
-		return err
-	}
-	if _, err := Parse(path, next); err != nil {
 		return fmt.Errorf("nothing was written: %w", err)
 	}
-	return replace(path, next, mode)
-}
-
-func appendUnits(old []byte, units []Unit) ([]byte, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(old, &root); err != nil {
-		return nil, err
-	}
-	var add yaml.Node
-	if err := add.Encode(written(units)); err != nil {
-		return nil, err
-	}
-	if root.Kind == 0 || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
-		list, err := encode(map[string]any{"units": &add})
-		return append(bytes.TrimRight(old, "\n"), append([]byte("\n"), list...)...), err
-	}
-	top := root.Content[0]
-	for i := 0; i+1 < len(top.Content); i += 2 {
-		if top.Content[i].Value != "units" {
-			continue
-		}
-		if top.Content[i+1].Kind != yaml.SequenceNode {
-			top.Content[i+1] = &yaml.Node{Kind: yaml.SequenceNode}
-		}
-		top.Content[i+1].Style = 0 // "units: []" becomes a block
-		top.Content[i+1].Content = append(top.Content[i+1].Content, add.Content...)
-		return encode(&root)
-	}
-	top.Content = append(top.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "units"}, &add)
-	return encode(&root)
+	return replace(path, next, was)
 }
 
 func encode(v any) ([]byte, error) {
@@ -122,7 +92,8 @@ func written(units []Unit) []writtenUnit {
 }
 
 // replace writes data beside path, syncs it and renames it over path, so that a power cut leaves the old file or the new one.
-func replace(path string, data []byte, mode fs.FileMode) error {
+// The new one belongs to whom the old one belonged; was is nil if there is none.
+func replace(path string, data []byte, was fs.FileInfo) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // a link stays a link
 	}
@@ -132,7 +103,7 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	}
 	defer os.Remove(f.Name()) // after the rename there is nothing to remove
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	err = errors.Join(err, inherit(f, was), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -144,4 +115,17 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 		return dir.Sync()
 	}
 	return nil
+}
+
+// inherit gives f owner, group and mode of the file it replaces.
+func inherit(f *os.File, was fs.FileInfo) error {
+	if was == nil {
+		return f.Chmod(0o640)
+	}
+	if st, ok := was.Sys().(*syscall.Stat_t); ok {
+		if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
+			return fmt.Errorf("keep the owner of the file (run as root): %w", err)
+		}
+	}
+	return f.Chmod(was.Mode().Perm()) // after the owner, whose change may clear bits
 }
