@@ -40,6 +40,7 @@ type unit struct {
 	failure   error     // of the last failed read, nil after a good one
 	changed   time.Time // condition or alarms last changed
 	shown     ups.Status
+	outside   int // what the engine had left out when that was logged
 }
 
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
@@ -134,6 +135,10 @@ func (u *unit) settle(at time.Time, events []ups.Event) outcome {
 	}
 	if i := pictured(out.events); i >= 0 {
 		out.picture, out.of, out.flush = u.album.take(u.batch, at), i, true
+	}
+	if n := u.alarms.Outside(); n > 0 && u.outside == 0 { // once: steady state is no news
+		u.log.Info("the unit sets bits that units of its family do not have; they raise no alarm", "unit", u.cfg.Name, "sku", u.state.Text(ups.SKU))
+		u.outside = n
 	}
 	if blob, changed := u.alarms.State(); changed {
 		out.saved = blob

@@ -44,11 +44,42 @@ func TestObserveDoesNotAllocateWhileNothingHappens(t *testing.T) {
 	}
 }
 
-// BenchmarkObserve is three reads of a unit: watch, status, live.
+// BenchmarkObserve is one read of a unit: with nothing changed, and with every measurement another one.
 func BenchmarkObserve(b *testing.B) {
-	round := steady(b)
+	for _, name := range []string{"watch", "status", "live"} {
+		b.Run(name, func(b *testing.B) { observe(b, name, 0) })
+	}
+	b.Run("live, all changed", func(b *testing.B) { observe(b, "live", 1) })
+}
+
+func observe(b *testing.B, block string, step int64) {
+	w := newWorld(b)
+	for s := range 60 {
+		for name := range blocks {
+			w.read(name, second(float64(s)))
+		}
+	}
+	r := &ups.Reading{Unit: "rack-a", Tier: blocks[block].tier}
+	r.Reset(blocks[block].layout, false)
+	measured, words := make([]bool, len(r.Raw)), make([]int64, len(r.Raw))
+	for i, c := range r.Layout.Columns {
+		measured[i], words[i] = c.Point.Info().Kind == ups.Measure, w.raw[c.Point]
+	}
+	at := second(60)
 	b.ReportAllocs()
 	for b.Loop() {
-		round()
+		step = -step
+		for i := range r.Raw {
+			if r.Raw[i] = words[i]; measured[i] {
+				r.Raw[i] += step
+			}
+		}
+		at = at.Add(1e8)
+		r.At = at
+		w.st.Apply(r)
+		w.e.Observe(w.st, r)
+		if _, changed := w.e.State(); changed {
+			w.e.State()
+		}
 	}
 }

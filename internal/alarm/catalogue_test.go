@@ -1,7 +1,13 @@
 package alarm
 
 import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"upsedge/internal/ups"
 )
@@ -153,6 +159,28 @@ func TestAlarmsAreThoseOfTheCatalogue(t *testing.T) {
 		if i > 0 && a.ID <= ups.Alarms[i-1].ID {
 			t.Errorf("%d comes after %d", a.ID, ups.Alarms[i-1].ID)
 		}
+	}
+}
+
+// TestTheListForPeopleIsTheCatalogue: docs/events.md has every id, with its text and severity, and no other.
+func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
+	text, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(\d+)\*\* \| (.*?) \| (\w+) \| .* \| (.*?) \| .*? \|$`).FindAllStringSubmatch(string(text), -1) {
+		got = append(got, fmt.Sprint(m[1], " ", m[2], ", ", m[3], ", ", m[4] == "–"))
+	}
+	var want []string
+	for _, a := range ups.Alarms {
+		want = append(want, fmt.Sprint(a.ID, " ", a.Text, ", ", a.Severity, ", ", a.Moment))
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-catalogue +docs/events.md:\n%s", d)
+	}
+	if count := fmt.Sprintf("\n%d ids,", len(ups.Alarms)); !strings.Contains(string(text), count) {
+		t.Errorf("docs/events.md does not say how many: %s", count)
 	}
 }
 
