@@ -10,6 +10,8 @@ const (
 
 	// longestNap bounds a sleep that the end of the context cannot interrupt.
 	longestNap = 400 * time.Millisecond
+	// heldBack is how long an adapter may keep bytes of a reply that has begun: common ones do for 16 ms, some over a network for more.
+	heldBack = 100 * time.Millisecond
 	// atOnce: a reply that was read within this had its bytes waiting.
 	atOnce = 150 * time.Microsecond
 )
@@ -76,13 +78,18 @@ func (r *runner) receiveRTU(request []byte) ([]byte, error) {
 	if !r.sleepUntil(r.out.Add(wire+pace.early)) && r.current.function == readFunction {
 		return nil, ErrClosed
 	}
-	// Silence is over with the first byte; the rest may take as long as it takes on the wire.
+	// Silence is over with the first byte; the rest may take as long as it takes on the wire. Where the reply should be here and is
+	// not, or not all of it, nothing but an adapter can hold it back, and not for long.
 	first, last := r.out.Add(ask+pace.wait()), r.out.Add(wire+pace.wait())
 	n, before := 0, time.Now()
+	r.in = before
 	for {
 		deadline := first
 		if n > 0 || first.Before(before) {
-			deadline = last
+			deadline = r.in.Add(heldBack)
+			if deadline.After(last) {
+				deadline = last
+			}
 		}
 		m, err := r.read(r.buf[n:], deadline)
 		r.in = time.Now()

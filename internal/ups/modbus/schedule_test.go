@@ -79,6 +79,48 @@ func TestAMissIsFollowedBySilenceAndALongerGap(t *testing.T) {
 	})
 }
 
+// A reply that breaks off is over when no more of it comes, not when a unit could no longer begin to answer. So is the wait for a
+// reply that takes longer on the wire than the time-out and has not begun when it should have ended.
+func TestABrokenReplyCostsLessThanSilence(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		count     uint16
+		left      float64 // part of the reply that comes
+		least, at time.Duration
+	}{
+		{"broken off", 44, 0.5, 200 * time.Millisecond, 230 * time.Millisecond},
+		{"long and silent", 120, 0, 360 * time.Millisecond, 390 * time.Millisecond},
+		{"short and silent", 3, 0, 250 * time.Millisecond, 270 * time.Millisecond},
+	} {
+		bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+			spoil := false
+			p := &peer{answer: func(request []byte) []byte {
+				reply := slow(10 * time.Millisecond)(request)
+				if spoil {
+					return reply[:int(c.left*float64(len(reply)))]
+				}
+				return reply
+			}}
+			var took time.Duration
+			line, stop := start(t, Config{Open: p.open(wg), Observe: func(e Exchange) { took = e.Took }})
+			dst := make([]uint16, MostRead)
+			for range 20 {
+				if _, err := line.ReadHolding(t.Context(), Background, 1, 0, c.count, dst); err != nil {
+					t.Fatal(err)
+				}
+			}
+			spoil = true
+			if _, err := line.ReadHolding(t.Context(), Background, 1, 0, c.count, dst); err == nil {
+				t.Error(c.name, "is taken for a reply")
+			}
+			stop()
+			if took < c.least || took > c.at {
+				t.Errorf("%s: given up after %v, want %v to %v", c.name, took, c.least, c.at)
+			}
+		})
+	}
+}
+
 func TestUrgentGoesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
 		p := &peer{answer: slow(10 * time.Millisecond)}
