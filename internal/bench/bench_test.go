@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,8 @@ func TestQuickRunHasEveryRow(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out", "bench.json")
 	b := bench{
 		agent: testenv.Build(t, "./cmd/agent"), packages: filepath.Join(testenv.ModuleRoot(t), ".cache", "debian", "root"),
-		json: file, quick: true, progress: t.Output(),
+		peers: filepath.Join(testenv.ModuleRoot(t), ".cache", "bin"), json: file, quick: true,
+		progress: t.Output(),
 	}
 	var table bytes.Buffer
 	r, err := b.run(t.Context(), &table)
@@ -34,14 +36,15 @@ func TestQuickRunHasEveryRow(t *testing.T) {
 	t.Logf("\n%s", table.String())
 	for _, want := range []string{
 		"share of the plan's ideal", "full refreshes per second", "before the gap", "overlapped", "CPU per full refresh", "mains lost",
-		"upsagent", "apcupsd", "goburrow/modbus", "goburrow/modbus + 35 ms", "NUT", "load average", "never tried on real hardware",
+		"upsagent", "apcupsd", "goburrow/modbus", "goburrow/modbus + 35 ms", "simonvetter/modbus", "NUT", "to the reply that says so", "began later than asked",
+		"20 units on TCP", "bytes per sample", "encoder", "allocations per poll", "One scrape", "load average", "never tried on real hardware",
 	} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q", want)
 		}
 	}
-	if len(r.Rows) != 6 || len(r.Pollers) != 4 {
-		t.Errorf("%d rows and %d pollers, want 6 and 4", len(r.Rows), len(r.Pollers))
+	if len(r.Rows) != 18 || len(r.Pollers) != 5 {
+		t.Errorf("%d rows and %d pollers, want 18 and 5", len(r.Rows), len(r.Pollers))
 	}
 	own := r.Pollers[0]
 	if own.Refreshes <= 0 || own.CPU <= 0 || own.RSS <= 0 || own.Wakeups <= 0 || own.Reads["0/27"] == 0 {
@@ -49,6 +52,17 @@ func TestQuickRunHasEveryRow(t *testing.T) {
 	}
 	if r.Events.Trials != b.trials*eventLines || r.Events.P99 <= 0 || r.Events.Max < r.Events.P50 {
 		t.Errorf("mains failures: %+v", r.Events)
+	}
+	if m := r.Many; m.Refreshes <= 0 || m.CPU <= 0 || m.RSS <= 0 || m.Goroutines <= 0 || m.Scraped == 0 || len(m.Late) == 0 {
+		t.Errorf("units on TCP: %+v", m)
+	}
+	if len(r.Blocks) != 2*len(traces) || len(r.Events.Late) == 0 {
+		t.Errorf("blocks %+v, lateness %+v", r.Blocks, r.Events.Late)
+	}
+	for _, p := range r.Pollers[:1] {
+		if p.Early > 0 || p.Overlapping > 0 {
+			t.Errorf("%s: %d requests before the gap was over, %d before the reply was", p.Name, p.Early, p.Overlapping)
+		}
 	}
 	var saved report
 	text, err := os.ReadFile(file)
@@ -131,5 +145,20 @@ func TestUsageSeesWork(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestQuantilesOfAHistogram: as Prometheus reckons them.
+func TestQuantilesOfAHistogram(t *testing.T) {
+	text := []byte("x_bucket{tier=\"live\",le=\"0.1\"} 50\nx_bucket{tier=\"live\",le=\"+Inf\"} 100\nx_bucket{tier=\"live\",le=\"0.2\"} 98\n" +
+		"x_bucket{tier=\"watch\",le=\"0.1\"} 7\nx_count{tier=\"live\"} 100\n")
+	h := histogramOf(text, "x", `tier="live"`)
+	for q, want := range map[float64]float64{0.25: 0.05, 0.5: 0.1, 0.74: 0.15, 0.99: 0.2} {
+		if got := h.quantile(q); math.Abs(got-want) > 1e-9 {
+			t.Errorf("quantile %v = %v, want %v", q, got, want)
+		}
+	}
+	if h.count() != 100 || histogramOf(text, "x", `tier="none"`).count() != 0 {
+		t.Errorf("%v", h)
 	}
 }

@@ -31,11 +31,16 @@ type eventTime struct {
 	Busy     float64 `json:"line_busy"`     // line time of the answered reads, per time; 1 = full
 	Early    uint64  `json:"early"`
 	Slowest  []trial `json:"slowest"`
+
+	Wire50 float64    `json:"to_reply_p50_ms"` // until the end of the first reply to a request made after the failure
+	Wire99 float64    `json:"to_reply_p99_ms"`
+	Late   []lateness `json:"lateness"`
 }
 
 // A trial is one mains failure, with what passed on its line meanwhile.
 type trial struct {
 	Took  float64  `json:"ms"`
+	Reply float64  `json:"ms_to_reply"`
 	Least float64  `json:"ms_least"`
 	Line  []string `json:"line"` // block and ms from the failure to the request and to the end of the reply
 	took  time.Duration
@@ -105,12 +110,13 @@ func (b *bench) fail(ctx context.Context, lines []*line, url string) (eventTime,
 	scraping, cancel := context.WithCancel(ctx)
 	g := new(errgroup.Group)
 	g.Go(func() error { return s.run(scraping) })
-	trials, ctx := errgroup.WithContext(ctx)
+	trials, trying := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	var done []trial
 	var busy float64
 	for i, l := range lines {
 		trials.Go(func() error {
+			ctx := trying
 			online := fmt.Sprintf(`ups_status{state="on_battery",ups="rack-%d"} 0`, i)
 			lost := online[:len(online)-1] + "1"
 			// Connecting takes a second, during which the unit is read but nothing of it shown.
@@ -154,7 +160,11 @@ func (b *bench) fail(ctx context.Context, lines []*line, url string) (eventTime,
 	if stopped := g.Wait(); err == nil {
 		err = stopped
 	}
-	out := eventTime{Trials: len(done), Lines: len(lines), Scrape: millis(quantile(s.took, 0.5)), Busy: busy}
+	var late []lateness
+	if text, scraping := scrape(ctx, http.DefaultClient, url); scraping == nil {
+		late = latenesses(text)
+	}
+	out := eventTime{Late: late, Trials: len(done), Lines: len(lines), Scrape: millis(quantile(s.took, 0.5)), Busy: busy}
 	out.sum(done)
 	for _, l := range lines {
 		out.Early += l.stats.Counts().Early
@@ -166,6 +176,9 @@ func newTrial(begin, without, seen time.Time, passed []exchange) trial {
 	t := trial{took: seen.Sub(begin), least: max(0, without.Sub(begin))}
 	t.Took, t.Least = millis(t.took), millis(t.least)
 	for _, e := range passed {
+		if e.addr == 0 && e.asked.After(begin) && t.Reply == 0 {
+			t.Reply = millis(e.ended.Sub(begin))
+		}
 		t.Line = append(t.Line, fmt.Sprintf("%v %.0f to %.0f", e.span, millis(e.asked.Sub(begin)), millis(e.ended.Sub(begin))))
 	}
 	return t
@@ -173,10 +186,14 @@ func newTrial(begin, without, seen time.Time, passed []exchange) trial {
 
 func (o *eventTime) sum(done []trial) {
 	var most, least []time.Duration
+	var replies []float64
 	for _, t := range done {
+		// What is shown came with this reply or, if the failure fell between a request and its reply, with the one before.
+		replies = append(replies, min(t.Took, max(t.Reply, 0)))
 		most, least = append(most, t.took), append(least, t.least)
 	}
 	o.Mean, o.P50, o.P99 = millis(mean(most)), millis(quantile(most, 0.5)), millis(quantile(most, 0.99))
+	o.Wire50, o.Wire99 = quantile(replies, 0.5), quantile(replies, 0.99)
 	o.Max, o.LeastP99 = millis(quantile(most, 1)), millis(quantile(least, 0.99))
 	slices.SortFunc(done, func(a, b trial) int { return cmp.Compare(b.took, a.took) })
 	o.Slowest = done[:min(len(done), 10)]

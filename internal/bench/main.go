@@ -1,8 +1,9 @@
 // Command bench measures the agent against the targets of the design, section 11, and against other pollers of the same unit,
 // side by side: the real binary as a process of its own, on a simulated serial line. `make bench` runs it; nothing of it ships.
 //
-// It measures refreshes per second, requests that break the line's rules, processor time per refresh and memory; and how long a
-// mains failure takes from the unit's register to /metrics. A missed target is printed, not an error.
+// It measures refreshes per second, requests that break the line's rules, processor time per refresh and memory; how long a mains
+// failure takes from the unit's register to /metrics, and how late reads begin; what samples take on the wire and to encode; and
+// one agent with a thousand units on TCP. A missed target is printed, not an error.
 package main
 
 import (
@@ -18,11 +19,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A bench is one run.
 type bench struct {
 	agent    string // path of the upsagent binary
+	peers    string // where make bench puts what it is compared with
 	packages string // where tools/system-packages unpacks
 	json     string // file to write, "" = none
 	only     string // parts to measure, "" = all
@@ -37,6 +41,7 @@ type bench struct {
 
 	manyWarmUp, manyWindow time.Duration
 
+	encoding time.Duration // how long, for the encoder's rate
 	progress io.Writer
 }
 
@@ -45,11 +50,12 @@ func main() {
 	b := bench{progress: os.Stderr}
 	flag.StringVar(&b.agent, "agent", "bin/upsagent", "the upsagent `binary`")
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
+	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, tcp")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
-	flag.BoolVar(&b.quick, "quick", false, "windows so short that the run takes 20 seconds and the numbers mean little")
+	flag.BoolVar(&b.quick, "quick", false, "all at once and so briefly that the run takes less than 20 seconds and the numbers mean little")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -103,6 +109,10 @@ func (b *bench) parts() []part {
 			r.Events, err = b.events(ctx)
 			return err
 		}},
+		{"blocks", "sample blocks", func(ctx context.Context, r *report) (err error) {
+			r.Blocks, err = b.blocks(ctx)
+			return err
+		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)
 			return err
@@ -113,9 +123,11 @@ func (b *bench) parts() []part {
 func (b *bench) settle() {
 	b.warmUp, b.window, b.trials, b.rest = 10*time.Second, 30*time.Second, 25, time.Second
 	b.units, b.manyWarmUp, b.manyWindow = orElse(b.units, 1000), 15*time.Second, 30*time.Second
+	b.encoding = time.Second
 	if b.quick {
-		b.warmUp, b.window, b.trials, b.rest = 6*time.Second, 6*time.Second, 2, 0
+		b.warmUp, b.window, b.trials, b.rest = 5*time.Second, 5*time.Second, 2, 0
 		b.units, b.manyWarmUp, b.manyWindow = 20, 0, 2*time.Second
+		b.encoding = 50 * time.Millisecond
 	}
 }
 
@@ -144,14 +156,21 @@ func (b *bench) run(ctx context.Context, stdout io.Writer) (*report, error) {
 		Version: strings.TrimSpace(string(version)), When: time.Now(), Quick: b.quick, Simulated: simulated, Machine: thisMachine(),
 		Window: b.window.Seconds(), Missing: missing,
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	if !b.quick {
+		g.SetLimit(1) // one after the other: they would take the processors from each other
+	}
 	for _, p := range b.parts() {
 		if b.only != "" && !slices.Contains(strings.Split(b.only, ","), p.name) {
 			continue
 		}
-		fmt.Fprintf(b.progress, "bench: %s\n", p.what)
-		if err := p.run(ctx, r); err != nil {
-			return nil, err
-		}
+		g.Go(func() error {
+			fmt.Fprintf(b.progress, "bench: %s\n", p.what)
+			return p.run(ctx, r)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	r.Machine.LoadAfter = load()
 	r.judge()

@@ -39,8 +39,10 @@ type manyUnits struct {
 	ScrapeCPU  float64 `json:"scrape_cpu_ms"`
 	ScrapeHeap float64 `json:"scrape_allocated_bytes"`
 	Scraped    int     `json:"scrape_bytes"`
-	Connecting float64 `json:"seconds_to_connect_all"`
-	Window     float64 `json:"window_seconds"`
+
+	Late       []lateness `json:"lateness"` // since the start
+	Connecting float64    `json:"seconds_to_connect_all"`
+	Window     float64    `json:"window_seconds"`
 }
 
 // manyRefreshes is how often a second each unit is asked for its two blocks.
@@ -160,10 +162,12 @@ func (o *manyUnits) sum(before, after glance) {
 // memory asks the agent itself for what only it knows, which costs more than some seconds of polling: three scrapes in all. What
 // one of them allocates is the difference of the last two.
 func (o *manyUnits) memory(ctx context.Context, url string, first map[string]float64, proc *process) error {
-	second, err := scraped(ctx, url)
+	text, err := scrape(ctx, http.DefaultClient, url)
 	if err != nil {
 		return err
 	}
+	second := series(text)
+	o.Late = latenesses(text)
 	begin, before, err := time.Now(), usage{}, error(nil)
 	if before, err = proc.usage(); err != nil {
 		return err
@@ -183,7 +187,7 @@ func (o *manyUnits) memory(ctx context.Context, url string, first map[string]flo
 	polls := second[asked] - first[asked]
 	per := func(name string) float64 {
 		scrape := third[name] - second[name] // and the few polls meanwhile
-		return (second[name] - first[name] - scrape) / max(1, polls-(third[asked]-second[asked]))
+		return max(0, second[name]-first[name]-scrape) / max(1, polls-(third[asked]-second[asked]))
 	}
 	o.Allocs, o.AllocBytes = per("go_memstats_mallocs_total"), per("go_memstats_alloc_bytes_total")
 	o.ScrapeHeap = third["go_memstats_alloc_bytes_total"] - second["go_memstats_alloc_bytes_total"] - o.AllocBytes*(third[asked]-second[asked])

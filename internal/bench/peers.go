@@ -37,6 +37,7 @@ func (b *bench) pollers() []poller {
 		},
 		{"goburrow/modbus", "stock RTU handler, one read after the other", full, stock(0)},
 		{"goburrow/modbus + 35 ms", "the same, sleeping 35 ms before each read", full, stock(gap)},
+		{"simonvetter/modbus", "v1.6.4, its RTU client, one read after the other", full, b.simonvetter},
 	}
 }
 
@@ -107,6 +108,15 @@ func stockLoop(device string, rest time.Duration) error {
 			}
 		}
 	}
+}
+
+// simonvetter is the program of peers/simonvetter, a module of its own that `make bench` builds.
+func (b *bench) simonvetter(ctx context.Context, _, device string) (*exec.Cmd, error) {
+	path, err := exec.LookPath(filepath.Join(b.peers, "peer-simonvetter"))
+	if err != nil {
+		return nil, fmt.Errorf("peer-simonvetter: %w", errUnbuilt)
+	}
+	return exec.CommandContext(ctx, path, device), nil
 }
 
 // freeAddress returns a loopback address on which nobody listens now.

@@ -102,6 +102,8 @@ func field(file, key string) uint64 {
 	return 0
 }
 
+var errUnbuilt = errors.New("is not built (make bench does, if the module can be had)")
+
 var errMissing = errors.New("is not installed (tools/system-packages fetches it on Debian and Ubuntu)")
 
 // program prepares a program of the system: from $PATH, from the sbin directories, or unpacked by tools/system-packages below

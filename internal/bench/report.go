@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,17 +15,18 @@ import (
 
 // A report is everything one run has found, as the JSON file has it.
 type report struct {
-	Version   string    `json:"agent_version"`
-	When      time.Time `json:"when"`
-	Quick     bool      `json:"quick"`
-	Simulated string    `json:"simulated"`
-	Machine   machine   `json:"machine"`
-	Window    float64   `json:"window_seconds"`
-	Pollers   []polled  `json:"pollers"`
-	Events    eventTime `json:"mains_lost_to_metrics"`
-	Many      manyUnits `json:"many_units_on_tcp"`
-	Rows      []row     `json:"rows"`
-	Missing   []string  `json:"not_measured"`
+	Version   string      `json:"agent_version"`
+	When      time.Time   `json:"when"`
+	Quick     bool        `json:"quick"`
+	Simulated string      `json:"simulated"`
+	Machine   machine     `json:"machine"`
+	Window    float64     `json:"window_seconds"`
+	Pollers   []polled    `json:"pollers"`
+	Events    eventTime   `json:"mains_lost_to_metrics"`
+	Blocks    []blockSize `json:"sample_blocks"`
+	Many      manyUnits   `json:"many_units_on_tcp"`
+	Rows      []row       `json:"rows"`
+	Missing   []string    `json:"not_measured"`
 }
 
 // A row is a target and what was measured.
@@ -60,14 +62,32 @@ func (r *report) judge() {
 		most("CPU per full refresh, whole process", "%.2f ms", 0.5, own.CPU)
 	}
 	if r.Events.Trials > 0 {
+		most("mains lost to the reply that says so, default tiers, p99", "%.0f ms", 300, r.Events.Wire99)
 		most("mains lost to on_battery on /metrics, default tiers, p99", "%.0f ms", 300, r.Events.P99)
 	}
+	r.judgeBlocks(least, most)
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
 		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
 		most("the same, CPU per full refresh, whole process", "%.3f ms", 0.06, m.CPU)
 		most("the same, memory resident", "%.1f MiB", 64, float64(m.MaxRSS)/(1<<20))
 		most("the same, allocations per poll, goburrow's own being 4", "%.2f", 4.1, m.Allocs)
+	}
+}
+
+// judgeBlocks compares sizes: with the targets where there are some.
+func (r *report) judgeBlocks(least, most func(what, format string, target, value float64)) {
+	targets := map[string]map[float64]float64{"noisy": {10: 0.7, 60: 0.5}, "steady": {10: 0.4, 60: 0.2}}
+	slowest, allocs := math.Inf(1), 0.0
+	for _, b := range r.Blocks {
+		if t := targets[b.Trace][b.Seconds]; t > 0 {
+			most(fmt.Sprintf("sample block of %.0f s, %s, bytes per sample", b.Seconds, b.Trace), "%.3f", t, b.Cell)
+		}
+		slowest, allocs = min(slowest, b.Rate), max(allocs, b.Allocs)
+	}
+	if len(r.Blocks) > 0 {
+		least("encoder, millions of samples per second and core", "%.1f", 5, slowest/1e6)
+		most("encoder, allocations per sample", "%.4f", 0.0005, allocs)
 	}
 }
 
@@ -85,6 +105,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.Events.Trials > 0 {
 		r.printEvents(w)
+	}
+	if len(r.Blocks) > 0 {
+		r.printBlocks(w)
 	}
 	if r.Many.Units > 0 {
 		r.Many.print(w)
@@ -131,6 +154,22 @@ func (r *report) printEvents(w io.Writer) {
 	fmt.Fprintf(w, "\nMains lost to on_battery on /metrics: %d trials on %d lines of one agent, default tiers (lines %.0f %% busy): "+
 		"mean %.0f, p50 %.0f, p99 %.0f, max %.0f ms.\nOf this the scrapes are a part: one takes %.1f ms (p50); seen at once, p99 would be at least %.0f ms.\n",
 		e.Trials, e.Lines, 100*e.Busy, e.Mean, e.P50, e.P99, e.Max, e.Scrape, e.LeastP99)
+	fmt.Fprintf(w, "Until the end of the reply that says so: p50 %.0f, p99 %.0f ms. Reads began later than asked for by", e.Wire50, e.Wire99)
+	for i, l := range e.Late {
+		fmt.Fprintf(w, "%s %s p50 %.0f, p99 %.0f ms", []string{"", ","}[min(i, 1)], l.Tier, l.P50, l.P99)
+	}
+	fmt.Fprintln(w, " (to the width of a bucket).")
+}
+
+func (r *report) printBlocks(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\nSample blocks of one unit at the default rates of a serial line, header and schemas included, from simulated traces of an hour "+
+		"(a sample\nis one value of one point at one time):\n")
+	fmt.Fprintf(t, "trace\tblock\tbytes per block\tper sample\tper value present\tencoded per second and core\tallocations per sample\t\n")
+	for _, b := range r.Blocks {
+		fmt.Fprintf(t, "%s\t%.0f s\t%.0f\t%.3f\t%.3f\t%.1f M\t%.5f\t\n", b.Trace, b.Seconds, b.Message, b.Cell, b.Present, b.Rate/1e6, b.Allocs)
+	}
+	t.Flush()
 }
 
 func (m *manyUnits) print(w io.Writer) {
@@ -143,6 +182,9 @@ func (m *manyUnits) print(w io.Writer) {
 		m.Units, farmPeriod, m.FarmCPU, m.Refreshes, m.Wanted, m.Window, 100*m.Slowest, 100*m.OnTime, farmPeriod+farmPeriod/2, m.Widest,
 		m.CPU, m.User, float64(m.RSS)/(1<<20), float64(m.MaxRSS)/(1<<20), m.Heap/(1<<20), m.Goroutines, m.Allocs, m.AllocBytes, m.Collected, m.Connecting, float64(m.Scraped)/(1<<20),
 		m.Scrape, m.ScrapeCPU, m.ScrapeHeap/(1<<20))
+	for _, l := range m.Late {
+		fmt.Fprintf(w, "Reads of %s began later than asked for by %.1f ms (p50), %.1f ms (p99), since the start and to the width of a bucket.\n", l.Tier, l.P50, l.P99)
+	}
 }
 
 // reads lists blocks and how often each was read, the most frequent first, at most eight.
