@@ -42,6 +42,7 @@ type unitReport struct {
 	Unit  string             `json:"unit"`
 	Asked map[string]float64 `json:"asked_per_second"`
 	Rates map[string]float64 `json:"expected_per_second"`
+	Time  map[string]float64 `json:"asked_ms_per_second"`
 }
 
 // Run checks the configuration and says what the lines can carry.
@@ -57,23 +58,23 @@ func (c *checkCmd) Run(cli *commands, std stdio) error {
 	for _, b := range agent.Budgets(cfg.Units) {
 		reports = append(reports, report(b))
 	}
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintln(std.err, "warning:", w)
+	}
+	if len(cfg.Units) == 0 {
+		fmt.Fprintln(std.err, "No units are configured. `upsagent probe --serial /dev/ttyUSB0 --write` finds and adds them.")
+	}
 	if c.JSON {
 		enc := json.NewEncoder(std.out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(reports)
 	}
 	fmt.Fprintf(std.out, "%s: correct, %s on %s\n", cli.Config, count(len(cfg.Units), "unit"), count(len(reports), "line"))
-	if len(cfg.Units) == 0 {
-		fmt.Fprintln(std.err, "No units are configured. `upsagent probe --serial /dev/ttyUSB0 --write` finds and adds them.")
-	}
 	for _, r := range reports {
 		r.print(std.out)
 	}
 	if len(reports) > 0 {
 		fmt.Fprintln(std.out, "\nEvery read of the status word counts as watch: the status block holds it, and it is read once more before a long block.")
-	}
-	for _, w := range cfg.Warnings() {
-		fmt.Fprintln(std.err, "warning:", w)
 	}
 	return nil
 }
@@ -84,7 +85,9 @@ func report(b agent.Budget) lineReport {
 		Reads: []readReport{},
 	}
 	refresh := time.Duration(0)
+	var cost [ups.TierCount]time.Duration
 	for _, block := range b.Plan {
+		cost[block.Tier] += block.Cost
 		r.Reads = append(r.Reads, readReport{block.Name, block.Tier.String(), ms(block.Cost)})
 		if block.Tier == ups.TierStatus || block.Tier == ups.TierLive {
 			refresh += block.Cost
@@ -94,11 +97,12 @@ func report(b agent.Budget) lineReport {
 	expected := b.Expected()
 	r.stretch = b.Stretch()
 	for i, u := range b.Units {
-		report := unitReport{u.Name, map[string]float64{}, map[string]float64{}}
+		report := unitReport{u.Name, map[string]float64{}, map[string]float64{}, map[string]float64{}}
 		for t, period := range u.Poll {
 			if period > 0 {
 				report.Asked[ups.Tier(t).String()] = 1 / period.Seconds()
 				report.Rates[ups.Tier(t).String()] = expected[i][t]
+				report.Time[ups.Tier(t).String()] = ms(cost[t]) / period.Seconds()
 			}
 		}
 		r.Units = append(r.Units, report)
@@ -107,7 +111,8 @@ func report(b agent.Budget) lineReport {
 }
 
 func (r lineReport) print(w io.Writer) {
-	fmt.Fprintf(w, "\nline %s: %s; %.0f %% of its time asked for, at most %.2f full refreshes per second\n", r.Line, r.Kind, r.Load*100, r.Refresh)
+	fmt.Fprintf(w, "\nline %s: %s; %.0f %% of its time asked for (%.0f of 1000 ms in each second), at most %.2f full refreshes per second\n",
+		r.Line, r.Kind, r.Load*100, r.AskedMs, r.Refresh)
 	fmt.Fprintf(w, "  computed for replies that begin after %.0f ms and a unit with every outlet group\n", r.Assumed)
 	if !r.Fits {
 		fmt.Fprintf(w, "  warning: the rates do not fit the line; the tiers are stretched by up to %.2f: %.0f ms are asked for in each second\n", r.stretch, r.AskedMs)
@@ -118,17 +123,34 @@ func (r lineReport) print(w io.Writer) {
 		fmt.Fprintf(t, "  %s\t%s\t%.1f\n", b.Name, b.Tier, b.CostMs)
 	}
 	_ = t.Flush()
+	fmt.Fprintf(t, "\n  unit\ttier\tasked for\texpected\tms of each second\n")
 	for _, u := range r.Units {
-		var rates []string
-		for tier := range ups.TierSettings {
-			if rate, ok := u.Rates[tier.String()]; ok && r.Fits {
-				rates = append(rates, fmt.Sprintf("%v %.2f/s", tier, rate))
-			} else if ok {
-				rates = append(rates, fmt.Sprintf("%v %.2f/s of %.2f", tier, rate, u.Asked[tier.String()]))
+		for tier := range ups.TierCount {
+			if asked, ok := u.Asked[tier.String()]; ok {
+				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%.1f\n", u.Unit, tier, often(asked), often(u.Rates[tier.String()]), u.Time[tier.String()])
 			}
 		}
-		fmt.Fprintf(w, "  unit %s: expected %s\n", u.Unit, strings.Join(rates, ", "))
 	}
+	_ = t.Flush()
+}
+
+// often says how often: "5.00/s", or "every 10m" of what comes less than once in ten seconds.
+func often(perSecond float64) string {
+	if perSecond >= 0.1 || perSecond <= 0 {
+		return fmt.Sprintf("%.2f/s", perSecond)
+	}
+	period := time.Duration(float64(time.Second) / perSecond).Round(time.Second)
+	if period > 30*time.Minute {
+		period = period.Round(time.Minute)
+	}
+	every := period.String()
+	if short, ok := strings.CutSuffix(every, "m0s"); ok {
+		every = short + "m"
+	}
+	if short, ok := strings.CutSuffix(every, "h0m"); ok {
+		every = short + "h"
+	}
+	return "every " + every
 }
 
 // count says how many: "1 unit", "2 units".
