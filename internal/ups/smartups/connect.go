@@ -21,10 +21,7 @@ import (
 // The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
 func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
-	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup}
-	if d.cfg.Card {
-		d.profile.spoken = map[uint16]bool{}
-	}
+	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup, spoken: map[uint16]bool{}}
 	d.connecting = true
 	err := d.connect(ctx)
 	d.connecting = false

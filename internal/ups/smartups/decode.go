@@ -8,8 +8,8 @@ type profile struct {
 	family family // its column in part 990-9840B, 0 if it has none or is not known
 	groups uint16 // outlet groups that exist, bits as in OutletConfig
 
-	// spoken notes, by address, the items that only some models have and that held another value than 0 since the unit was
-	// connected to. nil where that does not matter: not behind a card.
+	// spoken notes, by address, the items that held another value than 0 since the unit was connected to: of outlet groups, and
+	// behind a card of what only some models have. nil while nobody asks.
 	spoken map[uint16]bool
 }
 
@@ -56,13 +56,21 @@ func (r *register) value(words []uint16, p profile) int64 {
 		return ups.Absent
 	case b == 0 && p.card && r.fam != 0 && r.fam&p.family == 0 && r.point.Info().Group == ups.NoGroup:
 		return ups.Absent
-	case r.some && p.spoken != nil:
-		if b == 0 && !p.spoken[r.addr] {
-			return ups.Absent
-		}
+	case p.card && r.some && b == 0 && !p.spoken[r.addr]:
+		return ups.Absent
+	case p.spoken != nil && (r.some || r.outlet()):
 		p.spoken[r.addr] = true
 	}
 	return r.integer(b)
+}
+
+// outlet tells whether the item is the status of an outlet group.
+func (r *register) outlet() bool {
+	switch r.point {
+	case ups.MainOutlet, ups.SOG0Outlet, ups.SOG1Outlet, ups.SOG2Outlet, ups.SOG3Outlet:
+		return true
+	}
+	return false
 }
 
 // text returns the characters of a text item, "" if it has none. ok is false when it holds something else than text: then

@@ -463,7 +463,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	_, d := newScript(upssim.New(upssim.Options{}), false, nothing)
 	plan := connected(t, d)
 	words := make(still, modbus.MostRead)
-	words[1] = 2 // online
+	words[1] = 2              // online
+	words[4], words[7] = 1, 1 // both outlet groups are on
 	d.cfg.Line = words
 	for _, b := range []ups.Block{find(t, plan, ups.TierWatch), find(t, plan, ups.TierStatus), find(t, plan, ups.TierLive), find(t, plan, ups.TierSettings)} {
 		var r ups.Reading

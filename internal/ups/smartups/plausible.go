@@ -52,6 +52,22 @@ func (d *Driver) plausibleNumber(f field, b uint32) error {
 	case ups.NominalApparentPower, ups.NominalPower, ups.OutletConfig:
 		return d.same(f.point, strconv.Itoa(int(b)))
 	}
+	if f.outlet() {
+		return plausibleOutlet(f.point, b, d.profile.spoken[f.addr])
+	}
+	return nil
+}
+
+// plausibleOutlet: a group is on or off, never both (protocol reference, section 6.3), and one that had a state keeps having
+// one: without, it would be absent, and groups do not come and go.
+func plausibleOutlet(p ups.Point, b uint32, had bool) error {
+	switch {
+	case b == allOnes[2]: // no value; a group that 590 names and the firmware does not know
+	case b&(ups.OStateOn|ups.OStateOff) == ups.OStateOn|ups.OStateOff:
+		return &ImplausibleError{p, fmt.Sprintf("0x%08X is on and off at once", b)}
+	case b == 0 && had:
+		return &ImplausibleError{p, "it has lost its state"}
+	}
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (s Suite) Run(t *testing.T) {
 
 // fixed are the items that Fill does not draw at random: what a driver may check, and which groups exist.
 var fixed = map[uint16][]uint16{
-	0: {0x0000, 0x0002}, 2: {8}, 130: {0xC800}, 590: {0b0111},
+	0: {0x0000, 0x0002}, 2: {8}, 3: {0x0000, 0x0001}, 6: {0x0000, 0x0D82}, 9: {0x0000, 0x0285}, 130: {0xC800}, 590: {0b0111},
 }
 
 // Fill gives every readable item of u a value drawn from seed: texts of printable characters, numbers of any size.
@@ -390,6 +390,8 @@ func believesNothingImplausible(t *testing.T, w World) {
 		{"swapped words", ups.TierStatus, 0, []uint16{0x0002, 0x0000}},
 		{"an unknown cause", ups.TierStatus, 2, []uint16{31}},
 		{"no state, in the watch", ups.TierWatch, 0, []uint16{0, 0}},
+		{"an outlet group that is on and off", ups.TierStatus, 6, []uint16{0, 3}},
+		{"an outlet group that lost its state", ups.TierStatus, 9, []uint16{0, 0}},
 		{"more than full", ups.TierLive, 130, []uint16{51201}},
 	} {
 		b := block(t, plan, c.tier)
