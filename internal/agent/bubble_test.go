@@ -42,7 +42,7 @@ type bubble struct {
 	serves  sync.WaitGroup
 
 	mu      sync.Mutex
-	sockets map[string]*socket // by address
+	sockets map[string]*socket // by unit
 
 	stopAgent context.CancelFunc // nil: it does not run
 	ended     chan error
@@ -164,27 +164,28 @@ func (b *bubble) dialBroker(context.Context, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// plug puts units on the address, in place of what was there.
-func (b *bubble) plug(address string, units map[uint8]*upssim.Unit) *socket {
+// plug puts a unit at the end of the line of a unit of the configuration, in place of what was there. It answers there as on
+// TCP and as on a serial line.
+func (b *bubble) plug(name string, u *upssim.Unit) {
 	s := newSocket()
 	b.mu.Lock()
-	was := b.sockets[address]
-	b.sockets[address] = s
+	was := b.sockets[name]
+	b.sockets[name] = s
 	b.mu.Unlock()
 	if was != nil {
 		was.end()
 	}
-	b.serves.Go(func() { _ = upssim.ServeTCP(s.ctx, s, units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
-	return s
+	s.units = map[uint8]*upssim.Unit{1: u}
+	b.serves.Go(func() { _ = upssim.ServeTCP(s.ctx, s, s.units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
 }
 
-// unplug leaves nobody at the address: connections are refused.
-func (b *bubble) unplug(address string) {
+// unplug leaves nobody there: connections are refused.
+func (b *bubble) unplug(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.sockets[address]; s != nil {
+	if s := b.sockets[name]; s != nil {
 		s.end()
-		delete(b.sockets, address)
+		delete(b.sockets, name)
 	}
 }
 
@@ -192,12 +193,31 @@ func (b *bubble) unplug(address string) {
 func (b *bubble) link(u config.Unit) func(context.Context) (modbus.Link, error) {
 	return func(ctx context.Context) (modbus.Link, error) {
 		b.mu.Lock()
-		s := b.sockets[u.TCP.Address]
+		s := b.sockets[u.Name]
 		b.mu.Unlock()
-		if s == nil {
+		switch {
+		case s == nil:
 			return nil, refusedError()
+		case u.Serial == nil:
+			return s.dial(ctx)
 		}
-		return s.dial(ctx)
+		ours, theirs := net.Pipe()
+		b.serves.Go(func() {
+			defer theirs.Close()
+			_ = upssim.ServeSerial(s.ctx, theirs, upssim.SerialOptions{Turnaround: 10 * time.Millisecond, SleepUntil: sleepUntil}, s.units)
+		})
+		return ours, nil
+	}
+}
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -205,6 +225,7 @@ func refusedError() error { return &net.OpError{Op: "dial", Net: "tcp", Err: sys
 
 // A socket is a net.Listener of in-memory connections.
 type socket struct {
+	units map[uint8]*upssim.Unit // who answers there
 	calls chan net.Conn
 	ctx   context.Context // ends with it
 	end   context.CancelFunc

@@ -57,7 +57,11 @@ func (s stage) play(t *testing.T) (out []lived) {
 		var units strings.Builder
 		for i, l := range s.lives {
 			out[i] = lived{life: l, name: fmt.Sprintf("row-%d-%d", l.id, i)}
-			fmt.Fprintf(&units, "- {name: %s, tcp: {address: \"%s:502\"}, poll: %s}\n", out[i].name, out[i].name, s.poll)
+			port := fmt.Sprintf("tcp: {address: \"%s:502\"}", out[i].name)
+			if s.poll == serialRates {
+				port = "serial: {device: /dev/" + out[i].name + "}"
+			}
+			fmt.Fprintf(&units, "- {name: %s, %s, poll: %s}\n", out[i].name, port, s.poll)
 		}
 		b := newBubble(t, units.String())
 		b.telling = false // too many at once; each life tells what concerns it
@@ -102,8 +106,7 @@ func (b *bubble) actor(name, sku string, seed uint64) *actor {
 }
 
 func (a *actor) now() time.Time         { return time.Now().Add(-a.behind) }
-func (a *actor) address() string        { return a.name + ":502" }
-func (a *actor) plug(u *upssim.Unit)    { a.b.plug(a.address(), map[uint8]*upssim.Unit{1: u}) }
+func (a *actor) plug(u *upssim.Unit)    { a.b.plug(a.name, u) }
 func (a *actor) events() (out []notice) { return a.b.cloud.of(a.name) }
 
 // live plays enter, waits for the event, plays leave, waits for the end, and holds both against the catalogue.
@@ -203,7 +206,7 @@ func (a *actor) word(w string) {
 	name, value, _ := strings.Cut(w, "=")
 	switch name {
 	case "closed":
-		a.b.unplug(a.address())
+		a.b.unplug(a.name)
 	case "open":
 		a.plug(a.unit)
 	case "away":

@@ -19,11 +19,15 @@ var stages = []stage{
 	{"tests", quick, 90 * time.Second, livesOfTests},
 	{"outlets", quick, 90 * time.Second, livesOfOutlets},
 	{"line", quick, 90 * time.Second, livesOfTheLine},
+	{"serial", serialRates, 90 * time.Second, livesOfASerialLine},
 	{"half an hour", "{watch: 2s, status: 5s, live: 5s, settings: 30s}", 90 * time.Second, livesOfHalfAnHour},
 	{"hours", "{watch: 1m, status: 1m, live: 1m}", 10 * time.Minute, livesOfHours},
 	{"days", "{watch: 11m, status: 11m, live: 11m}", 30 * time.Minute, livesOfDays}, // whoever asks less often than every 10 min pays less
 	{"months", "{watch: 30s, status: 30s, live: 30s}", time.Minute, livesOfMonths},
 }
+
+// serialRates are the default rates of a serial line, which the units of their stage are on.
+const serialRates = "{watch: 200ms, status: 1s, live: 500ms}"
 
 const quick = "{watch: 1s, status: 1s, live: 1s}"
 
@@ -159,8 +163,8 @@ var livesOfOutlets = []life{
 	{id: 606, enter: "bits=SOG[0].OutletStatus+PendingLoadShed", leave: "bits=SOG[0].OutletStatus-PendingLoadShed", group: "sog0"},
 	{id: 607, enter: "write=1035:60 outlet=off:sog0 100s outlet=on:sog0", gone: 2 * time.Minute, group: "sog0"},
 	{id: 608, enter: "outlet=off:sog0", gone: 2 * time.Minute, group: "sog0"},
-	{id: 609, enter: "mains-fail 5s outlet=shutdown:sog0 110s", leave: "mains-return", group: "sog0"},
-	{id: 610, enter: "write=1038:1200 charge=0.3 mains-fail 5s outlet=shutdown:sog0 110s mains-return", leave: "charge=1", group: "sog0"},
+	{id: 609, enter: "mains-fail 5s outlet=shutdown:sog0", leave: "110s mains-return", group: "sog0"},
+	{id: 610, enter: "write=1038:1200 charge=0.3 mains-fail 5s outlet=shutdown:sog0", leave: "mains-return charge=1", within: 2 * time.Minute, group: "sog0"},
 	{id: 611, enter: "mains-fail low-battery", leave: "mains-return charge=1", group: "main"},
 }
 
@@ -174,6 +178,18 @@ var livesOfTheLine = []life{
 	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 	{id: 805, enter: "refuse", leave: "talk", detail: "exception"},
 	{id: 806, enter: "poke=2048:0x3939 closed 30s open", leave: "unpoke=2048"},
+}
+
+// What the line has a part in, once more with every byte at its time.
+var livesOfASerialLine = []life{
+	{id: 101, enter: "mains-fail", leave: "mains-return", within: time.Second},
+	{id: 102, enter: "mains-fail 10s mains-return", within: 5 * time.Second},
+	{id: 201, enter: "mains-fail low-battery", leave: "mains-return", within: 5 * time.Second},
+	{id: 801, enter: "deaf", leave: "talk", within: 31 * time.Second, detail: "no-answer"},
+	{id: 801, enter: "bad-crc", leave: "talk", within: 31 * time.Second, detail: "garbled"},
+	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", within: 31 * time.Second},
+	{id: 803, enter: "deaf 2m talk"},
+	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 }
 
 var livesOfHalfAnHour = []life{
