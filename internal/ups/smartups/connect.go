@@ -55,9 +55,9 @@ func (d *Driver) connect(ctx context.Context) error {
 	}
 	pl.take(identity)
 	d.profile = pl.p
-	d.reads = pl.tier(ups.TierWatch)
+	d.reads, d.others = pl.tier(ups.TierWatch), others{}
 	for _, rd := range d.reads {
-		rd.other = pl.another(rd.span)
+		d.others[rd] = pl.another(rd.span)
 	}
 	pl.take(d.reads)
 	for _, t := range []ups.Tier{ups.TierStatus, ups.TierLive, ups.TierSettings} {

@@ -37,6 +37,7 @@ type Driver struct {
 	constant  map[ups.Point]string // what cannot change, as read at connection
 	identity  ups.Identity
 	reads     []*read
+	others    others
 	connected []*ups.Reading
 	words     [modbus.MostRead]uint16
 	seen      sighting
@@ -83,7 +84,7 @@ func (d *Driver) Identity() ups.Identity { return d.identity }
 func (d *Driver) Connected() []*ups.Reading { return d.connected }
 
 // Costs returns the plan of the last Connect with what its blocks cost by the turnaround and the gap that are known now.
-func (d *Driver) Costs() []ups.Block { return blocks(d.reads, d.timing()) }
+func (d *Driver) Costs() []ups.Block { return blocks(d.reads, d.others, d.timing()) }
 
 // Read reads one block of the plan in one exchange. After any failure other than an exception the next Read first makes sure
 // that answers belong to questions again, by reading the verification block; where another unit could have taken the place of
@@ -132,7 +133,7 @@ func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 	asked := d.cfg.Now()
 	words, err := d.exchange(ctx, s)
 	if exception(err) == illegalAddress && s != rd.span {
-		rd.other = span{}
+		delete(d.others, rd)
 		return d.read(ctx, rd, dst)
 	}
 	answered := d.cfg.Now()
@@ -190,8 +191,8 @@ func (d *Driver) apart(ctx context.Context, rd *read) (span, error) {
 	switch {
 	case rd.count != d.asked.count:
 		return rd.span, nil
-	case rd.other.count != 0:
-		return rd.other, nil
+	case d.others[rd].count != 0:
+		return d.others[rd], nil
 	case rd.span == d.asked && d.cfg.Line.Timing(d.cfg.UnitID).ByteTime == 0:
 		return rd.span, nil
 	}

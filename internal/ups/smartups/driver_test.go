@@ -428,7 +428,7 @@ func TestALateAnswerOfTheSameLengthIsNotBelieved(t *testing.T) {
 			}
 		}
 		if outlet.Name == "" || setting.Name == "" {
-			t.Fatalf("plan %v, want 6/2 and 644/2 in it", names(blocks(d.reads, nineSix)))
+			t.Fatalf("plan %v, want 6/2 and 644/2 in it", names(blocks(d.reads, d.others, nineSix)))
 		}
 		var r ups.Reading
 		b.late.Store(true)

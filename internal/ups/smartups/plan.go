@@ -217,20 +217,24 @@ func (pl *planner) widen(s span, from, to uint16, spare time.Duration, taken fun
 	return best
 }
 
+// others are the spans of reads for when one follows itself: each begins as the read does and is longer. Reads are shared by all
+// drivers; which of them a unit refuses is its own affair.
+type others map[*read]span
+
 // blocks returns what the reads look like from outside, with their cost on this line.
-func blocks(reads []*read, t modbus.Timing) []ups.Block {
+func blocks(reads []*read, o others, t modbus.Timing) []ups.Block {
 	out := make([]ups.Block, len(reads))
 	for i, rd := range reads {
-		out[i] = ups.Block{Tier: rd.tier, Index: i, Name: rd.name, Cost: t.Read(int(rd.count)), Again: again(rd, t)}
+		out[i] = ups.Block{Tier: rd.tier, Index: i, Name: rd.name, Cost: t.Read(int(rd.count)), Again: again(rd, o[rd], t)}
 	}
 	return out
 }
 
 // again returns what a read costs more where it follows itself: the registers of its other span, or a short read; see apart.
-func again(rd *read, t modbus.Timing) time.Duration {
+func again(rd *read, other span, t modbus.Timing) time.Duration {
 	switch {
-	case rd.other.count != 0:
-		return t.Read(int(rd.other.count)) - t.Read(int(rd.count))
+	case other.count != 0:
+		return t.Read(int(other.count)) - t.Read(int(rd.count))
 	case t.ByteTime == 0:
 		return 0
 	case rd.count == 1:
@@ -249,13 +253,14 @@ func DefaultPlan(t modbus.Timing, card bool) []ups.Block {
 	identity := pl.tier(ups.TierIdentity)
 	pl.take(identity)
 	var reads []*read
+	o := others{}
 	for _, tier := range []ups.Tier{ups.TierWatch, ups.TierStatus, ups.TierLive, ups.TierSettings} {
 		more := pl.tier(tier)
 		for _, rd := range more {
-			rd.other = pl.another(rd.span)
+			o[rd] = pl.another(rd.span)
 		}
 		pl.take(more)
 		reads = append(reads, more...)
 	}
-	return blocks(append(append(reads, verifyRead()), identity...), t)
+	return blocks(append(append(reads, verifyRead()), identity...), o, t)
 }

@@ -3,11 +3,14 @@ package smartups
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"upsedge/internal/ups"
 	"upsedge/internal/ups/modbus"
+	"upsedge/internal/ups/upssim"
 )
 
 // nineSix is a 9600 baud line, 8N1, with a turnaround of 10 ms.
@@ -100,5 +103,46 @@ func TestWidensAReadWhoseLengthIsTaken(t *testing.T) {
 	}
 	if last := reads[0].fields[len(reads[0].fields)-1]; last.point != ups.MainStayOff {
 		t.Errorf("the wider read brings %s, which nobody wanted", last.point)
+	}
+}
+
+// TestPlansOfUnitsHaveNothingInCommonThatChanges: lines connect at the same time, and reads are shared by all of them.
+func TestPlansOfUnitsHaveNothingInCommonThatChanges(t *testing.T) {
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 50 {
+				DefaultPlan(nineSix, false)
+			}
+		})
+	}
+	all.Wait()
+	synctest.Test(t, refuseTheOtherSpan)
+}
+
+func refuseTheOtherSpan(t *testing.T) {
+	b, d := newBench(t, upssim.Options{}, Config{})
+	plan, err := d.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, before := d.reads[0], DefaultPlan(nineSix, false)[0].Again
+	other := d.others[watch]
+	b.refusal = func(addr, count uint16) byte {
+		if addr == other.addr && count == other.count {
+			return illegalAddress
+		}
+		return 0
+	}
+	for range 3 {
+		if err := d.Read(t.Context(), plan[0], &ups.Reading{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if other.count == 0 || d.others[watch].count != 0 {
+		t.Errorf("the watch has the other span %v, and after the unit refused it %v", other, d.others[watch])
+	}
+	if after := DefaultPlan(nineSix, false)[0].Again; after != before {
+		t.Errorf("a read that one unit refuses costs %v more for all, %v before", after, before)
 	}
 }

@@ -11,7 +11,6 @@ import (
 // A read is one block of a unit's plan, ready to be made. Nobody changes it: units of one kind share it.
 type read struct {
 	span
-	other  span // begins as span and is longer, for when a read follows itself; empty: there is none
 	tier   ups.Tier
 	name   string // "0/27"
 	fields []field
