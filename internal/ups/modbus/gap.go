@@ -1,6 +1,9 @@
 package modbus
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 const (
 	// tooMany misses among the last fewRequests that went out right after the short gap make a line keep the long one.
@@ -97,3 +100,23 @@ func (g *gap) count(at time.Time, missed bool) {
 }
 
 func (g *gap) share() float64 { return float64(g.missed) / float64(max(g.sent, 1)) }
+
+// learnGap takes note of an exchange that began after a silence. A miss is known for a lone one, the gap's fault perhaps, when the
+// unit answers the next request.
+func (r *runner) learnGap(u *unit, result Result, silence time.Duration) {
+	switch result {
+	case ResultOK, ResultException:
+		changed := u.missed && r.gap.note(r.end, u.silence, true)
+		changed = r.gap.note(r.end, silence, false) || changed
+		u.answered, u.missed = true, false
+		if changed {
+			r.rest = r.gap.now()
+			r.gapNow.Store(int64(r.rest))
+			r.cfg.Log.Info("gap before requests changed", "gap", r.rest, "missed_before", fmt.Sprintf("%.1f%%", 100*r.gap.before))
+		}
+	case ResultTimeout:
+		u.missed, u.answered, u.silence = u.answered, false, silence
+	default:
+		u.missed, u.answered = false, false
+	}
+}

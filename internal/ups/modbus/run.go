@@ -3,7 +3,6 @@ package modbus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -64,43 +63,10 @@ type runner struct {
 	loss loss
 }
 
-// A unit is what the line keeps of one unit: goburrow's client with its own packager, its pace, its last exchange and write.
-type unit struct {
-	id        uint8
-	client    modbus.Client
-	pace      pace
-	lastWrite time.Time
-	answered  bool          // the last request
-	missed    bool          // the last request, and answered the one before
-	silence   time.Duration // before the last request
-}
-
 func newRunner(l *Line) *runner {
 	r := &runner{Line: l, timer: time.NewTimer(time.Hour), gap: newGap(l.cfg.Gap), rest: l.cfg.Gap}
 	r.timer.Stop()
 	return r
-}
-
-// unit returns the unit with this id. goburrow's handlers are used as packagers only.
-func (r *runner) unit(id uint8) *unit {
-	for _, u := range r.units {
-		if u.id == id {
-			return u
-		}
-	}
-	var packager modbus.Packager
-	if r.cfg.Framing == TCP {
-		h := modbus.NewTCPClientHandler("")
-		h.SlaveId = id
-		packager = h
-	} else {
-		h := modbus.NewRTUClientHandler("")
-		h.SlaveId = id
-		packager = h
-	}
-	u := &unit{id: id, client: modbus.NewClient2(packager, transporter{r}), pace: pace{timeout: r.cfg.Timeout}}
-	r.units = append(r.units, u)
-	return u
 }
 
 // run opens the link, serves, and opens it again, until ctx ends.
@@ -237,17 +203,6 @@ func (r *runner) unsent(q *request, cause error) error {
 	return err
 }
 
-// restUntil returns when the unit may be asked again after its last write.
-func (u *unit) restUntil(function uint8) time.Time {
-	if u.lastWrite.IsZero() {
-		return time.Time{}
-	}
-	if function == writeFunction {
-		return u.lastWrite.Add(betweenWrites)
-	}
-	return u.lastWrite.Add(afterWrite)
-}
-
 // check looks at the link before a request goes out: bytes nobody asked for would be taken for its reply. A read over TCP needs
 // no look: old bytes have another transaction, and where the connection was closed it goes out again on the next one.
 func (r *runner) check(function uint8) error {
@@ -333,26 +288,6 @@ func (r *runner) classify(err error) (Result, error) {
 	default:
 		r.garbled++
 		return ResultFrame, r.recover(err, r.garbled >= mostGarbled || r.cfg.Framing == TCP && !isFramed(err))
-	}
-}
-
-// learnGap takes note of an exchange that began after a silence. A miss is known for a lone one, the gap's fault perhaps, when the
-// unit answers the next request.
-func (r *runner) learnGap(u *unit, result Result, silence time.Duration) {
-	switch result {
-	case ResultOK, ResultException:
-		changed := u.missed && r.gap.note(r.end, u.silence, true)
-		changed = r.gap.note(r.end, silence, false) || changed
-		u.answered, u.missed = true, false
-		if changed {
-			r.rest = r.gap.now()
-			r.gapNow.Store(int64(r.rest))
-			r.cfg.Log.Info("gap before requests changed", "gap", r.rest, "missed_before", fmt.Sprintf("%.1f%%", 100*r.gap.before))
-		}
-	case ResultTimeout:
-		u.missed, u.answered, u.silence = u.answered, false, silence
-	default:
-		u.missed, u.answered = false, false
 	}
 }
 
