@@ -1,8 +1,9 @@
-// Package sampler decides when to read what on one line: tiers with deadlines, several units per line, back-off of units that
-// do not answer. It asks for one block at a time and waits for it, so that it stays the scheduler and commands can go between
-// two reads. What a block is, and what it costs, the driver says; what a reading means, others decide.
+// Package sampler decides when to read what on one line: tiers with deadlines, several units per line, bursts of units to which
+// something happens, back-off of units that do not answer. It asks for one block at a time and waits for it, so that it stays the
+// scheduler and commands can go between two reads. What a block is, and what it costs, the driver says; what a reading means, and
+// that something happened, others decide. It also keeps what was read until it is stored, and the last 30 s of it (Batch).
 //
-// One Sampler serves one line and is used by one goroutine. Source: design, section 4.
+// One Sampler serves one line and is used by one goroutine, but for Burst. Source: design, section 4.
 package sampler
 
 import (
@@ -16,10 +17,9 @@ import (
 // A Source is a unit that can be read.
 type Source interface {
 	// Connect finds out who the unit is and returns its read plan. It is called before the first Read and again after the unit
-	// was lost.
-	Connect(ctx context.Context) ([]ups.Block, error)
-	// Connected returns the readings that Connect made: identity and settings, which need not be read twice.
-	Connected() []*ups.Reading
+	// was lost, and ends with the first request that meets silence where nothing answered before. It hands what it reads on the
+	// way to seen: that need not be read twice.
+	Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Block, error)
 	// Read performs one block of the plan of the last Connect.
 	Read(ctx context.Context, b ups.Block, dst *ups.Reading) error
 }
@@ -49,38 +49,35 @@ type Unit struct {
 
 // Config is what a Sampler works with.
 type Config struct {
-	Units []Unit
-	Sink  Sink
-	Late  func(t ups.Tier, by time.Duration) // how late each read started; nil = nobody wants to know
-	Log   *slog.Logger                       // nil = discard
+	Units   []Unit
+	Sink    Sink
+	Fastest time.Duration                      // between two reads of a block in a burst, at least; 0 = FastestRead
+	Calm    func(unit string)                  // told when the burst of a unit is over; nil = nobody wants to know
+	Late    func(t ups.Tier, by time.Duration) // how late each read started; nil = nobody wants to know
+	Log     *slog.Logger                       // nil = discard
 }
-
-// Back-off of a unit that does not answer: after lostAfter failed reads in a row it is asked again after backOffLeast; what
-// follows a failed attempt begins at backOffLeast too and doubles up to backOffMost. A dead unit thus costs the others on its line one time-out per period.
-const (
-	lostAfter    = 3
-	backOffLeast = time.Second
-	backOffMost  = 10 * time.Second
-)
 
 // A Sampler reads the units of one line. Use New.
 type Sampler struct {
 	cfg      Config
 	units    []*unit
+	byName   map[string]*unit
+	began    time.Time
+	wake     chan struct{} // holds at most one
 	schedule schedule
 }
 
 type unit struct {
 	Unit
 	connected bool
-	failed    int           // reads in a row
-	backOff   time.Duration // before the next attempt to connect
+	silence
+	burst
 	tasks     []*task
 	reading   map[int]*ups.Reading // by block index, reused
 	wordSeen  time.Time            // when the status word was last asked for
 	costed    time.Time            // when its blocks were last asked what they cost
 	lostSince time.Time
-	attempts  int
+	attempts  int // to connect
 }
 
 // New returns a Sampler for one line. It starts nothing.
@@ -88,9 +85,15 @@ func New(cfg Config) *Sampler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Sampler{cfg: cfg}
+	if cfg.Fastest == 0 {
+		cfg.Fastest = FastestRead
+	}
+	s := &Sampler{cfg: cfg, byName: map[string]*unit{}, began: time.Now(), wake: make(chan struct{}, 1)}
+	s.schedule.fastest = cfg.Fastest
 	for _, u := range cfg.Units {
-		s.units = append(s.units, &unit{Unit: u})
+		fresh := &unit{Unit: u}
+		s.units = append(s.units, fresh)
+		s.byName[u.Name] = fresh
 	}
 	return s
 }
@@ -99,47 +102,50 @@ func New(cfg Config) *Sampler {
 func (s *Sampler) Run(ctx context.Context) error {
 	start := time.Now()
 	for _, u := range s.units {
-		u.lose(start, 0)
+		u.lose(start)
 	}
 	s.gather()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		t, wait := s.schedule.next(time.Now())
-		if t == nil {
-			timer.Reset(wait)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
+		now := time.Now()
+		calm := s.bursts(now)
+		t, wait := s.schedule.next(now)
+		if t != nil {
+			s.perform(ctx, t)
 			continue
 		}
-		s.perform(ctx, t)
+		timer.Reset(min(wait, calm))
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C:
+		}
 	}
 	return nil
 }
 
 func (s *Sampler) perform(ctx context.Context, t *task) {
 	start := time.Now()
-	if !t.unit.connected {
-		s.connect(ctx, t.unit)
+	u := t.unit
+	if !u.connected {
+		s.connect(ctx, u)
 		return
 	}
 	if s.cfg.Late != nil {
 		s.cfg.Late(t.block.Tier, start.Sub(t.due))
 	}
-	u := t.unit
 	if start.Sub(u.costed) >= costsEvery {
 		s.recost(u, start)
 	}
 	r := u.reading[t.block.Index]
 	if err := u.Source.Read(ctx, t.block, r); err != nil {
 		if ctx.Err() == nil {
-			s.missed(u, t, err)
+			s.missed(u, t, start, err)
 		}
 		return
 	}
-	u.failed = 0
+	u.answered()
 	u.read(t, start)
 	s.cfg.Sink.Put(r)
 }
@@ -166,7 +172,7 @@ func (s *Sampler) recost(u *unit, now time.Time) {
 // read notes that the block of t was read by an exchange that began at start. The watch is due one period after the word was
 // last seen, however it was seen: what counts is how old the word can get, not when reads happen.
 func (u *unit) read(t *task, start time.Time) {
-	t.done(start)
+	t.done(start, start)
 	if t.block.Tier > ups.TierStatus {
 		return
 	}
@@ -181,76 +187,83 @@ func (u *unit) read(t *task, start time.Time) {
 	}
 }
 
-func (s *Sampler) missed(u *unit, t *task, err error) {
+func (s *Sampler) missed(u *unit, t *task, start time.Time, err error) {
 	now := time.Now()
-	t.done(now)
+	t.done(start, now)
 	s.cfg.Sink.Missed(u.Name, t.block.Tier, now, err)
-	switch f := ups.FailureOf(err); {
-	case f == ups.FailureException: // the unit is there; it only refuses this block
+	switch ups.FailureOf(err) {
+	case ups.FailureException: // the unit is there; it only refuses this block
+		u.answered()
 		return
-	case f == ups.FailureUnsupported:
-		u.failed = lostAfter // another device answers: find out who it is
+	case ups.FailureUnsupported: // another device answers: find out who it is
+		u.failed = lostAfter
+	case ups.FailureGarbled, ups.FailureImplausible: // that took no longer than an answer does
+		u.failed++
 	default:
 		u.failed++
+		if s.shared() {
+			t.pass -= t.period // its turn came to nothing: of a unit that answers every second request some blocks were never read
+			s.suspect(u, now)
+		}
 	}
 	if u.failed < lostAfter {
 		return
 	}
-	s.cfg.Log.Warn("unit lost", "unit", u.Name, "err", err)
-	u.lose(now, backOffLeast)
+	if u.until.Before(now) {
+		s.suspect(u, now)
+	}
+	s.cfg.Log.Warn("unit lost", "unit", u.Name, "failed", u.failed, "asked_again_in", u.until.Sub(now), "err", err)
+	u.lose(now)
 	s.gather()
 }
 
-// lose makes connecting, after a pause, the only task of u.
-func (u *unit) lose(now time.Time, pause time.Duration) {
-	u.connected, u.backOff, u.lostSince, u.attempts = false, backOffLeast, now, 0
-	u.tasks = []*task{{unit: u, block: ups.Block{Tier: ups.TierIdentity}, period: time.Second, due: now.Add(pause)}}
+// lose makes connecting the only task of u.
+func (u *unit) lose(now time.Time) {
+	u.connected, u.lostSince, u.attempts = false, now, 0
+	due := now
+	if u.until.After(now) {
+		due = u.until
+	}
+	u.tasks = []*task{{unit: u, block: ups.Block{Tier: ups.TierIdentity}, period: time.Second, due: due}}
 }
 
 func (s *Sampler) connect(ctx context.Context, u *unit) {
 	u.attempts++
-	plan, err := u.Source.Connect(ctx)
+	var seen [ups.TierCount]bool
+	plan, err := u.Source.Connect(ctx, func(r *ups.Reading) {
+		seen[r.Tier] = true
+		s.cfg.Sink.Put(r)
+	})
 	now := time.Now()
 	if err != nil {
 		if ctx.Err() != nil {
 			return
 		}
-		if u.attempts == 1 {
-			s.cfg.Log.Warn("unit does not answer", "unit", u.Name, "err", err)
+		s.suspect(u, now)
+		if u.attempts == 1 && u.failed == 0 {
+			s.cfg.Log.Warn("unit does not answer", "unit", u.Name, "asked_again_in", u.until.Sub(now), "err", err)
 		}
 		s.cfg.Sink.Unconnected(u.Name, now, err)
-		u.tasks[0].due = now.Add(u.backOff)
-		u.backOff = min(2*u.backOff, backOffMost)
 		return
 	}
 	s.cfg.Log.Info("unit connected", "unit", u.Name, "down", now.Sub(u.lostSince).Round(time.Millisecond), "attempts", u.attempts)
-	u.connect(now, plan)
+	u.connect(now, plan, &seen)
 	s.gather()
-	for _, texts := range []bool{true, false} { // first who the unit is: what follows is judged and kept as its own
-		for _, r := range u.Source.Connected() {
-			if (r.Text != nil) == texts {
-				s.cfg.Sink.Put(r)
-			}
-		}
-	}
 }
 
 // connect makes tasks of the plan. What Connect has just read is due after its period, everything else at once.
-func (u *unit) connect(now time.Time, plan []ups.Block) {
-	u.connected, u.failed, u.tasks = true, 0, nil
+func (u *unit) connect(now time.Time, plan []ups.Block, seen *[ups.TierCount]bool) {
+	u.answered()
+	u.connected, u.tasks = true, nil
 	u.wordSeen, u.costed = now, now
 	u.reading = make(map[int]*ups.Reading, len(plan))
-	read := map[ups.Tier]bool{}
-	for _, r := range u.Source.Connected() {
-		read[r.Tier] = true
-	}
 	for _, b := range plan {
 		u.reading[b.Index] = &ups.Reading{Unit: u.Name}
 		if u.Rates[b.Tier] == 0 {
 			continue
 		}
 		t := &task{unit: u, block: b, period: u.Rates[b.Tier], due: now}
-		if read[b.Tier] {
+		if seen[b.Tier] {
 			t.due = now.Add(t.period)
 		}
 		u.tasks = append(u.tasks, t)

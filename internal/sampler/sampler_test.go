@@ -41,12 +41,27 @@ type fakeSource struct {
 	timeout time.Duration
 	fail    func() error // asked before each read
 	reads   []exchange
+
+	deaf      func() bool // asked before each request; nil: never
+	onSilence func()      // nil: nothing
+}
+
+// silent waits in vain for an answer, or not.
+func (f *fakeSource) silent() bool {
+	if !f.dead.Load() && (f.deaf == nil || !f.deaf()) {
+		return false
+	}
+	if f.onSilence != nil {
+		f.onSilence()
+	}
+	time.Sleep(f.timeout)
+	return true
 }
 
 // slowing is a unit that says what its blocks cost now.
 type slowing struct{ fakeSource }
 
-func (f *slowing) Connect(context.Context) ([]ups.Block, error) { return plan9600(), nil }
+func (f *slowing) Connect(context.Context, func(*ups.Reading)) ([]ups.Block, error) { return plan9600(), nil }
 func (f *slowing) Costs() []ups.Block                           { return f.plan }
 
 type exchange struct {
@@ -57,23 +72,18 @@ type exchange struct {
 
 var errSilent = errors.New("timed out")
 
-func (f *fakeSource) Connect(context.Context) ([]ups.Block, error) {
-	if f.dead.Load() {
-		time.Sleep(f.timeout)
+func (f *fakeSource) Connect(context.Context, func(*ups.Reading)) ([]ups.Block, error) {
+	if f.silent() {
 		return nil, errSilent
 	}
 	return f.plan, nil
 }
 
-func (f *fakeSource) Connected() []*ups.Reading { return nil }
-
 var oneColumn = &ups.Layout{Columns: []ups.Column{{Point: ups.StatusFlags, Divisor: 1}}}
 
 func (f *fakeSource) Read(_ context.Context, b ups.Block, dst *ups.Reading) error {
 	start := time.Now()
-	b = f.plan[b.Index] // what it costs, whatever the sampler thinks
-	if f.dead.Load() {
-		time.Sleep(f.timeout)
+	if f.silent() {
 		return errSilent
 	}
 	time.Sleep(b.Cost)
@@ -262,25 +272,6 @@ func TestAnUnbrokenLineWithEqualRatesAlternates(t *testing.T) {
 			if src.reads[i].tier == src.reads[i-1].tier {
 				t.Fatalf("reads %d and %d are both %v", i-1, i, src.reads[i].tier)
 			}
-		}
-	})
-}
-
-func TestADeadUnitCostsTheOthersOneTimeoutPerBackOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		live := &fakeSource{plan: plan9600()}
-		dead := &fakeSource{timeout: 500 * time.Millisecond}
-		dead.dead.Store(true)
-		sink := &memSink{}
-		run(t, 5*time.Minute, sink, Unit{"dead", dead, defaultRates}, Unit{"live", live, defaultRates})
-		if n := sink.count("live", ups.TierStatus); n < 280 {
-			t.Errorf("%d status reads of the healthy unit in 5 minutes, want about 300", n)
-		}
-		if i := slices.IndexFunc(sink.missed, func(m string) bool { return !strings.Contains(m, "unconnected") }); i >= 0 {
-			t.Errorf("%s, of a unit that never was connected", sink.missed[i])
-		}
-		if n := len(sink.missed); n > 35 {
-			t.Errorf("the dead unit was asked %d times in 5 minutes; want about one per %v", n, backOffMost)
 		}
 	})
 }

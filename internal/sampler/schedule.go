@@ -14,11 +14,16 @@ type task struct {
 	due    time.Time
 	pass   time.Duration // turns taken so far, each counted as one period; see next
 	before bool          // a watch that has gone before the block that is due to go
+	asked  time.Time     // when it went last
 }
 
-// done sets when the task is due again. The cadence is kept, but what was missed is not made up for: a line that was held up
-// would otherwise be late for ever.
-func (t *task) done(now time.Time) {
+// done sets when the task, which went at start, is due again, not before now. The cadence is kept, but what was missed is not made
+// up for: a line that was held up would otherwise be late for ever.
+func (t *task) done(start, now time.Time) {
+	t.asked = start
+	if t.due.After(start) { // in a burst, before its time
+		t.due = start
+	}
 	t.due = t.due.Add(t.period)
 	if t.due.Before(now) {
 		t.due = now
@@ -27,9 +32,12 @@ func (t *task) done(now time.Time) {
 
 // A schedule holds the tasks of a line.
 type schedule struct {
-	tasks   []*task
-	turn    time.Duration // pass of the task that went last
-	stretch float64       // by how much the periods are stretched, 1 where they fit the line
+	tasks    []*task
+	turn     time.Duration // pass of the task that went last
+	stretch  float64       // by how much the periods are stretched, 1 where they fit the line
+	bursting bool          // some unit is
+	fastest  time.Duration // between two reads of a block in a burst
+	unlent   int           // turns since one was lent to a burst
 }
 
 // set takes tasks over.
@@ -52,21 +60,43 @@ func (s *schedule) set(tasks []*task) {
 // each long block and between a status block and a live block, whose word is old by the time its bytes are in.
 func (s *schedule) next(now time.Time) (*task, time.Duration) {
 	best, wait := s.first(now)
-	if best == nil {
+	extra, pause := s.extra(now)
+	if best == nil && extra == nil {
 		s.afresh() // the line rests: what went last has not just gone any more
-		return nil, wait
+		return nil, min(wait, pause)
 	}
-	if best.block.Tier != ups.TierWatch {
-		if w := s.mostUrgentWatch(now, best); w != nil {
-			w.pass, w.before = max(w.pass, s.turn)+w.period, true // out of turn, and so without taking the others' turns forward
+	block := best
+	lent := best != nil && s.lends(best, extra, now)
+	if best == nil || lent {
+		block = extra
+	}
+	if block.block.Tier != ups.TierWatch {
+		if w := s.mostUrgentWatch(now, block); w != nil {
+			w.before = true
+			if best != nil {
+				w.pass = max(w.pass, s.turn) + w.period // out of turn, and so without taking the others' turns forward
+			}
 			return w, 0
 		}
 		s.afresh()
 	}
-	s.turn = max(best.pass, s.turn) // who was idle does not save up turns
-	best.pass = s.turn + best.period
-	best.before = best.block.Tier == ups.TierWatch
-	return best, 0
+	if best != nil { // what goes when the line would rest costs no turn
+		s.turn = max(best.pass, s.turn) // who was idle does not save up turns
+		best.pass = s.turn + best.period
+		best.before = best.block.Tier == ups.TierWatch
+		s.count(best, lent)
+	}
+	return block, 0
+}
+
+// count counts the turns that could be lent to a burst.
+func (s *schedule) count(t *task, lent bool) {
+	switch {
+	case lent:
+		s.unlent = 0
+	case t.refresh() && !t.unit.bursting:
+		s.unlent++
+	}
 }
 
 func (s *schedule) afresh() {
@@ -104,6 +134,9 @@ func (s *schedule) mostUrgentWatch(now time.Time, t *task) *task {
 	var most time.Duration
 	for _, w := range s.tasks {
 		if w.block.Tier != ups.TierWatch || w.before || s.stretch > 1 && w.pass > s.turn+w.period {
+			continue
+		}
+		if w.unit.failed > 0 { // suspect: it has one request, for what is due
 			continue
 		}
 		age := now.Sub(w.unit.wordSeen) + t.block.Cost

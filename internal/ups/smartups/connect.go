@@ -3,6 +3,7 @@ package smartups
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"upsedge/internal/ups"
 )
@@ -18,12 +19,15 @@ import (
 // A read that fails is made up to three times, but where the very first one meets silence there is no unit, and Connect ends.
 // What was read after a failure counts only if the verification block came in after it as well.
 //
+// seen, if it is not nil, is handed the readings of Connected as soon as they count, long before Connect has made them all: first
+// who the unit is, texts in front, then its status and the rest. So a unit on battery is known as such by its fifth answer.
+//
 // The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
-func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
+func (d *Driver) Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Block, error) {
 	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
 	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup, spoken: map[uint16]bool{}}
 	d.connecting = true
-	err := d.connect(ctx)
+	err := d.connect(ctx, seen)
 	d.connecting = false
 	if err != nil {
 		d.reads, d.connected = nil, nil
@@ -34,7 +38,16 @@ func (d *Driver) Connect(ctx context.Context) ([]ups.Block, error) {
 	return plan, nil
 }
 
-func (d *Driver) connect(ctx context.Context) error {
+func (d *Driver) connect(ctx context.Context, seen func(*ups.Reading)) error {
+	handed := 0
+	hand := func() {
+		if d.trust == inStep && seen != nil {
+			for _, r := range d.connected[handed:] {
+				seen(r)
+			}
+			handed = len(d.connected)
+		}
+	}
 	verification, err := d.identify(ctx)
 	if err != nil {
 		return err
@@ -53,6 +66,8 @@ func (d *Driver) connect(ctx context.Context) error {
 	for i, rd := range identity {
 		identity[i] = rd.narrow(pl.p, d.connected[1+i])
 	}
+	slices.SortStableFunc(d.connected, func(a, b *ups.Reading) int { return texts(b) - texts(a) })
+	hand()
 	pl.take(identity)
 	d.profile = pl.p
 	d.reads, d.others = pl.tier(ups.TierWatch), others{}
@@ -67,9 +82,22 @@ func (d *Driver) connect(ctx context.Context) error {
 		}
 		pl.take(reads)
 		d.reads = append(d.reads, reads...)
+		hand()
 	}
 	d.reads = append(append(d.reads, verification), identity...)
-	return d.resynchronise(ctx) // if the last read had to be repeated
+	if err := d.resynchronise(ctx); err != nil { // if the last read had to be repeated
+		return err
+	}
+	hand()
+	return nil
+}
+
+// texts is 1 for a reading with texts, else 0.
+func texts(r *ups.Reading) int {
+	if r.Text != nil {
+		return 1
+	}
+	return 0
 }
 
 // identify makes sure that a Smart-UPS of a known map answers.

@@ -329,7 +329,7 @@ func (d *Driver) checkSerial(ctx context.Context) error {
 func ReadAll(ctx context.Context, d *Driver) (*ups.State, error) {
 	s := ups.NewState()
 	if len(d.reads) == 0 {
-		if _, err := d.Connect(ctx); err != nil {
+		if _, err := d.Connect(ctx, nil); err != nil {
 			return nil, err
 		}
 		for _, r := range d.connected {

@@ -3,6 +3,8 @@ package smartups
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,7 +64,7 @@ var (
 
 func connected(t *testing.T, d *Driver) []ups.Block {
 	t.Helper()
-	plan, err := d.Connect(t.Context())
+	plan, err := d.Connect(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +99,41 @@ func TestConnectAsksForEverythingOnce(t *testing.T) {
 	for _, b := range plan {
 		if b.Cost <= 0 {
 			t.Errorf("%s costs %s", b.Name, b.Cost)
+		}
+	}
+}
+
+// TestConnectHandsReadingsOverAsTheyCount: who the unit is and then its status, with the live block and the settings still to be
+// asked for; nothing twice, and nothing that was repeated before the verification block came in again.
+func TestConnectHandsReadingsOverAsTheyCount(t *testing.T) {
+	for _, silent := range []string{"", "0/27", "1024/50"} {
+		asked := 0
+		l, d := newScript(upssim.New(upssim.Options{}), false, func(s span) error {
+			if name := fmt.Sprintf("%d/%d", s.addr, s.count); name == silent && asked == 0 {
+				asked++
+				return silence
+			}
+			return nil
+		})
+		var got []*ups.Reading
+		var story []string
+		_, err := d.Connect(t.Context(), func(r *ups.Reading) {
+			got = append(got, r)
+			story = append(append(story, l.take()...), r.Tier.String())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, d.Connected()) || got[0].Text == nil {
+			t.Errorf("%q silent once: handed over %d readings, Connected has %d; texts are first: %v", silent, len(got), len(d.Connected()), got[0].Text != nil)
+		}
+		want := map[string][]string{
+			"":        {"2048/14", "512/1", "516/120", "644/2", "identity", "identity", "identity", "identity", "0/27", "status", "128/35", "live", "1024/50", "settings"},
+			"0/27":    {"2048/14", "512/1", "516/120", "644/2", "identity", "identity", "identity", "identity", "0/27", "0/27", "2048/14", "128/35", "status", "live", "1024/50", "settings"},
+			"1024/50": {"2048/14", "512/1", "516/120", "644/2", "identity", "identity", "identity", "identity", "0/27", "status", "128/35", "live", "1024/50", "1024/50", "2048/14", "settings"},
+		}[silent]
+		if diff := cmp.Diff(want, story); diff != "" {
+			t.Errorf("%q silent once (-want +got):\n%s", silent, diff)
 		}
 	}
 }
@@ -164,7 +201,7 @@ func TestAUnitThatRefusesItsStatusIsNotSupported(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := d.Connect(t.Context()); ups.FailureOf(err) != ups.FailureUnsupported {
+	if _, err := d.Connect(t.Context(), nil); ups.FailureOf(err) != ups.FailureUnsupported {
 		t.Errorf("Connect = %v, want unsupported", err)
 	}
 }

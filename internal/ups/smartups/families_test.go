@@ -18,7 +18,7 @@ var manners = map[string][]string{"direct": nil, "strict": {"strict"}, "odd": {"
 func learn(t *testing.T, sku string, variants []string) (s *ups.State, asked map[ups.Point]bool) {
 	t.Helper()
 	_, d := newBench(t, upssim.Options{SKU: sku, Variants: variants}, Config{Card: slices.Contains(variants, "card")})
-	if _, err := d.Connect(t.Context()); err != nil {
+	if _, err := d.Connect(t.Context(), nil); err != nil {
 		t.Fatalf("Connect = %v", err)
 	}
 	s, asked = ups.NewState(), map[ups.Point]bool{}

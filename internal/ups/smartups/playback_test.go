@@ -64,7 +64,7 @@ func TestPlaysTheFramesOfTheReference(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := openPlayback(t, "testdata/section13.capture", nil)
 		d := New(Config{Name: "rack-a", Line: line, UnitID: 1})
-		if _, err := d.Connect(t.Context()); exception(err) != 4 {
+		if _, err := d.Connect(t.Context(), nil); exception(err) != 4 {
 			t.Errorf("Connect = %v, want the exception at 512", err)
 		}
 	})

@@ -79,7 +79,7 @@ func TestADeafUnitIsAskedOnce(t *testing.T) {
 		var stats upssim.Stats
 		unit, d := newSerial(t, &stats)
 		unit.Faults().Set(upssim.Deaf, true)
-		if _, err := d.Connect(t.Context()); ups.FailureOf(err) != ups.FailureNoAnswer {
+		if _, err := d.Connect(t.Context(), nil); ups.FailureOf(err) != ups.FailureNoAnswer {
 			t.Errorf("Connect = %v, want no answer", err)
 		}
 		if n := stats.Counts().Requests; n != 1 {
@@ -120,7 +120,7 @@ func TestConnectRepeatsWhatFailed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := -1
 			l, d := newScript(upssim.New(upssim.Options{}), false, func(span) error { n++; return c.fail[n] })
-			if _, err := d.Connect(t.Context()); (err == nil) != c.ok {
+			if _, err := d.Connect(t.Context(), nil); (err == nil) != c.ok {
 				t.Errorf("Connect = %v", err)
 			}
 			if diff := cmp.Diff(c.want, l.take()); diff != "" {
@@ -150,7 +150,7 @@ func TestConnectRepeatsWhatIsImplausible(t *testing.T) {
 	}
 	bad = mostTries
 	var implausible *ImplausibleError
-	if _, err := d.Connect(t.Context()); !errors.As(err, &implausible) {
+	if _, err := d.Connect(t.Context(), nil); !errors.As(err, &implausible) {
 		t.Errorf("Connect = %v, want implausible", err)
 	}
 }

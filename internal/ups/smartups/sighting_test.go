@@ -89,7 +89,7 @@ func TestAUnitSwappedWhileConnecting(t *testing.T) {
 		return u.Registers(s.addr, s.count), nil
 	}
 	var changed *UnitChangedError
-	if _, err := d.Connect(t.Context()); !errors.As(err, &changed) {
+	if _, err := d.Connect(t.Context(), nil); !errors.As(err, &changed) {
 		t.Errorf("Connect = %v, want another unit", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // A Driver is what the suite asks of a driver for a Smart-UPS.
 type Driver interface {
-	Connect(ctx context.Context) ([]ups.Block, error)
+	Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Block, error)
 	Read(ctx context.Context, b ups.Block, dst *ups.Reading) error
 	Identity() ups.Identity
 	Connected() []*ups.Reading
@@ -113,7 +113,7 @@ func patiently(do func() error) (err error) {
 }
 
 func (w World) connect(t *testing.T) (plan []ups.Block, err error) {
-	err = patiently(func() error { plan, err = w.Driver.Connect(t.Context()); return err })
+	err = patiently(func() error { plan, err = w.Driver.Connect(t.Context(), nil); return err })
 	return plan, err
 }
 
