@@ -129,8 +129,8 @@ type planned struct {
 }
 
 // Connect connects the driver; see sampler.Source.
-func (p *planned) Connect(ctx context.Context) ([]ups.Block, error) {
-	plan, err := p.Driver.Connect(ctx)
+func (p *planned) Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Block, error) {
+	plan, err := p.Driver.Connect(ctx, seen)
 	if err == nil {
 		p.mu.Lock()
 		p.plan, p.then = plan, p.timing()

@@ -136,7 +136,7 @@ func (s *schedule) mostUrgentWatch(now time.Time, t *task) *task {
 		if w.block.Tier != ups.TierWatch || w.before || s.stretch > 1 && w.pass > s.turn+w.period {
 			continue
 		}
-		if w.unit.failed > 0 { // suspect: it has one request, for what is due
+		if w.unit.pause > 0 { // suspect: it has one request, for what is due
 			continue
 		}
 		age := now.Sub(w.unit.wordSeen) + t.block.Cost

@@ -83,10 +83,13 @@ func TestADeadUnitCostsOneTimeoutPerBackOff(t *testing.T) {
 					t.Errorf("%d others: time-outs %d and %d began %v apart, want %v of back-off between", others, i-1, i, d, least)
 				}
 			}
+			alive := time.Duration(0)
+			for _, src := range r.sources[1:] {
+				alive = max(alive, src.oldest(begin.Add(time.Minute), dies))
+			}
 			for i, src := range r.sources[1:] {
-				alive := src.oldest(begin.Add(time.Minute), dies)
 				silent := src.oldest(dies, returns)
-				t.Logf("%d others: the word of %d gets %v old while all answer, %v with a dead unit", others, i+1, alive, silent)
+				t.Logf("%d others: words get %v old while all answer, that of %d %v with a dead unit", others, alive, i+1, silent)
 				if most := alive + silentFor + liveCost; silent > most {
 					t.Errorf("%d others: the word of %d got %v old while one was silent, want at most %v", others, i+1, silent, most)
 				}
