@@ -61,8 +61,10 @@ func (f *fakeSource) silent() bool {
 // slowing is a unit that says what its blocks cost now.
 type slowing struct{ fakeSource }
 
-func (f *slowing) Connect(context.Context, func(*ups.Reading)) ([]ups.Block, error) { return plan9600(), nil }
-func (f *slowing) Costs() []ups.Block                           { return f.plan }
+func (f *slowing) Connect(context.Context, func(*ups.Reading)) ([]ups.Block, error) {
+	return plan9600(), nil
+}
+func (f *slowing) Costs() []ups.Block { return f.plan }
 
 type exchange struct {
 	unit       string
@@ -83,6 +85,7 @@ var oneColumn = &ups.Layout{Columns: []ups.Column{{Point: ups.StatusFlags, Divis
 
 func (f *fakeSource) Read(_ context.Context, b ups.Block, dst *ups.Reading) error {
 	start := time.Now()
+	b = f.plan[b.Index] // what it costs, whatever the sampler thinks
 	if f.silent() {
 		return errSilent
 	}

@@ -122,7 +122,7 @@ func (s *schedule) first(now time.Time) (best *task, wait time.Duration) {
 // early returns how long before it is due a task may go. Where the rates do not fit, a watch that is nearly due when an exchange ends would
 // lose its turn to a block each time, and get less than its share.
 func (s *schedule) early(t *task) time.Duration {
-	if s.stretch > 1 && t.block.Tier == ups.TierWatch {
+	if s.stretch > 1 && t.block.Tier == ups.TierWatch && t.unit.pause == 0 {
 		return t.period / 2
 	}
 	return 0
