@@ -85,7 +85,7 @@ func (b *bench) measureBlocks(ctx context.Context, trace string, every, length t
 		return at
 	}})
 	d := smartups.New(smartups.Config{Name: "rack-a", Line: still{unit}, UnitID: 1, Now: func() time.Time { return at }})
-	plan, err := d.Connect(ctx)
+	plan, err := d.Connect(ctx, nil)
 	if err != nil {
 		return out, err
 	}

@@ -122,7 +122,7 @@ func TestPlansOfUnitsHaveNothingInCommonThatChanges(t *testing.T) {
 
 func refuseTheOtherSpan(t *testing.T) {
 	b, d := newBench(t, upssim.Options{}, Config{})
-	plan, err := d.Connect(t.Context())
+	plan, err := d.Connect(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
