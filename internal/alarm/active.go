@@ -28,8 +28,11 @@ type activeAlarm struct {
 	// Since is of 801 and 802 the last good poll, or the first attempt if there was none.
 	Since time.Time `json:"since,omitzero"`
 
-	// unconfirmed: the unit has not been heard about it since communication was lost or the program began (READ-8).
-	unconfirmed bool
+	// Held: it came too often, and its raise has not been told (TIMING-4).
+	Held    bool          `json:"held,omitempty"`
+	heldFor time.Duration // since when, on the engine's time line
+
+	unconfirmed bool // the unit has not been heard about it since communication was lost or the program began (READ-8)
 	inherited   bool // raised before the program began
 }
 
@@ -74,7 +77,7 @@ func (s activeSet) confirm(k key) {
 // doubt marks all alarms that come from the unit's own words; those about the communication are ours and are known.
 func (s activeSet) doubt() {
 	for i := range s {
-		s[i].unconfirmed = !aboutLink(s[i].ID)
+		s[i].unconfirmed = !aboutLink(s[i].ID) && s[i].ID != 834
 	}
 }
 

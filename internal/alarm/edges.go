@@ -69,12 +69,12 @@ func (e *Engine) judgeEdges(p *plan) {
 		was, changed := s.count(g, word, !e.heard.has(g.point), x)
 		e.dirty = e.dirty || known != s.known
 		if changed {
-			e.tell(g, s, was)
+			e.tellEdge(g, s, was)
 		}
 	}
 }
 
-func (e *Engine) tell(g *edge, s *edgeState, was uint32) {
+func (e *Engine) tellEdge(g *edge, s *edgeState, was uint32) {
 	x := &e.look
 	e.dirty = true
 	e.inferring = s.blind

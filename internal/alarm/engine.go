@@ -40,6 +40,8 @@ type Engine struct {
 	mem         memory
 	calibrating bool // the last calibration word read says that one runs
 	outside     int
+	recent      map[ups.AlarmID]*recent // of ids that came in this run
+	floods      []flood
 
 	registered string // fingerprint of the serial number of the unit that belongs here, "" until one was seen
 	answering  string // of the one that answered last
@@ -115,6 +117,7 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	e.judgeResults(p)
 	e.judgeEdges(p)
 	e.heard.join(&x.read)
+	e.passFloods()
 	return e.events
 }
 
@@ -140,6 +143,7 @@ func (e *Engine) Missed(at time.Time, f ups.Failure) []ups.Event {
 		e.back = time.Time{}
 		e.forgetPolls()
 	}
+	e.passFloods()
 	return e.events
 }
 

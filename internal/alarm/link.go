@@ -160,6 +160,7 @@ func (e *Engine) Elapsed(at time.Time) []ups.Event {
 			e.elapse(r, at)
 		}
 	}
+	e.passFloods()
 	return e.events
 }
 

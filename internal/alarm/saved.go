@@ -25,6 +25,7 @@ type saved struct {
 	Registered  string        `json:"registered,omitempty"`
 	Answering   string        `json:"answering,omitempty"`
 	Memory      *savedMemory  `json:"memory,omitempty"`
+	Floods      []savedFlood  `json:"floods,omitempty"`
 	At          time.Time     `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
 }
 
@@ -68,7 +69,7 @@ func (e *Engine) State() (blob []byte, changed bool) {
 func (e *Engine) save() []byte {
 	s := saved{
 		V: savedVersion, Active: e.active, Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
-		Memory: e.saveMemory(), At: e.savedAt,
+		Memory: e.saveMemory(), Floods: e.saveFloods(), At: e.savedAt,
 	}
 	if !e.began.IsZero() {
 		if s.At = (time.Time{}); e.trusted != nil && e.trusted() {
@@ -119,6 +120,10 @@ func (e *Engine) load(blob []byte) error {
 			edges[i] = edgeState{known: true, word: g.Word & g.Mask}
 		}
 	}
+	floods, err := loadFloods(s.Floods, active)
+	if err != nil {
+		return err
+	}
 	if s.Memory != nil {
 		if err := s.Memory.check(); err != nil {
 			return err
@@ -129,6 +134,7 @@ func (e *Engine) load(blob []byte) error {
 		return fmt.Errorf("saved in the year %d", y)
 	}
 	e.registered, e.answering, e.savedAt = s.Registered, s.Answering, s.At.UTC()
+	e.floods = floods
 	active.doubt()
 	e.active, e.words, e.edges, e.calibrating = active, words, edges, s.Calibrating
 	return nil
