@@ -1,6 +1,9 @@
 package agent
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The models whose maps have what others lack (protocol reference, section 6.1).
 const (
@@ -195,6 +198,7 @@ var livesOfASerialLine = []life{
 var livesOfHalfAnHour = []life{
 	{id: 119, enter: "mains-fail", leave: "mains-return", within: 11 * time.Minute},
 	{id: 121, enter: "write=1026:276 input=262 11m input=0", within: 20 * time.Minute},
+	{id: 834, enter: strings.Repeat("panel-test 12s panel-test-end 12s ", 12), gone: 62 * time.Minute, detail: "513 came more than 10 times"},
 	{id: 122, enter: "write=1026:276 input=262", within: 12 * time.Minute},
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
 	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
