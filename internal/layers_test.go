@@ -56,6 +56,7 @@ var layers = []layer{
 	{"internal/agent", []string{"..."}, "", wires},
 	{"internal/demo", []string{"..."}, "", wires},
 	{"internal/bench", []string{"..."}, "", wires},
+	{"internal/bench/peers/simonvetter", nil, "", "a module of its own, so that what is measured beside ours never gets into our go.mod"},
 	{"cmd/agent", []string{"..."}, "", wires},
 	{"cmd/upssim", []string{"internal/ups/upssim"}, "", "a teaching tool: it must not grow into a second agent"},
 
