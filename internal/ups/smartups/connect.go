@@ -106,12 +106,12 @@ func (d *Driver) identify(ctx context.Context) (*read, error) {
 	d.trust = unsure
 	asked := d.cfg.Now()
 	words, err := d.once(ctx, rd.span)
-	for n := 1; n < mostTries && garbled(err) && ctx.Err() == nil; n++ {
+	for n := 1; n < mostTries && (garbled(err) || n == 1 && refused(err)) && ctx.Err() == nil; n++ {
 		words, err = d.once(ctx, rd.span)
 	}
 	answered := d.cfg.Now()
-	switch code := exception(err); {
-	case code == illegalFunction || code == illegalAddress:
+	switch {
+	case refused(err):
 		return nil, &UnsupportedError{fmt.Sprintf("no verification block at %d (%v)", verifyAddr, err)}
 	case err != nil:
 		return nil, err
@@ -148,11 +148,18 @@ func (d *Driver) prove(ctx context.Context, pl *planner, t ups.Tier) ([]*read, e
 	}
 }
 
-// try makes every read once. It stops at the first that is refused with exception 2.
+// try makes every read once. It stops at the first that is refused with exception 2. A controller that restarts refuses
+// everything for a second or two (protocol reference, section 3.6), and what is left out now is left out until the next Connect:
+// so a refusal counts when the unit answers the verification block and then refuses again.
 func (d *Driver) try(ctx context.Context, reads []*read) (readings []*ups.Reading, refused *read, err error) {
 	for _, rd := range reads {
 		r := &ups.Reading{}
-		switch err := d.readInStep(ctx, rd, r); {
+		err := d.readInStep(ctx, rd, r)
+		if exception(err) == illegalAddress {
+			d.trust = max(d.trust, outOfStep)
+			err = d.readInStep(ctx, rd, r)
+		}
+		switch {
 		case exception(err) == illegalAddress:
 			return nil, rd, nil
 		case err != nil:

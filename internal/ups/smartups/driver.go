@@ -288,6 +288,9 @@ func (d *Driver) resynchronise(ctx context.Context) error {
 		return nil
 	}
 	words, err := d.exchange(ctx, span{verifyAddr, verifyCount})
+	if refused(err) { // a unit that has it does so while its controller restarts
+		err = &ImplausibleError{Reason: fmt.Sprintf("the verification block is refused (%v)", err)}
+	}
 	if err == nil {
 		if _, wrong := verify(words); wrong != nil {
 			err = &ImplausibleError{Reason: wrong.Error()}

@@ -56,6 +56,12 @@ func exception(err error) uint8 {
 	return 0
 }
 
+// refused tells whether err says that there is nothing to be read.
+func refused(err error) bool {
+	code := exception(err)
+	return code == illegalFunction || code == illegalAddress
+}
+
 // The exceptions that the driver tells apart (protocol reference, section 3.4).
 const (
 	illegalFunction = 1

@@ -115,7 +115,14 @@ func TestConnectRepeatsWhatFailed(t *testing.T) {
 		{"at last: the verification block in the end", map[int]error{6: noise}, slices.Concat(all, []string{"1024/50", "2048/14"}), true},
 		{"three times", map[int]error{2: noise, 3: silence, 4: noise}, slices.Concat(all[:3], []string{"516/120", "516/120"}), false},
 		{"without a link", map[int]error{2: gone}, all[:3], false},
-		{"refused", map[int]error{0: refusedAddress}, all[:1], false},
+		{"refused", map[int]error{0: refusedAddress, 1: refusedAddress}, slices.Concat(all[:1], all[:1]), false},
+		{"refused once", map[int]error{0: refusedAddress}, slices.Concat(all[:1], all), true},
+		{"a false refusal", map[int]error{2: refusedAddress}, slices.Concat(all[:3], []string{"2048/14", "516/120"}, all[3:]), true},
+		{
+			"refusals while the controller restarts",
+			map[int]error{2: refusedAddress, 3: refusedAddress},
+			slices.Concat(all[:3], []string{"2048/14"}), false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := -1
