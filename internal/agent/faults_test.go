@@ -265,6 +265,61 @@ func TestTheOracleNoticesWhatIsWrong(t *testing.T) {
 	})
 }
 
+// A line that spoils every second or third exchange is slow; it is not lost, and what it delivers keeps coming. What is spoilt is
+// counted each time.
+func TestALineWithManyBadRepliesIsStillRead(t *testing.T) {
+	for _, c := range []struct {
+		fault upssim.Fault
+		every int
+		least int // status words of the unit in a minute, with two units on the line
+	}{
+		{upssim.BadCRC, 2, 40},
+		{upssim.BadCRC, 3, 40},
+		{upssim.Cut, 2, 20},
+		{upssim.Garbage, 2, 40},
+		{upssim.OtherUnit, 2, 40},
+		{upssim.Stale, 2, 40},
+		{upssim.Stale, 3, 40},
+		{upssim.OtherBlock, 3, 40},
+		{upssim.Deaf, 2, 10},
+		{upssim.Deaf, 3, 20},
+		{upssim.Master, 2, 40},
+		{upssim.Echo, 1, 120},
+		{upssim.Echo, 2, 120},
+	} {
+		t.Run(fmt.Sprintf("%s=%d", c.fault, c.every), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				s := newFaultSite(t, ctx, trial{family: families()[0], place: places[1], seed: 7})
+				words := map[string]int{}
+				s.keep = func(r *ups.Reading) {
+					if r.Tier <= ups.TierStatus {
+						words[r.Unit]++
+					}
+				}
+				s.run(func() {
+					defer cancel()
+					if s.recovered(time.Now()) < 0 {
+						t.Fatal("not even connected")
+					}
+					clear(words)
+					s.units[1].Faults().Every(c.fault, c.every)
+					time.Sleep(time.Minute)
+				})
+				bad := s.results[modbus.ResultFrame] + s.results[modbus.ResultTimeout]
+				if words["rack-a"] < c.least || words["rack-b"] < c.least || s.said["unit lost"] > 0 || len(s.wrong) > 0 {
+					t.Errorf("%d and %d words, want %d; log %v, wrong %q", words["rack-a"], words["rack-b"], c.least, s.said, s.wrong)
+				}
+				if c.fault != upssim.Echo && bad < 30 {
+					t.Errorf("only %d bad exchanges were counted", bad)
+				}
+				t.Log(words, bad, s.said)
+			})
+		})
+	}
+}
+
 // soaking skips a test that belongs to make soak.
 func soaking(t *testing.T) {
 	if os.Getenv("UPSEDGE_SOAK") == "" {
