@@ -75,7 +75,7 @@ units:
 		t.Errorf("exit code %d, want 0", code)
 	}
 
-	if n := strings.Count(agent.log.String(), `msg="unit connected" unit=rack-a`); n != 1 {
+	if n := strings.Count(agent.log.String(), `msg="unit connected" unit=rack-a model="Smart-UPS 1500" firmware="UPS 04.1"`); n != 1 {
 		t.Errorf("rack-a was connected %d times", n)
 	}
 	h := cloud.history()

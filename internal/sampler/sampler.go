@@ -230,8 +230,10 @@ func (u *unit) lose(now time.Time) {
 func (s *Sampler) connect(ctx context.Context, u *unit) {
 	u.attempts++
 	var seen [ups.TierCount]bool
+	var model, firmware string
 	plan, err := u.Source.Connect(ctx, func(r *ups.Reading) {
 		seen[r.Tier] = true
+		model, firmware = textOf(r, ups.Model, model), textOf(r, ups.Firmware, firmware)
 		s.cfg.Sink.Put(r)
 	})
 	now := time.Now()
@@ -246,9 +248,20 @@ func (s *Sampler) connect(ctx context.Context, u *unit) {
 		s.cfg.Sink.Unconnected(u.Name, now, err)
 		return
 	}
-	s.cfg.Log.Info("unit connected", "unit", u.Name, "down", now.Sub(u.lostSince).Round(time.Millisecond), "attempts", u.attempts)
+	s.cfg.Log.Info("unit connected", "unit", u.Name, "model", model, "firmware", firmware,
+		"down", now.Sub(u.lostSince).Round(time.Millisecond), "attempts", u.attempts)
 	u.connect(now, plan, &seen)
 	s.gather()
+}
+
+// textOf returns the text of p in r, or otherwise.
+func textOf(r *ups.Reading, p ups.Point, otherwise string) string {
+	for i, c := range r.Layout.Columns {
+		if c.Point == p && r.Text != nil {
+			return r.Text[i]
+		}
+	}
+	return otherwise
 }
 
 // connect makes tasks of the plan. What Connect has just read is due after its period, everything else at once.
