@@ -22,7 +22,7 @@ var stages = []stage{
 	{"tests", quick, 90 * time.Second, livesOfTests},
 	{"outlets", quick, 90 * time.Second, livesOfOutlets},
 	{"line", quick, 90 * time.Second, livesOfTheLine},
-	{"serial", serialRates, 90 * time.Second, livesOfASerialLine},
+	{"serial", serialRates, 10 * time.Second, livesOfASerialLine},
 	{"half an hour", "{watch: 2s, status: 5s, live: 5s, settings: 30s}", 90 * time.Second, livesOfHalfAnHour},
 	{"hours", "{watch: 1m, status: 1m, live: 1m}", 10 * time.Minute, livesOfHours},
 	{"days", "{watch: 11m, status: 11m, live: 11m}", 30 * time.Minute, livesOfDays}, // whoever asks less often than every 10 min pays less
@@ -191,7 +191,7 @@ var livesOfASerialLine = []life{
 	{id: 801, enter: "deaf", leave: "talk", within: 31 * time.Second, detail: "no-answer"},
 	{id: 801, enter: "bad-crc", leave: "talk", within: 31 * time.Second, detail: "garbled"},
 	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", within: 31 * time.Second},
-	{id: 803, enter: "deaf 2m talk"},
+	{id: 803, enter: "deaf 40s talk"},
 	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 }
 
