@@ -61,9 +61,10 @@ func TestAlarmsOverALoss(t *testing.T) {
 		b.start()
 		a.do("1m battery-bad self-test 1m mains-fail 1m deaf 1m")
 		s := b.cloud.states()
+		said := s[len(s)-1].Units[0]
 		for _, id := range []int{101, 504, 802} {
-			if !slices.Contains(s[len(s)-1].Units[0].Alarms, id) {
-				t.Errorf("lost for a minute, and %d is not among %v", id, s[len(s)-1].Units[0].Alarms)
+			if doubted := slices.Contains(said.Unconfirmed, id); !slices.Contains(said.Alarms, id) || doubted != (id != 802) {
+				t.Errorf("lost for a minute the state says that %v are active and %v of them unconfirmed; look at %d", said.Alarms, said.Unconfirmed, id)
 			}
 		}
 		for _, id := range []int{101, 504} {
@@ -77,6 +78,9 @@ func TestAlarmsOverALoss(t *testing.T) {
 		if !ok {
 			t.Fatalf("101 goes on: %v", b.cloud.words(0))
 		}
+		if !over.Inferred {
+			t.Error("101 ended while nobody looked, and is not said to be inferred")
+		}
 		restored, ok := a.await("event", 803, time.Second)
 		if !ok || !restored.Time.Equal(over.Time) {
 			t.Errorf("communication is back at %v, 101 ended at %v", restored.Time, over.Time)
@@ -85,6 +89,9 @@ func TestAlarmsOverALoss(t *testing.T) {
 			t.Errorf("answers again from %v on, 101 ended at %v, which came at %v; want the first poll of two", back, over.Time, over.came)
 		}
 		a.do("1m")
+		if s := b.cloud.states(); len(s[len(s)-1].Units[0].Unconfirmed) > 0 {
+			t.Errorf("a minute after it answers again %v are unconfirmed", s[len(s)-1].Units[0].Unconfirmed)
+		}
 		if _, cleared := a.await("clear", 504, 0); cleared {
 			t.Error("504 was cleared, and no test has passed")
 		}

@@ -31,6 +31,7 @@ type notice struct {
 	Group       string            `json:"group"`
 	Raw         map[string]string `json:"raw"`
 	Unconfirmed bool              `json:"unconfirmed"`
+	Inferred    bool              `json:"inferred"`
 	RaisedBy    uint64            `json:"raised_by"`
 
 	came time.Time // on the bubble's clock
@@ -45,10 +46,11 @@ type report struct {
 	Session uint64 `json:"session"`
 	Online  *bool  `json:"online"`
 	Units   []struct {
-		Unit      string   `json:"unit"`
-		Serial    string   `json:"serial"`
-		Condition []string `json:"condition"`
-		Alarms    []int    `json:"alarms"`
+		Unit        string   `json:"unit"`
+		Serial      string   `json:"serial"`
+		Condition   []string `json:"condition"`
+		Alarms      []int    `json:"alarms"`
+		Unconfirmed []int    `json:"unconfirmed"`
 	} `json:"units"`
 
 	came     time.Time
