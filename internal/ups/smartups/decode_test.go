@@ -2,6 +2,7 @@ package smartups
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -296,6 +297,33 @@ func FuzzDecode(f *testing.F) {
 				words[i] = binary.BigEndian.Uint16(data[2*i:])
 			}
 			_, _ = verify(words)
+		}
+	})
+}
+
+// FuzzText: whatever a unit holds for a text, what comes out is printable, trimmed, no longer than it was, and what the contract's
+// own decoder says.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"Smart-UPS 1500  ", "\x00\x00AS2130000001\xff\xff", "", "<script>\"\n", "\x00 \x00", "a\x00b", "\xc3\xa4", " x "} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		words := make([]uint16, len(data)/2)
+		for i := range words {
+			words[i] = binary.BigEndian.Uint16(data[2*i:])
+		}
+		got, ok := text(words)
+		want := upstest.Register{Type: "STR", Count: uint16(len(words))}.Decode(words, "-")
+		if got != want.Text || !ok && got != "" || len(got) > 2*len(words) {
+			t.Fatalf("% x is %q, %v; want %q", data, got, ok, want.Text)
+		}
+		for _, c := range got {
+			if c < ' ' || c > '~' {
+				t.Fatalf("% x is %q with %q in it", data, got, c)
+			}
+		}
+		if ok && got != strings.TrimRight(got, " ") {
+			t.Fatalf("% x is %q, not trimmed", data, got)
 		}
 	})
 }
