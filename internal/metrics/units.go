@@ -1,10 +1,13 @@
 package metrics
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"upsedge/internal/ups"
 )
@@ -37,6 +40,9 @@ type units struct {
 	outlet  *prometheus.Desc
 	test    *prometheus.Desc
 	points  map[ups.Point]*prometheus.Desc
+
+	states, alarms, raises, causes, results []member // by label
+	outlets                                 map[ups.Group][]member
 }
 
 func newUnits(src Sources) *units {
@@ -63,6 +69,7 @@ func newUnits(src Sources) *units {
 			u.points[p] = pointDesc(m)
 		}
 	}
+	u.makeSets()
 	return u
 }
 
@@ -102,29 +109,85 @@ func (u *units) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect sends the series of one scrape.
 func (u *units) Collect(ch chan<- prometheus.Metric) {
-	for _, x := range u.src.Units() {
-		u.always(ch, &x)
-		if x.Up {
-			u.measurements(ch, &x)
+	all := slices.Clone(u.src.Units())
+	slices.SortFunc(all, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
+	names := make([]*dto.LabelPair, len(all))
+	for i := range all {
+		names[i] = pair("ups", all[i].Name)
+		u.always(ch, &all[i])
+		if all[i].Up {
+			u.measurements(ch, &all[i])
 		}
+	}
+	u.sets(ch, all, names)
+}
+
+// sets sends the series of all units that are members of a set, in the order of their labels.
+func (u *units) sets(ch chan<- prometheus.Metric, all []Unit, names []*dto.LabelPair) {
+	gauges := func(d *prometheus.Desc, set []member, has func(*Unit) bool, more ...*dto.LabelPair) {
+		for _, m := range set {
+			for i := range all {
+				if has(&all[i]) {
+					ch <- &gaugeSeries{desc: d, labels: append(slices.Clip(more), m.label, names[i]), value: m.value(&all[i])}
+				}
+			}
+		}
+	}
+	gauges(u.status, u.states, func(*Unit) bool { return true })
+	gauges(u.active, u.alarms, func(*Unit) bool { return true })
+	gauges(u.test, u.results, func(x *Unit) bool { return x.Up && has(x.State, ups.BatteryTest) })
+	for _, g := range ups.Groups {
+		gauges(u.outlet, u.outlets[g], func(x *Unit) bool {
+			return x.Up && slices.Contains(x.State.Groups(), g) && has(x.State, g.Outlet())
+		}, pair("group", g.String()))
+	}
+	for d, set := range map[*prometheus.Desc][]member{u.raised: u.raises, u.moved: u.causes} {
+		for _, m := range set {
+			for i := range all {
+				ch <- &counterSeries{desc: d, labels: []*dto.LabelPair{m.label, names[i]}, value: m.value(&all[i])}
+			}
+		}
+	}
+}
+
+func has(st *ups.State, p ups.Point) bool {
+	_, ok := st.Raw(p)
+	return ok
+}
+
+// makeSets makes the members of every set.
+func (u *units) makeSets() {
+	for i, n := range ups.StatusNames {
+		u.states = append(u.states, member{pair("state", n), func(x *Unit) float64 { return bit(x.Status&(1<<i) != 0) }})
+	}
+	for _, a := range ups.Alarms {
+		label := pair("alarm", alarmLabel(a.ID))
+		if !a.Moment {
+			u.alarms = append(u.alarms, member{label, func(x *Unit) float64 { return bit(x.Active[a.ID]) }})
+		}
+		u.raises = append(u.raises, member{label, func(x *Unit) float64 { return float64(x.Raised[a.ID]) }})
+	}
+	for _, c := range causes {
+		u.causes = append(u.causes, member{pair("cause", c), func(x *Unit) float64 { return float64(x.Transfers[c]) }})
+	}
+	for _, r := range testResults {
+		u.results = append(u.results, member{pair("result", r.name), func(x *Unit) float64 { return bit(x.State.Flags(ups.BatteryTest)&r.bit != 0) }})
+	}
+	u.outlets = map[ups.Group][]member{}
+	for _, g := range ups.Groups {
+		for _, s := range ups.OutletStates {
+			u.outlets[g] = append(u.outlets[g], member{pair("state", s.Name), func(x *Unit) float64 { return bit(x.State.Flags(g.Outlet())&s.Bit != 0) }})
+		}
+		sortMembers(u.outlets[g])
+	}
+	for _, set := range [][]member{u.states, u.alarms, u.raises, u.causes, u.results} {
+		sortMembers(set)
 	}
 }
 
 // always sends what is known of a unit whether it answers or not.
 func (u *units) always(ch chan<- prometheus.Metric, x *Unit) {
 	ch <- gauge(u.up, bit(x.Up), x.Name)
-	for i, n := range ups.StatusNames {
-		ch <- gauge(u.status, bit(x.Status&(1<<i) != 0), x.Name, n)
-	}
-	for _, a := range ups.Alarms {
-		if !a.Moment {
-			ch <- gauge(u.active, bit(x.Active[a.ID]), x.Name, alarmLabel(a.ID))
-		}
-		ch <- total(u.raised, float64(x.Raised[a.ID]), x.Name, alarmLabel(a.ID))
-	}
-	for _, cause := range causes {
-		ch <- total(u.moved, float64(x.Transfers[cause]), x.Name, cause)
-	}
 	ch <- total(u.battery, x.OnBattery.Seconds(), x.Name)
 	for tier, at := range x.Sampled {
 		if !at.IsZero() {
@@ -158,21 +221,6 @@ func (u *units) measurements(ch chan<- prometheus.Metric, x *Unit) {
 			ch <- total(d, v*m.Scale, labels...)
 		} else {
 			ch <- gauge(d, v*m.Scale, labels...)
-		}
-	}
-	for _, g := range x.State.Groups() {
-		if _, ok := x.State.Raw(g.Outlet()); !ok {
-			continue
-		}
-		o := x.State.Flags(g.Outlet())
-		for _, s := range ups.OutletStates {
-			ch <- gauge(u.outlet, bit(o&s.Bit != 0), x.Name, g.String(), s.Name)
-		}
-	}
-	if _, ok := x.State.Raw(ups.BatteryTest); ok {
-		t := x.State.Flags(ups.BatteryTest)
-		for _, r := range testResults {
-			ch <- gauge(u.test, bit(t&r.bit != 0), x.Name, r.name)
 		}
 	}
 }
