@@ -37,10 +37,11 @@ func TestAnAdapterUnderAnotherName(t *testing.T) {
 	for range 2 {
 		within(t, 20*time.Second, "a read", read)
 		was, _ := os.Readlink(link)
-		unit.Faults().For(upssim.Pull, 100*time.Millisecond)
+		unit.Faults().Set(upssim.Pull, true)
 		if read() {
 			t.Error("a read over a cable that is pulled")
 		}
+		unit.Faults().Set(upssim.Pull, false)
 		within(t, 20*time.Second, "a read over the new port", read)
 		if is, _ := os.Readlink(link); is == was {
 			t.Errorf("the port is still %s", is)
