@@ -41,7 +41,11 @@ func (s *sink) Put(r *ups.Reading) {
 	u := s.units[r.Unit]
 	u.turn.Lock()
 	defer u.turn.Unlock()
-	s.settle(u, u.put(r))
+	out := u.put(r)
+	if out.burst {
+		u.burst()
+	}
+	s.settle(u, out)
 }
 
 // Missed takes a failed read; see sampler.Sink.
@@ -102,7 +106,7 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 		wire.Open = link(first.cfg)
 	}
 	l.modbus = modbus.New(wire)
-	cfg := sampler.Config{Sink: s, Log: log}
+	cfg := sampler.Config{Sink: s, Log: log, Fastest: fastest(first.cfg), Calm: s.recorder.flusher.soon}
 	var late [ups.TierCount]func(float64)
 	for t := range late {
 		late[t] = series.Lateness.WithLabelValues(ups.Tier(t).String()).Observe
@@ -114,6 +118,9 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 		cfg.Units = append(cfg.Units, sampler.Unit{Name: u.cfg.Name, Source: d, Rates: u.cfg.Poll})
 	}
 	l.sampler = sampler.New(cfg)
+	for _, u := range units {
+		u.hasten = l.sampler.Burst
+	}
 	return l
 }
 

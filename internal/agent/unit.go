@@ -17,11 +17,12 @@ import (
 // A unit is what the agent knows of one UPS: the latest values, the alarms, the counters of this run and the samples that wait
 // for the next flush. The line's goroutine writes it, scrapes and the status page read it.
 type unit struct {
-	cfg   config.Unit
-	line  string // name of the line: of the first unit on it
-	log   *slog.Logger
-	batch *sampler.Batch
-	album album // guarded by mu
+	cfg    config.Unit
+	line   string // name of the line: of the first unit on it
+	log    *slog.Logger
+	batch  *sampler.Batch
+	hasten func(unit string, d time.Duration) // starts a burst; nil: the unit is on no line
+	album  album                              // guarded by mu
 	// stretch is by how much the rates of the line are stretched, at most 1 where they fit; guarded by mu, it follows what is measured.
 	stretch float64
 	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
@@ -58,6 +59,7 @@ type outcome struct {
 	picture   *sampler.Picture // what led to the event at the index of; nil: none
 	of        int
 	flush     bool // samples that wait are to be put before their time
+	burst     bool // something happens to the unit
 }
 
 // put takes a reading over.
@@ -66,6 +68,7 @@ func (u *unit) put(r *ups.Reading) outcome {
 	defer u.mu.Unlock()
 	u.replaced(r)
 	u.count(r)
+	was, had := u.state.Raw(ups.StatusFlags)
 	u.state.Apply(r)
 	u.answered, u.lost, u.failure = r.At, false, nil
 	if r.Tier == ups.TierLive {
@@ -75,6 +78,7 @@ func (u *unit) put(r *ups.Reading) outcome {
 	much := u.batch.Put(r, u.state.Text(ups.Serial))
 	out := u.settle(r.At, u.alarms.Observe(u.state, r))
 	out.flush = out.flush || much
+	out.burst = u.stirred(r, was, had) || pictured(out.events) >= 0
 	return out
 }
 

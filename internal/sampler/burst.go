@@ -11,8 +11,8 @@ import (
 // A burst reads a unit to which something happens as fast as the line allows (event catalogue, TIMING-5; design, section 4): its
 // status and live blocks, in turn, whenever the line would rest. What the others are due, and every watch, goes first as always,
 // so that on a line with room a burst costs the others one block more to wait for, as on a full line. A full line has no rest:
-// there every third turn of a status or live block of units that have no burst is lent to those that have, until they are read
-// twice a second. Several bursts take turns.
+// there each status and live block of units that have no burst lends every third of its turns to those that have, until they are
+// read twice a second. Several bursts take turns.
 const (
 	// BurstFor is how long a burst goes on after what set it off.
 	BurstFor = 30 * time.Second
@@ -21,7 +21,7 @@ const (
 	FastestRead = 100 * time.Millisecond
 	// lendAfter is how long a block of a bursting unit waits on a full line before it borrows a turn.
 	lendAfter = 500 * time.Millisecond
-	// lendEach is which turn is lent.
+	// lendEach is which turn of a block is lent.
 	lendEach = 3
 )
 
@@ -94,5 +94,5 @@ func (t *task) refresh() bool { return t.block.Tier == ups.TierStatus || t.block
 
 // lends reports whether t, which is due, gives its turn to extra.
 func (s *schedule) lends(t, extra *task, now time.Time) bool {
-	return extra != nil && !t.unit.bursting && t.refresh() && s.unlent >= lendEach-1 && now.Sub(extra.asked) >= lendAfter
+	return extra != nil && !t.unit.bursting && t.refresh() && t.kept >= lendEach-1 && now.Sub(extra.asked) >= lendAfter
 }

@@ -15,6 +15,7 @@ type task struct {
 	pass   time.Duration // turns taken so far, each counted as one period; see next
 	before bool          // a watch that has gone before the block that is due to go
 	asked  time.Time     // when it went last
+	kept   int           // turns since one was lent to a burst
 }
 
 // done sets when the task, which went at start, is due again, not before now. The cadence is kept, but what was missed is not made
@@ -37,7 +38,6 @@ type schedule struct {
 	stretch  float64       // by how much the periods are stretched, 1 where they fit the line
 	bursting bool          // some unit is
 	fastest  time.Duration // between two reads of a block in a burst
-	unlent   int           // turns since one was lent to a burst
 }
 
 // set takes tasks over.
@@ -84,19 +84,11 @@ func (s *schedule) next(now time.Time) (*task, time.Duration) {
 		s.turn = max(best.pass, s.turn) // who was idle does not save up turns
 		best.pass = s.turn + best.period
 		best.before = best.block.Tier == ups.TierWatch
-		s.count(best, lent)
+		if best.kept++; lent {
+			best.kept = 0
+		}
 	}
 	return block, 0
-}
-
-// count counts the turns that could be lent to a burst.
-func (s *schedule) count(t *task, lent bool) {
-	switch {
-	case lent:
-		s.unlent = 0
-	case t.refresh() && !t.unit.bursting:
-		s.unlent++
-	}
 }
 
 func (s *schedule) afresh() {
