@@ -188,9 +188,9 @@ var livesOfASerialLine = []life{
 	{id: 101, enter: "mains-fail", leave: "mains-return", within: time.Second},
 	{id: 102, enter: "mains-fail 10s mains-return", within: 5 * time.Second},
 	{id: 201, enter: "mains-fail low-battery", leave: "mains-return", within: 5 * time.Second},
-	{id: 801, enter: "deaf", leave: "talk", within: 31 * time.Second, detail: "no-answer"},
-	{id: 801, enter: "bad-crc", leave: "talk", within: 31 * time.Second, detail: "garbled"},
-	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", within: 31 * time.Second},
+	{id: 801, enter: "deaf", leave: "talk", within: 32 * time.Second, detail: "no-answer"},
+	{id: 801, enter: "bad-crc", leave: "talk", within: 32 * time.Second, detail: "garbled"},
+	{id: 802, enter: "mains-fail 10s deaf", leave: "talk", within: 32 * time.Second},
 	{id: 803, enter: "deaf 40s talk"},
 	{id: 805, enter: "poke=0:0,0", leave: "unpoke=0:2", detail: "implausible"},
 }
