@@ -3,5 +3,5 @@ package alarm
 import "slices"
 
 func allStories() []story {
-	return slices.Concat(generalStories, bitStories(), inAllStories(), batteryStories, outputStories, testStories, outletStories, edgeStories(), identityStories, floodStories())
+	return slices.Concat(generalStories, linkStories, bitStories(), inAllStories(), batteryStories, outputStories, testStories, outletStories, edgeStories(), identityStories, floodStories())
 }

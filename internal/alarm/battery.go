@@ -73,7 +73,7 @@ func doesNotCharge(x *look) bool {
 
 func chargedSince(x *look) bool {
 	c, ok := x.charge()
-	return ok && c >= x.mem.stalled.value+chargedAgain
+	return ok && (c >= x.mem.stalled.value+chargedAgain || c >= 100)
 }
 
 // A reference is the runtime of a battery that is known to be good, with the load it was taken at.

@@ -109,9 +109,6 @@ func (x *look) raw(ps []ups.Point) []ups.RawValue {
 	return out
 }
 
-// mode is the one of the modes that the status word says.
-func (x *look) mode() uint32 { return x.st.Flags(ups.StatusFlags) & ups.UModes }
-
 // causeName returns the name of the cause of the last change of state, "" if it was not read.
 func (x *look) causeName() string {
 	v, ok := x.st.Raw(ups.StatusCause)

@@ -82,6 +82,13 @@ var outputStories = []story{
 		60   live BI=1
 		61   live BI=4
 		71   live                -> raise 315`},
+	{"315 of a unit that has no bypass input after all", `
+		0    live BI=4
+		10   live                -> raise 315
+		11..20 live BI=0
+		21   restart
+		22   live
+		23   live                -> clear 315 @22 inferred`},
 	{"READ-10 313, 315 not in an SMT", `
 		0    identity sku=SMT1500RM2UC
 		1..60 live BI=4

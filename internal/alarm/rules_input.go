@@ -84,7 +84,7 @@ var inputRules = []rule{
 	{
 		id:     118,
 		raise:  []test{{on: onStatus, is: transfersOften, polls: 1}}, // each was confirmed when it was raised
-		clear:  []test{{on: onStatus, is: func(x *look) bool { return x.since(markOutage3).over(x.limits.Day, x.now) }, polls: 2}},
+		clear:  []test{{on: onStatus, is: noTransfers, polls: 2}},
 		raw:    []ups.Point{ups.StatusFlags, ups.StatusCause},
 		detail: func(x *look) string { return fmt.Sprintf("3 transfers in %s", round(x.since(markOutage1).age(x.now))) },
 		byTime: true,
@@ -145,7 +145,13 @@ func testReason(x *look) string {
 }
 
 // transfersOften: the last three transfers were within a day.
-func transfersOften(x *look) bool { return x.since(markOutage1).within(x.limits.Day, x.now) }
+func transfersOften(x *look) bool { return x.since(markOutage1).within(x.limits.Day, x.now) && !noTransfers(x) }
+
+// noTransfers: there was none for a day.
+func noTransfers(x *look) bool {
+	m := x.since(markOutage3)
+	return !m.set || m.over(x.limits.Day, x.now)
+}
 
 // longOnBattery: 101 is active for longer than the owner's time.
 func longOnBattery(x *look) bool {

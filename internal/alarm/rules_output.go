@@ -106,7 +106,7 @@ var outputRules = []rule{
 	{
 		id:    315,
 		raise: []test{{on: onBypass, is: bypassBad, polls: 2, hold: badBypassFor, only: ups.SRT | ups.SURTD}},
-		clear: []test{{on: onBypass, is: bit(ups.BypassStatus, ups.IAcceptable), polls: 2}},
+		clear: []test{{on: onBypass, is: bypassGood, polls: 2}},
 		raw:   []ups.Point{ups.BypassStatus},
 	},
 	bitRule(316, ups.StatusFlags, ups.UFaultRecovery).of(ups.SRT),
@@ -175,6 +175,13 @@ func inverterGood(x *look) bool {
 		return x.again != ups.CauseInverterDistorted
 	}
 	return x.confirmed == ups.CauseInverterGood
+}
+
+// bypassGood: the input is acceptable; or, as long as nobody has heard of 315 since the program began or communication was lost,
+// there is none: it may be another unit.
+func bypassGood(x *look) bool {
+	a := x.active.find(key{id: 315})
+	return x.bits(ups.BypassStatus, ups.IAcceptable) || a != nil && a.unconfirmed && !x.bits(ups.BypassStatus, all)
 }
 
 // bypassBad: a unit that has a bypass input says something of it, and not that it is acceptable.

@@ -17,7 +17,6 @@ type ruleSet struct {
 	sees    [pointRoom]rowSet // by point: the rules that look at it
 	causes  rowSet            // the rules that look at transitions and their causes
 	all     rowSet
-	byID    map[ups.AlarmID]int // number of rows that can raise it
 }
 
 // theRules are those of the event catalogue.
@@ -55,9 +54,8 @@ func newRuleSet(rules []rule, words []resultWord, edges []edge, links []linkRule
 // A rowSet is a set of indexes of rules. It has room for 256.
 type rowSet [4]uint64
 
-func (s *rowSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
-func (s *rowSet) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
-func (s *rowSet) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
+func (s *rowSet) add(i int)    { s[i/64] |= 1 << (i % 64) }
+func (s *rowSet) remove(i int) { s[i/64] &^= 1 << (i % 64) }
 
 func (s *rowSet) join(o *rowSet) {
 	for i := range s {

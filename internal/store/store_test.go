@@ -212,6 +212,31 @@ func TestPairsRaiseAndClearOverRestarts(t *testing.T) {
 	}
 }
 
+// TestEachOutletGroupHasItsOwnRaise: and an alarm of the unit under the same id, as earlier versions kept them, is another one.
+func TestEachOutletGroupHasItsOwnRaise(t *testing.T) {
+	s := reopen(t, t.TempDir(), Options{})
+	of := func(kind ups.EventKind, g ups.Group, n int) Event {
+		e := event(603, kind, n)
+		e.Group = g
+		return e
+	}
+	must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{of(ups.Raise, ups.NoGroup, 1), of(ups.Raise, ups.MainGroup, 2), of(ups.Raise, ups.SOG2, 3)}))
+	for want, g := range []ups.Group{ups.NoGroup, ups.MainGroup, ups.SOG2} {
+		if seq, err := s.RaisedSeq(t.Context(), "rack-a", 603, g); seq != uint64(want+1) || err != nil {
+			t.Errorf("RaisedSeq of group %v = %d, %v, want %d", g, seq, err, want+1)
+		}
+	}
+	must(t, s.Ack(t.Context(), wire.Events, 3))
+	must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{of(ups.Clear, ups.SOG2, 4), of(ups.Clear, ups.SOG0, 5), of(ups.Clear, ups.MainGroup, 6)}))
+	var by []uint64
+	for _, r := range all(t, s, wire.Events) {
+		e, err := wire.DecodeEvent(r.Payload)
+		must(t, err)
+		by = append(by, e.RaisedBy)
+	}
+	same(t, "raised by", by, []uint64{3, 0, 2})
+}
+
 func TestAcknowledgementsOfOldAndUnknownNumbersAreHarmless(t *testing.T) {
 	s := reopen(t, t.TempDir(), Options{})
 	for n := range 3 {
