@@ -145,7 +145,9 @@ func testReason(x *look) string {
 }
 
 // transfersOften: the last three transfers were within a day.
-func transfersOften(x *look) bool { return x.since(markOutage1).within(x.limits.Day, x.now) && !noTransfers(x) }
+func transfersOften(x *look) bool {
+	return x.since(markOutage1).within(x.limits.Day, x.now) && !noTransfers(x)
+}
 
 // noTransfers: there was none for a day.
 func noTransfers(x *look) bool {
