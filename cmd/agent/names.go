@@ -16,7 +16,7 @@ func doubles(units []found) []string {
 	byNumber := map[string][]*found{}
 	var numbers []string
 	for i := range units {
-		n := units[i].Number
+		n := units[i].self()
 		if n == "" {
 			continue
 		}
@@ -35,6 +35,14 @@ func doubles(units []found) []string {
 		}
 	}
 	return out
+}
+
+// self tells a unit from every other: its serial number and what it is. It is empty where the unit does not say.
+func (f *found) self() string {
+	if f.Number == "" {
+		return ""
+	}
+	return f.SKU + "/" + f.Number
 }
 
 // rank orders the places of one unit: the one that is in use, a serial line, the unit's own port, a card.
@@ -64,11 +72,11 @@ func name(units []found, path string) ([]config.Unit, error) {
 			known[placeOf(u)] = u.Name
 		}
 	}
-	names := map[string]string{} // by serial number
+	names := map[string]string{} // by self
 	for i := range units {
 		f := &units[i]
 		if f.Unit = cmp.Or(f.Unit, known[placeOf(f.cfg)]); f.Unit != "" {
-			names[f.Number] = f.Unit
+			names[f.self()] = f.Unit
 		}
 	}
 	var added []config.Unit
@@ -77,17 +85,17 @@ func name(units []found, path string) ([]config.Unit, error) {
 		if f.Unit != "" || f.SameAs != "" {
 			continue
 		}
-		if n := names[f.Number]; n != "" && f.Number != "" { // in the configuration under a worse place
+		if n := names[f.self()]; n != "" && f.self() != "" { // in the configuration under a worse place
 			f.Unit = n
 			continue
 		}
 		f.Unit = freeName(f.label, used)
-		used[f.Unit], names[f.Number], f.cfg.Name = true, f.Unit, f.Unit
+		used[f.Unit], names[f.self()], f.cfg.Name = true, f.Unit, f.Unit
 		added = append(added, f.cfg)
 	}
 	for i := range units {
 		if f := &units[i]; f.Unit == "" {
-			f.Unit = names[f.Number]
+			f.Unit = names[f.self()]
 		}
 	}
 	return added, nil
