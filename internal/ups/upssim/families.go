@@ -15,7 +15,7 @@ var usual = delays{mogStay: 8, sogOff: 90, sogOn: 0, sogStay: 8}
 
 // families holds the models by SKU. Legal transfer points are not public (section 14): the ranges here enclose the examples
 // of section 9 and are a guess. Runtimes at full load are of the size of the vendor's published charts. Where a row is not
-// known from a unit, from says so.
+// known from a unit, from says so. Product ids (register 512) were seen on an SRT without their value being told, and are INF.
 var families = []family{
 	{
 		sku: "SMT1500RM2UC", model: "Smart-UPS 1500", firmware: "UPS 04.1", batterySKU: "APCRBC133", name: "SMT", column: smt, tcp: tcpKnown,

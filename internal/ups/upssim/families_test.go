@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"strings"
 	"testing"
+	"time"
 
 	"upsedge/internal/ups/upstest"
 )
@@ -224,4 +225,29 @@ func TestThreePhasesAndASplitBattery(t *testing.T) {
 		}
 	}
 	command(t, u, 0, 1538, 0, 0x4F10) // every group
+}
+
+// TestThePortOfAVariant: a card is slow and always has TCP, some firmware answers once, and an SMC has no port.
+func TestThePortOfAVariant(t *testing.T) {
+	with := func(sku string, variants ...string) *Unit {
+		return newClock().unit(Options{SKU: sku, Variants: variants})
+	}
+	fast := TCPOptions{Turnaround: 10 * time.Millisecond}
+	if o := with("").Port(fast); o != fast {
+		t.Errorf("its own port: %+v", o)
+	}
+	if o := with("", "card").Port(fast); o.Turnaround != 490*time.Millisecond || o.OneRequest {
+		t.Errorf("a card: %+v", o)
+	}
+	if o := with("", "card").Port(TCPOptions{Turnaround: time.Second}); o.Turnaround != time.Second {
+		t.Errorf("a slower card: %+v", o)
+	}
+	if o := with("", "one-request").Port(fast); !o.OneRequest {
+		t.Errorf("one request a connection: %+v", o)
+	}
+	for _, sku := range SKUs() {
+		if got, want := with(sku).HasTCP(), sku != "SMC1500IC"; got != want || !with(sku, "card").HasTCP() {
+			t.Errorf("%s: TCP %v", sku, got)
+		}
+	}
 }
