@@ -320,6 +320,50 @@ func TestALineWithManyBadRepliesIsStillRead(t *testing.T) {
 	}
 }
 
+// A line or a unit that is away for a minute comes back by itself, in no more than the longest pauses: 5 s of the link, 10 s of
+// the unit. While a unit of a serial line is away the other one is read all the time.
+func TestAMinuteAwayIsOverSoon(t *testing.T) {
+	for _, fault := range []upssim.Fault{upssim.Pull, upssim.Deaf, upssim.EchoOnly, upssim.Shift, upssim.BadCRC, upssim.Resetting} {
+		for _, place := range places {
+			c := trial{family: families()[0], fault: fault, place: place, seed: 7}
+			t.Run(c.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					s := newFaultSite(t, ctx, c)
+					words := 0
+					s.keep = func(r *ups.Reading) {
+						if r.Unit == "rack-b" && r.Tier <= ups.TierStatus {
+							words++
+						}
+					}
+					s.run(func() {
+						defer cancel()
+						if s.recovered(time.Now()) < 0 {
+							t.Fatal("not even connected")
+						}
+						words = 0
+						s.units[1].Faults().Set(fault, true)
+						time.Sleep(time.Minute)
+						s.units[1].Faults().Clear()
+						if place.framing == modbus.RTU && !place.alone && fault != upssim.Pull && words < 60 {
+							t.Errorf("the other unit's state was read %d times in that minute", words)
+						}
+						took := s.recovered(time.Now())
+						t.Logf("read again after %v; %v", took, s.said)
+						if took < 0 || took > 17*time.Second {
+							t.Errorf("read again after %v", took)
+						}
+					})
+					if len(s.wrong) > 0 {
+						t.Error(s.wrong)
+					}
+				})
+			})
+		}
+	}
+}
+
 // soaking skips a test that belongs to make soak.
 func soaking(t *testing.T) {
 	if os.Getenv("UPSEDGE_SOAK") == "" {

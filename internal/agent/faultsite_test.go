@@ -43,7 +43,7 @@ type faultSite struct {
 	mu      sync.Mutex
 	wrong   []string
 	good    map[string]int       // readings by unit
-	last    map[string]time.Time // the last good one that was asked for by itself
+	last    map[string]time.Time // the last watch
 	missed  int
 	results map[modbus.Result]int
 	said    map[string]int // log messages
@@ -161,7 +161,9 @@ func (s *faultSite) Put(r *ups.Reading) {
 		s.wrong = append(s.wrong, fmt.Sprintf("%s %s %v: %s", r.Unit, r.Tier, r.At.Format("05.000"), complaint))
 	}
 	s.good[r.Unit]++
-	s.last[r.Unit] = r.At
+	if r.Tier == ups.TierWatch { // never part of connecting: the unit is polled
+		s.last[r.Unit] = r.At
+	}
 }
 
 // compare compares a reading with what its unit held in the time of the exchange.
@@ -184,7 +186,7 @@ func (s *faultSite) Unconnected(unit string, at time.Time, err error) {
 	s.missed++
 }
 
-// since tells when the unit was last read well, zero if that was not after t.
+// since tells when the unit was last polled well, zero if that was not after t.
 func (s *faultSite) since(unit string, t time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
