@@ -175,3 +175,44 @@ func TestDamagedAlarmStateBeginsAnew(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAUnitTakenOutAndAddedAgainIsRegisteredAnew: another unit under the same name is 714, until the name was out of the
+// configuration for once.
+func TestAUnitTakenOutAndAddedAgainIsRegisteredAnew(t *testing.T) {
+	w := newWorld(t)
+	s := w.site()
+	apply := func(cfg ...config.Unit) {
+		t.Helper()
+		if err := s.apply(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(what string, is func(*unit) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+			u := s.all()[0]
+			u.mu.Lock()
+			ok := u.state.Text(ups.Serial) != "" && is(u)
+			u.mu.Unlock()
+			if ok {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not within a minute", what)
+			}
+		}
+	}
+	first, other := upssim.New(upssim.Options{Serial: "AS0000000001"}), upssim.New(upssim.Options{Serial: "AS0000000002"})
+	apply(tcpUnit("rack-a", serve(t, first), 1))
+	until("the first one read", func(*unit) bool { return true })
+	apply(tcpUnit("rack-a", serve(t, other), 1))
+	until("another one", func(u *unit) bool { return u.alarms.Is(714) })
+	apply()
+	apply(tcpUnit("rack-a", serve(t, other), 1))
+	until("registered anew", func(u *unit) bool { return !u.alarms.Is(714) })
+	apply(tcpUnit("rack-a", serve(t, first), 1))
+	until("the first one is another one now", func(u *unit) bool { return u.alarms.Is(714) })
+	if err := s.endAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
