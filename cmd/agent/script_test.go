@@ -98,7 +98,8 @@ func scriptTCP(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("TCP", listen(scriptTB{ts: ts}, one(still(args...))))
 }
 
-// scriptReady asks the running agent again and again until it has read so many units.
+// scriptReady asks the running agent again and again until it has read so many units and knows that they are on line: who a
+// unit is comes first.
 func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready UNITS")
@@ -107,7 +108,7 @@ func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		err := ts.Exec("upsagent", "--config", ts.Getenv("CONFIG"), "status")
-		if out := ts.ReadFile("stdout"); err == nil && strings.Count(out, " s ago") == want {
+		if out := ts.ReadFile("stdout"); err == nil && strings.Count(out, " s ago") == want && strings.Count(out, " online ") == want {
 			return
 		}
 		if time.Now().After(deadline) {
