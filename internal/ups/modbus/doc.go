@@ -12,7 +12,7 @@
 // before a request has to be 45 ms rather than 35. [Line.Timing] tells.
 //
 // [Line.ReadHolding] and [Line.WriteHolding] may be called from any number of goroutines; one at a time owns
-// the line: the one in [Line.Run], or, on TCP, a caller who finds it at rest (desk.go). A write is sent at most once, whatever happens.
+// the line: the one in [Line.Run], or a caller who finds it at rest (desk.go). A write is sent at most once, whatever happens.
 //
 // Sources: Modbus Application Protocol V1.1b3; Modbus over Serial Line V1.02; APC application note 176 (AN176), 4.2.2
 // for the timing; protocol reference, sections 2, 3.6, 10, 12 and 13.

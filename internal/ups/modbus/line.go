@@ -87,6 +87,8 @@ type Line struct {
 
 	idle chan *runner  // holds the runner while the line is at rest and lends itself; see lend
 	wake chan struct{} // a borrower has found the link lost
+	// pressing: Run's goroutine has an urgent request and waits for who borrows the line.
+	pressing atomic.Bool
 
 	reopenTCP time.Duration // least time between the end of a TCP connection and the next
 }
@@ -198,10 +200,10 @@ func (l *Line) submit(ctx context.Context, p Priority, r *request) (finished boo
 	if err := ctx.Err(); err != nil {
 		return true, err
 	}
+	r.priority = p
 	if r.function == readFunction {
 		if runner := l.borrow(p); runner != nil {
-			runner.caller = ctx
-			runner.giveBack(runner.handle(r))
+			runner.giveBack(runner.serveSelf(ctx, r))
 			return l.await(ctx, r)
 		}
 	}
@@ -254,6 +256,7 @@ func (l *Line) take() *request {
 type request struct {
 	unit, function uint8
 	addr, count    uint16
+	priority       Priority
 	data           [2 * MostWrite]byte
 	registers      [MostRead]uint16
 	state          atomic.Uint32

@@ -94,9 +94,6 @@ func (r *runner) serve() error {
 		}
 	}
 	for {
-		if !r.sleepUntil(r.end.Add(r.rest)) {
-			return nil
-		}
 		q := r.next()
 		if err := r.lost; err != nil {
 			r.taken, r.lost = q, nil
@@ -107,6 +104,9 @@ func (r *runner) serve() error {
 				return nil
 			}
 			continue // a borrower's word of a link that is long replaced
+		}
+		if q = r.quiet(q); q == nil {
+			return nil
 		}
 		if err := r.handle(q); err != nil {
 			return err
@@ -137,16 +137,25 @@ func (r *runner) next() *request {
 		return q
 	default:
 	}
-	if r.lends() {
-		return r.lend()
+	return r.lend()
+}
+
+// quiet keeps the silence before q and returns what is to be sent then: an urgent request that has come meanwhile goes first.
+// It returns nil at the end of ctx.
+func (r *runner) quiet(q *request) *request {
+	if !r.sleepUntil(r.end.Add(r.rest)) {
+		q.finish(ErrClosed)
+		return nil
+	}
+	if q.priority == Urgent || r.taken != nil || q.reconnected {
+		return q
 	}
 	select {
-	case q := <-r.urgent:
+	case u := <-r.urgent:
+		r.taken = q
+		return u
+	default:
 		return q
-	case q := <-r.background:
-		return q
-	case <-r.ctx.Done():
-		return nil
 	}
 }
 
@@ -155,6 +164,10 @@ func (r *runner) handle(q *request) error {
 	u := r.unit(q.unit)
 	if !r.sleepUntil(u.restUntil(q.function)) {
 		q.finish(ErrClosed)
+		return nil
+	}
+	if r.caller != nil && r.caller.Err() != nil {
+		q.finish(r.caller.Err())
 		return nil
 	}
 	if !q.state.CompareAndSwap(queued, sent) {
@@ -278,7 +291,10 @@ func (r *runner) classify(err error) (Result, error) {
 	case linkLost(err) != nil:
 		r.end = time.Now()
 		return ResultLink, err
-	case errors.Is(err, ErrClosed), r.caller != nil && err == r.caller.Err():
+	case r.caller != nil && err == r.caller.Err():
+		r.caller = nil
+		return ResultLink, r.recover(err, false) // an answer may still come
+	case errors.Is(err, ErrClosed):
 		r.end = time.Now()
 		return ResultLink, nil // serve sees the end of ctx by itself
 	case errors.Is(err, ErrTimeout):
