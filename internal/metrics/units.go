@@ -56,7 +56,7 @@ func newUnits(src Sources) *units {
 		up:      desc("ups_up", "1 while the unit is read, 0 when it is stale.", "ups"),
 		sampled: desc("ups_last_sample_timestamp_seconds", "When the tier was last read; only while the clock is trusted.", "ups", "tier"),
 		status:  desc("ups_status", "State of the unit, 1 or 0; several can hold at once. Last known while stale.", "ups", "state"),
-		active:  desc("ups_alarm_active", "1 while the alarm of the event catalogue is active, else 0.", "ups", "alarm"),
+		active:  desc("ups_alarm_active", "1 while the alarm of the event catalogue is active (601–611: of any outlet group), else 0.", "ups", "alarm"),
 		raised:  desc("ups_alarms_total", "Raises of alarms and events since the agent started.", "ups", "alarm"),
 		moved:   desc("ups_transfers_total", "Outages since the agent started, tests left out, by what the unit gave as cause.", "ups", "cause"),
 		battery: desc("ups_on_battery_seconds_total", "Time on battery since the agent started.", "ups"),
