@@ -106,7 +106,7 @@ func (d *Driver) identify(ctx context.Context) (*read, error) {
 	d.trust = unsure
 	asked := d.cfg.Now()
 	words, err := d.once(ctx, rd.span)
-	for n := 1; n < mostTries && (garbled(err) || n == 1 && refused(err)) && ctx.Err() == nil; n++ {
+	for n := 1; n < mostTries && (garbled(err) || n == 1 && d.connecting && refused(err)) && ctx.Err() == nil; n++ {
 		words, err = d.once(ctx, rd.span)
 	}
 	answered := d.cfg.Now()

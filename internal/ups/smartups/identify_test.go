@@ -2,6 +2,7 @@ package smartups
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -45,15 +46,15 @@ func TestIdentifiesAUnitThatRefusesHoles(t *testing.T) {
 func TestAStrangerAndSilenceAreAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := newBench(t, upssim.Options{}, Config{})
-		asked := 0
-		b.refusal = func(uint16, uint16) byte { asked++; return 2 }
+		var asked atomic.Int32
+		b.refusal = func(uint16, uint16) byte { asked.Add(1); return 2 }
 		_, err := Identify(t.Context(), d.cfg.Line, 1)
-		if _, ok := errors.AsType[*UnsupportedError](err); !ok || asked != 1 {
-			t.Errorf("a stranger: %v after %d questions", err, asked)
+		if _, ok := errors.AsType[*UnsupportedError](err); !ok || asked.Load() != 1 {
+			t.Errorf("a stranger: %v after %d questions", err, asked.Load())
 		}
 		b.deaf.Store(true)
-		if _, err := Identify(t.Context(), d.cfg.Line, 1); !errors.Is(err, modbus.ErrTimeout) || asked != 2 {
-			t.Errorf("silence: %v after %d questions", err, asked)
+		if _, err := Identify(t.Context(), d.cfg.Line, 1); !errors.Is(err, modbus.ErrTimeout) || asked.Load() != 2 {
+			t.Errorf("silence: %v after %d questions", err, asked.Load())
 		}
 	})
 }
