@@ -176,20 +176,6 @@ func (e *Engine) Active() []Active {
 // Outside returns how often a unit said what units of its family do not have (READ-10), since the program began.
 func (e *Engine) Outside() int { return e.outside }
 
-// Unconfirmed reports whether the active set may not be what the unit would say now: before the first good poll, while
-// communication is lost, and until the unit has been heard about each alarm that was active before (READ-8).
-func (e *Engine) Unconfirmed() bool {
-	if e.back.IsZero() || e.lost() {
-		return true
-	}
-	for i := range e.active {
-		if e.active[i].unconfirmed {
-			return true
-		}
-	}
-	return false
-}
-
 // judge judges one rule by the read in hand and reports whether it has to be judged at its next poll, too, even if nothing that
 // it looks at changes: something happened, or is on its way.
 func (e *Engine) judge(r *rule) bool {

@@ -16,7 +16,7 @@ import (
 //	1     miss no-answer             a read failed
 //	2..9  live load=120 /0.5         every half second from 2 to 9 s; what comes is given with the time of its event, @12
 //	9     restart                    the agent ended and started
-//	9     unconfirmed | confirmed    what Unconfirmed has to say
+//	9     unconfirmed | confirmed    whether anything active is in doubt
 //	9     trusted | untrusted        the clock from now on
 //	9     release                    the unit was taken out of the configuration and added again
 //	9     elapsed                    time passed
@@ -74,8 +74,8 @@ func (w *world) do(verb string, args []string, at time.Time) []ups.Event {
 		w.restart()
 		return nil
 	case "confirmed", "unconfirmed":
-		if got := w.e.Unconfirmed(); got != (verb == "unconfirmed") {
-			w.t.Fatalf("at %s: Unconfirmed() = %v, want it %s", at.Sub(start), got, verb)
+		if got := unconfirmed(w.e); got != (verb == "unconfirmed") {
+			w.t.Fatalf("at %s: unconfirmed is %v, want it %s", at.Sub(start), got, verb)
 		}
 		return nil
 	case "trusted", "untrusted":

@@ -204,6 +204,20 @@ func (w *world) check(events []ups.Event) []ups.Event {
 	return events
 }
 
+// unconfirmed reports whether the active set may not be what the unit would say now: before the first good poll, while
+// communication is lost, and until the unit has been heard about each alarm that was active before (READ-8).
+func unconfirmed(e *Engine) bool {
+	if e.back.IsZero() || e.lost() {
+		return true
+	}
+	for i := range e.active {
+		if e.active[i].unconfirmed {
+			return true
+		}
+	}
+	return false
+}
+
 // line writes an event as the stories expect it.
 func line(v ups.Event, at time.Time, withDetail bool) string {
 	s := fmt.Sprintf("%s %d", v.Kind, v.ID)
