@@ -38,6 +38,25 @@ func published(t *testing.T) [][]byte {
 	return out
 }
 
+// pictureOfSix returns the picture of event 6, as it goes over MQTT.
+func pictureOfSix(t *testing.T) []byte {
+	t.Helper()
+	layout := &ups.Layout{Columns: []ups.Column{{Point: ups.OutputVoltage, Divisor: 64}}}
+	body, err := wire.NewEncoder().EncodeAlone(nil, &wire.Block{Unit: "rack-a", Device: "AS2130000001", Sections: []wire.Rows{{
+		Tier: ups.TierLive, Layout: layout, At: []int64{1000}, Raw: []int64{228 * 64},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := wire.SampleMessage(nil, "box-7", wire.Record{
+		Stream: wire.ID{1}, Lane: wire.Events, Seq: 7, Class: wire.ClassPicture, Boot: 1, Payload: wire.PicturePayload(6, body),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg
+}
+
 // TestBlockPrintsWhatWentOverMQTT gives the program blocks as files and as a subscriber pipes them, whole and damaged.
 func TestBlockPrintsWhatWentOverMQTT(t *testing.T) {
 	t.Parallel()
@@ -70,6 +89,7 @@ func TestBlockPrintsWhatWentOverMQTT(t *testing.T) {
 		{"lines from a subscriber", nil, lines, 0, []string{"seq     2", "232.0"}, nil},
 		{"lines in capitals, the last without its end", []string{"-"}, strings.TrimSpace(strings.ToUpper(lines)), 0, []string{"233.0"}, nil},
 		{"a raw block from a pipe", []string{"-"}, string(msgs[0]), 0, []string{"231.0"}, nil},
+		{"a picture", []string{file("picture", pictureOfSix(t))}, "", 0, []string{"lane    events", "seq     7", "picture of event 6", "228.0"}, nil},
 		{"nothing", nil, "", 0, nil, nil},
 		{"a flipped bit", []string{raw[0], file("damaged", damaged), raw[2]}, "", 1, []string{"seq     1", "seq     3"}, []string{"checksum does not fit", "not every block could be read"}},
 		{"a block that is cut", []string{file("cut", msgs[0][:20])}, "", 1, nil, []string{"checksum does not fit"}},
