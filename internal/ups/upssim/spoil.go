@@ -16,16 +16,15 @@ type reply struct {
 // A conversation is what a line, or one TCP connection, remembers: some faults bring back what was said before.
 type conversation struct {
 	units   map[uint8]*Unit
-	before  reply  // to the request before, as it should have been; no pdu: there was none
-	pending reply  // of Shift: not sent yet
-	asked   []byte // the last read
-	other   []byte // the last read of other registers than that
-	resets  int    // exchanges with Resetting
+	before  reply              // to the request before, as it should have been; no pdu: there was none
+	pending reply              // of Shift: not sent yet
+	reads   map[byte][2][]byte // of each unit, the last read and the last one of other registers than that
+	resets  int                // exchanges with Resetting
 }
 
 // answer decides what the unit's answer to a request is. It returns false for silence.
 func (c *conversation) answer(u *Unit, v *verdict, number [2]byte, unit byte, request []byte) (reply, bool) {
-	c.note(request)
+	c.note(unit, request)
 	good := reply{number: number, unit: unit, pdu: u.Handle(request)}
 	if good.pdu == nil || v.hit[Deaf] {
 		return reply{}, false
@@ -43,7 +42,7 @@ func (c *conversation) answer(u *Unit, v *verdict, number [2]byte, unit byte, re
 			v.hit[BadCRC] = true
 		}
 	case v.hit[OtherBlock] && request[0] == readHolding:
-		out.pdu = u.Handle(c.elsewhere(request))
+		out.pdu = u.Handle(c.elsewhere(unit, request))
 	case v.hit[OtherUnit]:
 		out = c.somebody(out, request)
 	}
@@ -70,17 +69,22 @@ func (c *conversation) shift(v *verdict, number [2]byte, out reply) (reply, bool
 	return out, true
 }
 
-// note keeps the last two reads that differ.
-func (c *conversation) note(request []byte) {
-	if request[0] == readHolding && !bytes.Equal(request, c.asked) {
-		c.asked, c.other = bytes.Clone(request), c.asked
+// note keeps the last two reads of a unit that differ.
+func (c *conversation) note(unit byte, request []byte) {
+	last := c.reads[unit]
+	if request[0] != readHolding || bytes.Equal(request, last[0]) {
+		return
 	}
+	if c.reads == nil {
+		c.reads = map[byte][2][]byte{}
+	}
+	c.reads[unit] = [2][]byte{bytes.Clone(request), last[0]}
 }
 
-// elsewhere is a read of other registers than those of request.
-func (c *conversation) elsewhere(request []byte) []byte {
-	if c.other != nil {
-		return c.other
+// elsewhere is a read of other registers of the unit than those of request.
+func (c *conversation) elsewhere(unit byte, request []byte) []byte {
+	if other := c.reads[unit][1]; other != nil {
+		return other
 	}
 	if bytes.Equal(request, statusRead) {
 		return verifyRead
