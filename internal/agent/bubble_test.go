@@ -176,7 +176,7 @@ func (b *bubble) plug(name string, u *upssim.Unit) {
 		was.end()
 	}
 	s.units = map[uint8]*upssim.Unit{1: u}
-	b.serves.Go(func() { _ = upssim.ServeTCP(s.ctx, s, s.units, upssim.TCPOptions{Turnaround: 2 * time.Millisecond}) })
+	b.serves.Go(func() { _ = upssim.ServeTCP(s.ctx, s, s.units, upssim.TCPOptions{Turnaround: 50 * time.Millisecond}) })
 }
 
 // unplug leaves nobody there: connections are refused.

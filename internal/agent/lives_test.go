@@ -15,17 +15,18 @@ const (
 
 // stages are the lives of the whole catalogue, by how long they take: what takes days is polled rarely.
 var stages = []stage{
-	{"power", "{watch: 500ms, status: 1s, live: 1s}", 90 * time.Second, livesOfPower},
-	{"battery", quick, 90 * time.Second, livesOfBattery},
-	{"output", quick, 90 * time.Second, livesOfOutput},
-	{"hardware", quick, 90 * time.Second, livesOfHardware},
-	{"tests", quick, 90 * time.Second, livesOfTests},
-	{"outlets", quick, 90 * time.Second, livesOfOutlets},
-	{"line", quick, 90 * time.Second, livesOfTheLine},
+	{"power", "{watch: 500ms, status: 1s, live: 1s}", 20 * time.Second, livesOfPower},
+	{"battery", quick, 20 * time.Second, livesOfBattery},
+	{"output", quick, 20 * time.Second, livesOfOutput},
+	{"hardware", quick, 20 * time.Second, livesOfHardware},
+	{"tests", quick, 20 * time.Second, livesOfTests},
+	{"outlets", quick, 20 * time.Second, livesOfOutlets},
+	{"line", quick, 20 * time.Second, livesOfTheLine},
 	{"serial", serialRates, 10 * time.Second, livesOfASerialLine},
-	{"half an hour", "{watch: 2s, status: 5s, live: 5s, settings: 30s}", 90 * time.Second, livesOfHalfAnHour},
+	{"half an hour", "{watch: 5s, status: 5s, live: 5s, settings: 30s}", 20 * time.Second, livesOfHalfAnHour},
+	{"an hour", "{watch: 5s, status: 5s, live: 1m}", 20 * time.Second, livesOfAnHour},
 	{"hours", "{watch: 1m, status: 1m, live: 1m}", 10 * time.Minute, livesOfHours},
-	{"days", "{watch: 11m, status: 11m, live: 11m}", 30 * time.Minute, livesOfDays}, // whoever asks less often than every 10 min pays less
+	{"days", "{watch: 1m, status: 1m, live: 1m}", 10 * time.Minute, livesOfDays},
 	{"months", "{watch: 30s, status: 30s, live: 30s}", time.Minute, livesOfMonths},
 }
 
@@ -198,11 +199,14 @@ var livesOfASerialLine = []life{
 var livesOfHalfAnHour = []life{
 	{id: 119, enter: "mains-fail", leave: "mains-return", within: 11 * time.Minute},
 	{id: 121, enter: "write=1026:276 input=262 11m input=0", within: 20 * time.Minute},
-	{id: 834, enter: strings.Repeat("panel-test 12s panel-test-end 12s ", 12), gone: 62 * time.Minute, detail: "513 came more than 10 times"},
 	{id: 122, enter: "write=1026:276 input=262", within: 12 * time.Minute},
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
 	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
 	{id: 221, enter: "charge=0.5 10m charge=1"},
+}
+
+var livesOfAnHour = []life{
+	{id: 834, enter: strings.Repeat("panel-test 12s panel-test-end 12s ", 12), gone: 62 * time.Minute, detail: "513 came more than 10 times"},
 }
 
 var livesOfHours = []life{
@@ -210,16 +214,16 @@ var livesOfHours = []life{
 	{id: 223, enter: "2h battery-replace 3h poke=128:0,600", leave: "unpoke=128:2", within: 5 * time.Minute, gone: 5 * time.Minute, detail: "reference"},
 }
 
+// A day or a month of polls costs more than it shows: the agent is away for most of it, and the clock of the unit stands still,
+// which else would test itself every week.
 var livesOfDays = []life{
 	{
-		id: 118, enter: "load=0.1 mains-fail 12m mains-return 25m mains-fail 12m mains-return 25m mains-fail", leave: "12m mains-return",
-		within: 12 * time.Minute, gone: 25 * time.Hour, detail: "3 transfers in 1h",
+		id: 118, enter: "mains-fail 3m mains-return 5m mains-fail 3m mains-return 5m mains-fail", leave: "3m mains-return 1h away=21h",
+		within: 2 * time.Minute, gone: 3 * time.Hour, detail: "3 transfers in 1",
 	},
-	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour, gone: 25 * time.Minute}, // the simulated charger never fails
+	{id: 222, enter: "poke=130:25600", leave: "poke=130:30720", within: 25 * time.Hour, gone: 5 * time.Minute}, // the simulated charger never fails
 }
 
-// A month of polls would cost what a day does thirty times: the agent is away for most of it, and the clock of the unit, which
-// else would test itself every week, stands still.
 var livesOfMonths = []life{
 	{id: 507, enter: "self-test 2m away=719h", leave: "self-test=protocol", within: 2 * time.Hour, gone: 5 * time.Minute, detail: "none passed for 3"},
 }
