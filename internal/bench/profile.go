@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 
@@ -39,6 +40,7 @@ func runProfiled(file, dir string) error {
 	defer stop()
 	marks := make(chan os.Signal, 2)
 	signal.Notify(marks, syscall.SIGUSR1, syscall.SIGUSR2)
+	debug.SetGCPercent(30) // as cmd/agent
 	cfg, err := config.Load(file)
 	if err != nil {
 		return err
