@@ -30,7 +30,7 @@ type unit struct {
 	mu        sync.Mutex
 	state     *ups.State
 	alarms    *alarm.Engine
-	raised    map[ups.AlarmID]uint64
+	outages   uint64 // raises of 101 that transfers counts
 	transfers map[string]uint64
 	onBattery time.Duration
 	energy    energy
@@ -47,7 +47,7 @@ type unit struct {
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
 	return &unit{
 		cfg: cfg, line: line, log: log, batch: batch, alarms: alarms, state: ups.NewState(), energy: energy{total: ups.Absent},
-		raised: map[ups.AlarmID]uint64{}, transfers: map[string]uint64{}, lost: true,
+		transfers: map[string]uint64{}, lost: true,
 	}
 }
 
@@ -129,13 +129,11 @@ func (u *unit) settle(at time.Time, events []ups.Event) outcome {
 	for _, e := range events {
 		e.Raw = append([]ups.RawValue(nil), e.Raw...)
 		out.events = append(out.events, e)
-		if e.Kind != ups.Clear {
-			u.raised[e.ID]++
-		}
-		if e.ID == 101 && e.Kind == ups.Raise {
-			cause, _ := u.state.Raw(ups.StatusCause)
-			u.transfers[metrics.Cause(cause)]++
-		}
+	}
+	if n := u.alarms.Came(101); n != u.outages { // told or held back
+		u.outages = n
+		cause, _ := u.state.Raw(ups.StatusCause)
+		u.transfers[metrics.Cause(cause)]++
 	}
 	if i := pictured(out.events); i >= 0 {
 		out.picture, out.of, out.flush = u.album.take(u.batch, at), i, true
@@ -216,9 +214,14 @@ func (u *unit) metrics(now time.Time, wall func(time.Time) time.Time) metrics.Un
 	st := *u.state
 	m := metrics.Unit{
 		Name: u.cfg.Name, State: &st, Status: u.status(now), Active: map[ups.AlarmID]bool{},
-		Raised: maps.Clone(u.raised), Transfers: maps.Clone(u.transfers), OnBattery: u.onBattery, Energy: u.energy.total,
+		Raised: map[ups.AlarmID]uint64{}, Transfers: maps.Clone(u.transfers), OnBattery: u.onBattery, Energy: u.energy.total,
 	}
 	m.Up = m.Status&ups.Stale == 0
+	for _, a := range ups.Alarms {
+		if n := u.alarms.Came(a.ID); n > 0 {
+			m.Raised[a.ID] = n
+		}
+	}
 	for _, a := range u.alarms.Active() {
 		m.Active[a.ID] = true // of any outlet group
 	}

@@ -40,6 +40,7 @@ type Engine struct {
 	mem         memory
 	calibrating bool // the last calibration word read says that one runs
 	outside     int
+	came        map[ups.AlarmID]uint64
 	recent      map[ups.AlarmID]*recent // of ids that came in this run
 	floods      []flood
 
@@ -70,6 +71,7 @@ func newEngine(set *ruleSet, unit string, l Limits, saved []byte) (*Engine, erro
 		unit: unit, limits: l.withDefaults(), set: set, streaks: make([]streak, set.streaks), restless: set.all,
 		words: make([]wordState, len(set.words)), edges: make([]edgeState, len(set.edges)), links: make([]linkState, len(set.links)),
 	}
+	e.came = map[ups.AlarmID]uint64{}
 	e.look.limits, e.look.active, e.look.mem = &e.limits, &e.active, &e.mem
 	if saved == nil {
 		return e, nil
@@ -172,6 +174,9 @@ func (e *Engine) Active() []Active {
 	}
 	return out
 }
+
+// Came returns how often an alarm was raised or a moment came since the program began, told or held back (TIMING-4).
+func (e *Engine) Came(id ups.AlarmID) uint64 { return e.came[id] }
 
 // Outside returns how often a unit said what units of its family do not have (READ-10), since the program began.
 func (e *Engine) Outside() int { return e.outside }

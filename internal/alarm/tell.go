@@ -36,6 +36,9 @@ func (e *Engine) moment(k key, at time.Time, detail string, raw []ups.RawValue) 
 func (e *Engine) emit(v ups.Event) {
 	e.remember(&v)
 	e.dirty, e.restless = true, e.set.all
+	if v.Kind != ups.Clear {
+		e.came[v.ID]++
+	}
 	switch {
 	case v.Kind == ups.Clear || !e.holdBack(v.ID):
 		e.tell(v)
