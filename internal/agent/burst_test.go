@@ -3,11 +3,13 @@ package agent
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"upsedge/internal/config"
 	"upsedge/internal/sampler"
 	"upsedge/internal/ups"
+	"upsedge/internal/wire"
 )
 
 // TestWhatHappensToAUnitSetsOffABurst: a change of the status word, an alarm about the power, a test; not that time passes.
@@ -54,6 +56,49 @@ func TestWhatHappensToAUnitSetsOffABurst(t *testing.T) {
 	if slices.ContainsFunc(bursts, func(d time.Duration) bool { return d != sampler.BurstFor }) {
 		t.Errorf("bursts of %v, want %v", bursts, sampler.BurstFor)
 	}
+}
+
+// TestBehindABurstItsSamplesAreStored: the mains fail and return; what was read until half a minute later is on disk without waiting
+// for the interval, and what the unit says then is read at the usual rates again.
+func TestBehindABurstItsSamplesAreStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSerialLine(t, 1)
+		defer l.stop()
+		time.Sleep(time.Minute)
+		if n := l.liveRows(); n != 0 {
+			t.Fatalf("%d live readings stored before anything happened", n)
+		}
+		l.sims[1].SetMains(false)
+		time.Sleep(5 * time.Second)
+		l.sims[1].SetMains(true)
+		time.Sleep(20 * time.Second)
+		if n := l.liveRows(); n != 0 { // the recorder, which asks for that at an event, does not run here
+			t.Fatalf("%d live readings stored in the burst", n)
+		}
+		time.Sleep(5 * time.Minute)
+		// A minute at two a second, and 35 s in which the line never rested.
+		if n := l.liveRows(); n < 190 || n > 240 {
+			t.Errorf("%d live readings stored behind the burst, want about 120 and 90", n)
+		}
+	})
+}
+
+// liveRows counts the readings of the live tier that are stored.
+func (l *serialLine) liveRows() (n int) {
+	l.t.Helper()
+	var schemas wire.Schemas
+	for _, r := range l.records(wire.Samples) {
+		b, err := schemas.DecodeBody(r.Payload)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for _, s := range b.Sections {
+			if s.Tier == ups.TierLive {
+				n += len(s.At)
+			}
+		}
+	}
+	return n
 }
 
 func TestACardIsSparedInABurst(t *testing.T) {

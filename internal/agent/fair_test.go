@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,28 +21,8 @@ import (
 // now and then, nobody else becomes stale, and it is found again within a back-off.
 func TestADeadUnitOnASerialLineCostsTheOthersOneTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.site()
-		units, byName, sims := []*unit{}, map[string]*unit{}, map[uint8]*upssim.Unit{}
-		for id := uint8(1); id <= 3; id++ {
-			u := w.unit(serialUnit(fmt.Sprintf("rack-%d", id), "/dev/ttyUSB0", id))
-			u.line, u.stretch = "rack-1", 3
-			units, byName[u.cfg.Name] = append(units, u), u
-			sims[id] = upssim.New(upssim.Options{Seed: uint64(id)})
-		}
-		near, far := upssim.NewCable()
-		port := &tallied{End: near}
-		served := make(chan error, 1)
-		over, end := context.WithCancel(t.Context())
-		go func() {
-			served <- upssim.ServeSerial(over, far, upssim.SerialOptions{Turnaround: 10 * time.Millisecond, SleepUntil: sleepUntil}, sims)
-		}()
-		open := func(config.Unit) func(context.Context) (modbus.Link, error) {
-			return func(context.Context) (modbus.Link, error) { return port, nil }
-		}
-		l := newLine(units, &sink{units: byName, recorder: s.recorder, changed: s.notify}, open, s.series, w.log)
-		ran := make(chan error, 1)
-		go func() { ran <- l.run(over) }()
+		l := newSerialLine(t, 3)
+		units, sims, port := l.units, l.sims, l.port
 
 		// oldest watches the words of rack-2 and rack-3 for a while.
 		oldest := func(d time.Duration) (age time.Duration) {
@@ -77,13 +59,54 @@ func TestADeadUnitOnASerialLineCostsTheOthersOneTimeout(t *testing.T) {
 		if u := units[0]; u.stale(time.Now()) {
 			t.Error("the unit answers again and is stale 15 s later")
 		}
+		l.stop()
+	})
+}
+
+// A serialLine is a line of a site with simulated units on a paced cable, running.
+type serialLine struct {
+	*world
+	site  *site
+	units []*unit
+	sims  map[uint8]*upssim.Unit
+	port  *tallied
+	stop  func()
+}
+
+func newSerialLine(t *testing.T, n uint8) *serialLine {
+	w := newWorld(t)
+	l := &serialLine{world: w, site: w.site(), sims: map[uint8]*upssim.Unit{}}
+	byName := map[string]*unit{}
+	for id := uint8(1); id <= n; id++ {
+		u := w.unit(serialUnit(fmt.Sprintf("rack-%d", id), "/dev/ttyUSB0", id))
+		u.line, u.stretch = "rack-1", float64(n)
+		l.units, byName[u.cfg.Name] = append(l.units, u), u
+		l.sims[id] = upssim.New(upssim.Options{Seed: uint64(id)})
+	}
+	near, far := upssim.NewCable()
+	l.port = &tallied{End: near}
+	over, end := context.WithCancel(t.Context())
+	served, ran, flushed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() {
+		served <- upssim.ServeSerial(over, far, upssim.SerialOptions{Turnaround: 10 * time.Millisecond, SleepUntil: sleepUntil}, l.sims)
+	}()
+	open := func(config.Unit) func(context.Context) (modbus.Link, error) {
+		return func(context.Context) (modbus.Link, error) { return l.port, nil }
+	}
+	line := newLine(l.units, &sink{units: byName, recorder: l.site.recorder, changed: l.site.notify}, open, l.site.series, w.log)
+	go func() { ran <- line.run(over) }()
+	go func() {
+		flushed <- l.site.flusher.run(over, 10*time.Hour, func() []*unit { return slices.Clone(l.units) })
+	}()
+	l.stop = func() {
 		end()
-		if err := <-ran; err != nil {
+		if err := errors.Join(<-ran, <-flushed); err != nil {
 			t.Error(err)
 		}
 		near.Close()
 		<-served
-	})
+	}
+	return l
 }
 
 // tallied is the agent's end of a cable. It counts the requests to unit 1.
