@@ -43,6 +43,7 @@ type faultSite struct {
 	mu      sync.Mutex
 	wrong   []string
 	good    map[string]int       // readings by unit
+	words   map[string]int       // status words by unit
 	last    map[string]time.Time // the last watch
 	missed  int
 	results map[modbus.Result]int
@@ -55,7 +56,7 @@ const churnEvery = 20 * time.Millisecond
 func newFaultSite(t *testing.T, ctx context.Context, c trial) *faultSite {
 	s := &faultSite{
 		t: t, place: c.place, ctx: ctx, names: []string{"rack-a", "rack-b"}, wanted: newOracle(), agent: map[string]*unit{},
-		good: map[string]int{}, last: map[string]time.Time{}, results: map[modbus.Result]int{}, said: map[string]int{},
+		good: map[string]int{}, words: map[string]int{}, last: map[string]time.Time{}, results: map[modbus.Result]int{}, said: map[string]int{},
 		units: map[uint8]*upssim.Unit{
 			1: upssim.New(upssim.Options{SKU: c.sku, Variants: c.variants, Seed: c.seed}),
 			2: upssim.New(upssim.Options{SKU: c.sku, Variants: c.variants, Seed: c.seed + 1, Load: 0.7}),
@@ -161,6 +162,9 @@ func (s *faultSite) Put(r *ups.Reading) {
 		s.wrong = append(s.wrong, fmt.Sprintf("%s %s %v: %s", r.Unit, r.Tier, r.At.Format("05.000"), complaint))
 	}
 	s.good[r.Unit]++
+	if r.Tier <= ups.TierStatus {
+		s.words[r.Unit]++
+	}
 	if r.Tier == ups.TierWatch { // never part of connecting: the unit is polled
 		s.last[r.Unit] = r.At
 	}
@@ -184,6 +188,13 @@ func (s *faultSite) Unconnected(unit string, at time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.missed++
+}
+
+// seen is how often the status word of a unit was read so far.
+func (s *faultSite) seen(unit string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.words[unit]
 }
 
 // since tells when the unit was last polled well, zero if that was not after t.
