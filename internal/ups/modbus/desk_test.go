@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,6 +134,35 @@ func TestWhoQueuesBehindALostConnectionIsServedOnTheNext(t *testing.T) {
 		calls.Wait()
 		if n := line.Links(); n != 2 {
 			t.Errorf("%d links, want 2", n)
+		}
+	})
+}
+
+// Who serves itself and still keeps the gap lets an urgent request go first.
+func TestUrgentGoesBeforeWhoKeepsTheGap(t *testing.T) {
+	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+		p := &peer{answer: registersAt(RTU)}
+		line, _ := start(t, Config{Open: p.open(wg)})
+		read := func(pr Priority, addr uint16) {
+			if got, err := line.ReadHolding(t.Context(), pr, 1, addr, 1, make([]uint16, 1)); err != nil || got[0] != addr {
+				t.Errorf("read %d: %v, %v", addr, got, err)
+			}
+		}
+		read(Background, 1)
+		var calls sync.WaitGroup
+		calls.Go(func() { read(Background, 2) })
+		synctest.Wait() // it has the line, and 35 ms of silence to keep
+		if line.borrow(Urgent) != nil {
+			t.Error("the line lies there for two")
+		}
+		calls.Go(func() { read(Urgent, 3) })
+		calls.Wait()
+		var asked []byte
+		for _, r := range p.requests() {
+			asked = append(asked, r.frame[3])
+		}
+		if !slices.Equal(asked, []byte{1, 3, 2}) {
+			t.Errorf("asked in the order %v, want 1, the urgent 3, then 2", asked)
 		}
 	})
 }
