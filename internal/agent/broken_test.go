@@ -38,35 +38,29 @@ local: {listen: "", socket: ""}
 		done <- Run(ctx, Options{Config: cfg, Version: "test", Ready: func() { ready <- struct{}{} }, Log: slog.New(slog.DiscardHandler)})
 	}()
 	defer stop()
-	await := func(what string) {
+	await := func(what string, tick <-chan time.Time, each func()) {
 		t.Helper()
-		select {
-		case <-ready:
-		case err := <-done:
-			t.Fatalf("Run = %v before it was %s", err, what)
-		case <-time.After(time.Minute):
-			t.Fatalf("not %s within a minute", what)
+		late := time.After(time.Minute)
+		for {
+			select {
+			case <-ready:
+				return
+			case <-tick:
+				each()
+			case err := <-done:
+				t.Fatalf("Run = %v before it was %s", err, what)
+			case <-late:
+				t.Fatalf("not %s within a minute", what)
+			}
 		}
 	}
-	await("ready")
-	for _, name := range []string{"store.db", "store.db-wal", "store.db-shm"} {
-		path := filepath.Join(dir, name)
-		st, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		noise := make([]byte, st.Size())
-		_, _ = rand.Read(noise) // never fails
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(noise); err != nil { // in place, as a bad disk does it
-			t.Fatal(err)
-		}
-		f.Close()
-	}
-	await("ready again on a fresh database")
+	await("ready", nil, nil)
+	// As a bad disk does it, in place and not only once: what is cached, or written over again by the commit under way, nobody misses.
+	spoil := opened(t, dir, "store.db", "store.db-wal", "store.db-shm")
+	spoil()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	await("ready again on a fresh database", again.C, spoil)
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("Run = %v", err)
@@ -88,5 +82,33 @@ local: {listen: "", socket: ""}
 	gap, err := wire.DecodeGap(records[0].Payload)
 	if err != nil || gap.Unit != "rack-a" || gap.Reason != wire.GapDamage || gap.From != (wire.Stamp{}) {
 		t.Errorf("the first event is %+v, %v; want a damage gap of rack-a from nobody knows when", gap, err)
+	}
+}
+
+// opened returns what fills the files of dir with noise. They are the ones that are there now: a file of the same name that comes
+// later stays whole.
+func opened(t *testing.T, dir string, names ...string) (spoil func()) {
+	t.Helper()
+	var files []*os.File
+	for _, name := range names {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		files = append(files, f)
+	}
+	return func() {
+		for _, f := range files {
+			st, err := f.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			noise := make([]byte, st.Size())
+			_, _ = rand.Read(noise) // never fails
+			if _, err := f.WriteAt(noise, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
