@@ -27,7 +27,7 @@ var (
 	// failed: no state was read. An implausible answer is one of them, READ-7: what the unit says is not known.
 	failed = ^good &^ exception
 	// connected: the unit, or something in its place, took the connection and answered.
-	connected = good | exception | set(ups.FailureGarbled, ups.FailureImplausible, ups.FailureUnsupported)
+	connected = good | exception | set(ups.FailureGarbled, ups.FailureImplausible, ups.FailureUnsupported, ups.FailureAnotherUnit)
 )
 
 // A linkRule is an alarm about the communication. Outcomes in neither set leave a count as it is.
@@ -64,6 +64,7 @@ var linkRules = []linkRule{
 		clears: connected, spoils: ^connected,
 	},
 	{
+		// Another unit's answers are well usable: 714 tells of it, once it is known who it is.
 		id: 805, counts: exception | set(ups.FailureImplausible), breaks: good, polls: uselessPolls,
 		clears: good, spoils: failed,
 	},

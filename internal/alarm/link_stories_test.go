@@ -78,6 +78,11 @@ var linkStories = []story{
 		8    miss no-answer
 		9    watch
 		10   watch               -> clear 805 @9`},
+	{"another unit's answers are no unusable ones", `
+		0    watch
+		1..9 miss another-unit
+		10   watch
+		11..50 miss another-unit -> raise 801 @40`},
 	{"an exception to one block among good reads is nothing, and spoils no recovery", `
 		0    watch
 		1    miss exception

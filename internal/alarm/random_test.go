@@ -55,7 +55,7 @@ func anyPause(t *rapid.T) time.Duration {
 func anyStep(t *rapid.T) func(*world, time.Time) []ups.Event {
 	switch rapid.IntRange(0, 11).Draw(t, "kind") {
 	case 0, 1:
-		f := ups.Failure(rapid.IntRange(0, int(ups.FailureUnsupported)).Draw(t, "failure"))
+		f := rapid.SampledFrom(ups.Failures()).Draw(t, "failure")
 		return func(w *world, at time.Time) []ups.Event { return w.miss(f, at) }
 	case 2:
 		return func(w *world, at time.Time) []ups.Event { w.restart(); return nil }

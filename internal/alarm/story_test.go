@@ -97,7 +97,7 @@ func (w *world) do(verb string, args []string, at time.Time) []ups.Event {
 }
 
 func failureNamed(t tester, name string) ups.Failure {
-	for f := range ups.FailureUnsupported + 1 {
+	for _, f := range ups.Failures() {
 		if f.String() == name {
 			return f
 		}

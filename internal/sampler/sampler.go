@@ -195,7 +195,7 @@ func (s *Sampler) missed(u *unit, t *task, start time.Time, err error) {
 	case ups.FailureException: // the unit is there; it only refuses this block
 		u.answered()
 		return
-	case ups.FailureUnsupported: // another device answers: find out who it is
+	case ups.FailureUnsupported, ups.FailureAnotherUnit: // another device answers: find out who it is
 		u.failed = lostAfter
 	case ups.FailureGarbled, ups.FailureImplausible: // that took no longer than an answer does
 		u.failed++

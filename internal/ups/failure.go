@@ -16,9 +16,20 @@ const (
 	FailureImplausible         // an answer of the right shape whose content cannot be (READ-7; protocol reference, section 10)
 	FailureException           // the unit answered with a Modbus exception
 	FailureUnsupported         // the unit is not a Smart-UPS, or its map is not one we know
+	FailureAnotherUnit         // a unit with another serial number answers than the one that was connected to
+	failureCount
 )
 
-var failureNames = [...]string{"unknown", "no-answer", "refused", "unreachable", "garbled", "implausible", "exception", "unsupported"}
+var failureNames = [...]string{"unknown", "no-answer", "refused", "unreachable", "garbled", "implausible", "exception", "unsupported", "another-unit"}
+
+// Failures are all of them, the zero value first.
+func Failures() []Failure {
+	out := make([]Failure, failureCount)
+	for i := range out {
+		out[i] = Failure(i)
+	}
+	return out
+}
 
 // String returns the name used in logs, "no-answer" for instance.
 func (f Failure) String() string {

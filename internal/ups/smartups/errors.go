@@ -36,8 +36,14 @@ func (e *UnitChangedError) Error() string {
 	return fmt.Sprintf("another unit answers: %s was %q and is %q", e.Point, e.Was, e.Is)
 }
 
-// Failure tells that the content of an answer cannot be: it is not this unit's.
-func (e *UnitChangedError) Failure() ups.Failure { return ups.FailureImplausible }
+// Failure tells that another unit answers where the serial number says so. Whatever else differs cannot be: it does not change
+// while a unit is connected, but it is not what a unit is known by.
+func (e *UnitChangedError) Failure() ups.Failure {
+	if e.Point == ups.Serial {
+		return ups.FailureAnotherUnit
+	}
+	return ups.FailureImplausible
+}
 
 // An UnsupportedError says that the device is not a Smart-UPS, or speaks a register map that is not known. Asking again does
 // not help.

@@ -337,7 +337,7 @@ func anotherSerial(t *testing.T, w World) {
 		if err == nil {
 			continue
 		}
-		wantFailure(t, err, ups.FailureImplausible)
+		wantFailure(t, err, ups.FailureAnotherUnit)
 		failed++
 	}
 	if failed == 0 {
@@ -345,7 +345,7 @@ func anotherSerial(t *testing.T, w World) {
 	}
 	for range 3 {
 		var r ups.Reading
-		wantFailure(t, w.read(t, block(t, plan, ups.TierStatus), &r), ups.FailureImplausible)
+		wantFailure(t, w.read(t, block(t, plan, ups.TierStatus), &r), ups.FailureAnotherUnit)
 	}
 	connect(t, w)
 }
@@ -369,7 +369,7 @@ func anotherUnitAfterSilence(t *testing.T, w World) {
 			t.Fatal("the status of another unit was taken for this one's")
 		}
 	}
-	wantFailure(t, err, ups.FailureImplausible)
+	wantFailure(t, err, ups.FailureAnotherUnit)
 	connect(t, w)
 	recovered(t, w, block(t, connect(t, w), ups.TierStatus))
 }
