@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"upsedge/internal/config"
 	"upsedge/internal/metrics"
 	"upsedge/internal/sampler"
@@ -126,19 +124,14 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 
 // observer counts the exchanges of a line.
 func observer(line string, series *metrics.Agent) func(modbus.Exchange) {
-	requests := map[modbus.Result]prometheus.Counter{}
-	for _, r := range metrics.Results {
-		requests[modbus.Result(r)] = series.Requests.WithLabelValues(line, r)
-	}
-	good, took, busy := requests[modbus.ResultOK], series.RequestTime.WithLabelValues(line), series.LineBusy.WithLabelValues(line)
+	count := series.Line(line)
 	return func(e modbus.Exchange) {
-		busy.Add(e.Busy.Seconds())
+		count.Busy(e.Busy)
 		if e.Result == modbus.ResultOK { // as nearly always
-			good.Inc()
-			took.Observe(e.Took.Seconds())
+			count.Answered(e.Took)
 			return
 		}
-		requests[e.Result].Inc()
+		count.Failed(string(e.Result))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -17,15 +16,14 @@ import (
 
 // Agent holds the series about the agent itself.
 type Agent struct {
-	Requests      *prometheus.CounterVec   // line, result
-	RequestTime   *prometheus.HistogramVec // line
-	LineBusy      *prometheus.CounterVec   // line
 	Lateness      *prometheus.HistogramVec // tier
 	Samples       prometheus.Counter
 	EncodedBytes  prometheus.Counter
 	Connected     prometheus.Gauge
 	Reconnects    prometheus.Counter
 	AlarmDelivery prometheus.Histogram
+
+	lines lines
 }
 
 // A Lane is what waits in one lane of the store.
@@ -52,32 +50,8 @@ type Sources struct {
 	Serial       bool              // metrics.serial_label
 }
 
-// New returns a registry with the series of the units, the agent, the Go runtime and the process, and the agent's series to be
-// filled by others. lines are the names of the lines: their series are there from the start.
-func New(src Sources, lines []string) (*prometheus.Registry, *Agent) {
-	reg := prometheus.NewRegistry()
-	a := newAgent()
-	reg.MustRegister(
-		a.Requests, a.RequestTime, a.LineBusy, a.Lateness, a.Samples, a.EncodedBytes, a.Connected, a.Reconnects, a.AlarmDelivery,
-		newUnits(src), &state{src: src},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	for _, l := range lines {
-		a.LineBusy.WithLabelValues(l)
-		a.RequestTime.WithLabelValues(l)
-	}
-	return reg, a
-}
-
-// Forget ends the series of a line that is no more; they would stand still for ever.
-func (a *Agent) Forget(line string) {
-	a.Requests.DeletePartialMatch(prometheus.Labels{"line": line})
-	a.RequestTime.DeleteLabelValues(line)
-	a.LineBusy.DeleteLabelValues(line)
-}
-
 // tenths are the buckets of times on a line and of lateness: from a TCP exchange to a card that is almost too slow.
-var tenths = []float64{0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5}
+var tenths = [...]float64{0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5}
 
 func newAgent() *Agent {
 	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
@@ -85,14 +59,9 @@ func newAgent() *Agent {
 		return prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}
 	}
 	return &Agent{
-		Requests: prometheus.NewCounterVec(counter("upsagent_modbus_requests_total",
-			"Modbus requests by what became of them."), []string{"line", "result"}),
-		RequestTime: prometheus.NewHistogramVec(histogram("upsagent_modbus_request_duration_seconds",
-			"Time from request to reply of answered requests.", tenths), []string{"line"}),
-		LineBusy: prometheus.NewCounterVec(counter("upsagent_line_busy_seconds_total",
-			"Time the line was occupied, the gaps between requests included; its rate is the load, 1 is full."), []string{"line"}),
+		lines: lines{all: map[string]*Line{}},
 		Lateness: prometheus.NewHistogramVec(histogram("upsagent_poll_lateness_seconds",
-			"How much later than asked for reads started.", tenths), []string{"tier"}),
+			"How much later than asked for reads started.", tenths[:]), []string{"tier"}),
 		Samples: prometheus.NewCounter(counter("upsagent_samples_total",
 			"Samples stored since the start; a sample is one value of one point at one time.")),
 		EncodedBytes: prometheus.NewCounter(counter("upsagent_encoded_bytes_total", "Size of the stored samples, encoded.")),

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -14,8 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
 
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups"
@@ -65,23 +62,35 @@ func onBattery() Unit {
 
 func gather(t *testing.T, units ...Unit) string {
 	t.Helper()
-	reg := registry(Sources{}, units...)
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	for _, f := range families {
-		if strings.HasPrefix(f.GetName(), "ups") {
-			if _, err := expfmt.MetricFamilyToText(&out, f); err != nil {
-				t.Fatal(err)
-			}
+	var out strings.Builder
+	for _, f := range scraped(t, registry(Sources{}, units...)) {
+		if strings.HasPrefix(f.name, "ups") {
+			out.WriteString(written(t, f))
 		}
 	}
 	return out.String()
 }
 
-func registry(src Sources, units ...Unit) *prometheus.Registry {
+// scraped returns every family as a scrape writes them.
+func scraped(t *testing.T, reg *Registry) []*family {
+	t.Helper()
+	all, err := reg.families(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func written(t *testing.T, families ...*family) string {
+	t.Helper()
+	var out strings.Builder
+	if err := write(&out, families); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func registry(src Sources, units ...Unit) *Registry {
 	src.Version = "1.2.3"
 	src.Units = func() []Unit { return units }
 	src.Spool = func() Spool {
@@ -89,7 +98,7 @@ func registry(src Sources, units ...Unit) *prometheus.Registry {
 	}
 	src.ClockTrusted = func() bool { return true }
 	reg, a := New(src, []string{"rack-a"})
-	a.Requests.WithLabelValues("rack-a", "ok").Inc()
+	a.Line("rack-a").results[0].Add(1)
 	a.Lateness.WithLabelValues("watch").Observe(0.01)
 	return reg
 }
@@ -136,15 +145,8 @@ func TestEveryStateIsAlwaysPresent(t *testing.T) {
 
 func TestSerialNumberOnlyWhenSwitchedOn(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		families, err := registry(Sources{Serial: on}, onBattery()).Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		for _, f := range families {
-			_, _ = expfmt.MetricFamilyToText(&out, f)
-		}
-		if got := strings.Contains(out.String(), "AS1234567890"); got != on {
+		text := written(t, scraped(t, registry(Sources{Serial: on}, onBattery()))...)
+		if got := strings.Contains(text, "AS1234567890"); got != on {
 			t.Errorf("serial_label %v: serial number in the metrics: %v", on, got)
 		}
 	}
@@ -178,11 +180,11 @@ func TestServesMetricsThatPromtoolAccepts(t *testing.T) {
 }
 
 func TestListenErrorsNameTheKey(t *testing.T) {
-	_, err := Listen("127.0.0.1:0", filepath.Join(t.TempDir(), "none.yml"), prometheus.NewRegistry(), nil, nil)
+	_, err := Listen("127.0.0.1:0", filepath.Join(t.TempDir(), "none.yml"), registry(Sources{}), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "metrics.web_config") {
 		t.Errorf("missing web_config: %v", err)
 	}
-	_, err = Listen("192.0.2.1:9811", "", prometheus.NewRegistry(), nil, nil)
+	_, err = Listen("192.0.2.1:9811", "", registry(Sources{}), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "metrics.listen") {
 		t.Errorf("address of another machine: %v", err)
 	}
@@ -227,25 +229,20 @@ func TestALineThatIsNoMoreHasNoSeries(t *testing.T) {
 		Units: func() []Unit { return nil }, Spool: func() Spool { return Spool{} }, ClockTrusted: func() bool { return false },
 	}, []string{"rack-a", "rack-b"})
 	for _, line := range []string{"rack-a", "rack-b"} {
-		a.Requests.WithLabelValues(line, "ok").Inc()
-		a.Requests.WithLabelValues(line, "timeout").Inc()
+		a.Line(line).Answered(30 * time.Millisecond)
+		a.Line(line).Failed("timeout")
 	}
 	a.Forget("rack-a")
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
+	text := written(t, scraped(t, reg)...)
+	if strings.Contains(text, "rack-a") {
+		t.Errorf("series of rack-a are left:\n%s", text)
 	}
-	left := map[string]int{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "line" {
-					left[l.GetValue()]++
-				}
-			}
+	for _, want := range []string{
+		`upsagent_modbus_requests_total{line="rack-b",result="ok"} 1`, `upsagent_modbus_requests_total{line="rack-b",result="timeout"} 1`,
+		`upsagent_modbus_request_duration_seconds_count{line="rack-b"} 1`, `upsagent_line_busy_seconds_total{line="rack-b"} 0`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no line %s", want)
 		}
-	}
-	if left["rack-a"] != 0 || left["rack-b"] != 4 {
-		t.Errorf("series by line: %v, want none of rack-a and four of rack-b", left)
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
@@ -23,7 +21,7 @@ type Server struct {
 
 // Listen binds the address. webConfig is a file in the format of Prometheus' own web configuration (TLS, basic
 // authentication), or empty. healthy and ready are asked at each request; an error is the answer's text.
-func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready func() error) (*Server, error) {
+func Listen(address, webConfig string, reg *Registry, healthy, ready func() error) (*Server, error) {
 	if webConfig != "" {
 		if err := CheckWebConfig(webConfig); err != nil {
 			return nil, err
@@ -37,9 +35,9 @@ func Listen(address, webConfig string, reg *prometheus.Registry, healthy, ready 
 }
 
 // On is Listen with a listener that is there already.
-func On(l net.Listener, webConfig string, reg *prometheus.Registry, healthy, ready func() error) *Server {
+func On(l net.Listener, webConfig string, reg *Registry, healthy, ready func() error) *Server {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.Handle("GET /metrics", newScraper(reg))
 	mux.HandleFunc("GET /healthz", probe(healthy))
 	mux.HandleFunc("GET /readyz", probe(ready))
 	off := false

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"upsedge/internal/ups"
 )
@@ -34,33 +36,39 @@ func everything() Unit {
 	return Unit{Name: "rack-a", State: st, Up: true, Sampled: [ups.TierCount]time.Time{time.Unix(1790000000, 0)}}
 }
 
-// A family is what a row of the table says.
-type family struct {
+// A row is what the table says of a family.
+type row struct {
 	kind, help string
 	labels     []string
 }
 
 // families returns the agent's own series by name.
-func families(t *testing.T) map[string]family {
+func families(t *testing.T) map[string]row {
 	t.Helper()
 	expiry := time.Unix(1790000000, 0)
 	reg := registry(Sources{CertExpiry: func() *time.Time { return &expiry }}, everything())
-	gathered, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]family{}
-	for _, f := range gathered {
-		if !strings.HasPrefix(f.GetName(), "ups") {
+	out := map[string]row{}
+	for _, f := range scraped(t, reg) {
+		if !strings.HasPrefix(f.name, "ups") {
 			continue
 		}
-		row := family{kind: strings.ToLower(f.GetType().String()), help: f.GetHelp()}
-		for _, l := range f.GetMetric()[0].GetLabel() {
-			row.labels = append(row.labels, l.GetName())
+		parser := expfmt.NewTextParser(model.LegacyValidation)
+		parsed, err := parser.TextToMetricFamilies(strings.NewReader(written(t, f)))
+		if err != nil {
+			t.Fatalf("%s: %v", f.name, err)
 		}
-		out[f.GetName()] = row
+		got := parsed[f.name]
+		if got == nil {
+			t.Errorf("%s has no series here: the table would leave it out", f.name)
+			continue
+		}
+		r := row{kind: strings.ToLower(got.GetType().String()), help: got.GetHelp()}
+		for _, l := range got.GetMetric()[0].GetLabel() {
+			r.labels = append(r.labels, l.GetName())
+		}
+		out[f.name] = r
 	}
-	for _, name := range described(reg) {
+	for _, name := range described(reg.own) {
 		if _, ok := out[name]; !ok && strings.HasPrefix(name, "ups") {
 			t.Errorf("%s is described and has no series here: the table would leave it out", name)
 		}

@@ -6,9 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
 	"upsedge/internal/ups"
 )
 
@@ -26,128 +23,145 @@ type Unit struct {
 	Sampled   [ups.TierCount]time.Time
 }
 
-// units collects the series of all units.
+// units are the series of all units.
 type units struct {
-	src     Sources
-	info    *prometheus.Desc
-	up      *prometheus.Desc
-	sampled *prometheus.Desc
-	status  *prometheus.Desc
-	active  *prometheus.Desc
-	raised  *prometheus.Desc
-	moved   *prometheus.Desc
-	battery *prometheus.Desc
-	outlet  *prometheus.Desc
-	test    *prometheus.Desc
-	points  map[ups.Point]*prometheus.Desc
+	src  Sources
+	sets []set
+}
 
-	states, alarms, raises, causes, results []member // by label
-	outlets                                 map[ups.Group][]member
+// A set is a family of units: its members, each of which has a series of every unit that has a value of it.
+type set struct {
+	name, help string
+	kind       string
+	members    []member
+}
+
+// A member is the series of a set that one value of its label, or of none, makes: a state, an alarm, a point. It is a series
+// for each unit.
+type member struct {
+	label string // `state="online",` as it stands before the label ups, which comes behind every other as u does; may be ""
+	value func(*Unit) (v float64, ok bool)
+}
+
+// A shown is a unit in a scrape.
+type shown struct {
+	Unit
+	label string
 }
 
 func newUnits(src Sources) *units {
-	infoLabels := []string{"ups", "model", "sku", "firmware"}
-	if src.Serial {
-		infoLabels = append(infoLabels, "serial")
+	u := &units{src: src}
+	u.sets = append(alwaysSets(), alarmSets()...)
+	u.sets = append(u.sets, outletSet(), testSet())
+	u.sets = append(u.sets, pointSets()...)
+	for _, s := range u.sets {
+		slices.SortFunc(s.members, func(a, b member) int { return cmp.Compare(a.label, b.label) })
 	}
-	u := &units{
-		src:     src,
-		info:    desc("ups_info", "Who the unit is, always 1; with metrics.serial_label a label serial as well.", infoLabels...),
-		up:      desc("ups_up", "1 while the unit is read, 0 when it is stale.", "ups"),
-		sampled: desc("ups_last_sample_timestamp_seconds", "When the tier was last read; only while the clock is trusted.", "ups", "tier"),
-		status:  desc("ups_status", "State of the unit, 1 or 0; several can hold at once. Last known while stale.", "ups", "state"),
-		active:  desc("ups_alarm_active", "1 while the alarm of the event catalogue is active (601–611: of any outlet group), else 0.", "ups", "alarm"),
-		raised:  desc("ups_alarms_total", "Raises of alarms and events since the agent started.", "ups", "alarm"),
-		moved:   desc("ups_transfers_total", "Outages since the agent started, tests left out, by what the unit gave as cause.", "ups", "cause"),
-		battery: desc("ups_on_battery_seconds_total", "Time on battery since the agent started.", "ups"),
-		outlet:  desc("ups_outlet_group_state", "State of an outlet group that the unit has, 1 or 0; several can hold at once.", "ups", "group", "state"),
-		test:    desc("ups_self_test_result", "Result of the last self-test, or that one is running, 1 or 0. Stays until the next test.", "ups", "result"),
-		points:  map[ups.Point]*prometheus.Desc{},
-	}
-	for _, p := range ups.Points() {
-		if m := p.Info().Metric; m.Name != "" {
-			u.points[p] = pointDesc(m)
-		}
-	}
-	u.makeSets()
 	return u
 }
 
-// pointDesc describes the series of a point. Points that share a name differ in the value of one label.
-func pointDesc(m ups.Metric) *prometheus.Desc {
-	labels := []string{"ups"}
-	if m.Label != "" {
-		labels = append(labels, m.Label)
-	}
-	if help := helpOf[m.Name]; help != "" {
-		return desc(m.Name, help, labels...)
-	}
-	for _, p := range ups.Points() {
-		if first := p.Info(); first.Metric.Name == m.Name {
-			return desc(m.Name, strings.ToUpper(first.Help[:1])+first.Help[1:]+".", labels...)
+// families returns the families of the units as they are now.
+func (u *units) families() []*family {
+	var all []shown
+	if u.src.Units != nil {
+		for _, x := range u.src.Units() {
+			all = append(all, shown{x, label("ups", x.Name)})
 		}
 	}
-	panic("metric of no point: " + m.Name)
-}
-
-// helpOf is the help text of series that are not quite what the unit's register is, and of those that several points share.
-var helpOf = map[string]string{
-	"ups_output_load_ratio":          "Load of the output, as part of the rating; above 1 in overload.",
-	"ups_output_energy_joules_total": "Energy delivered, by the unit's own counter; never falls while the agent runs.",
-	"ups_efficiency_ratio":           "Efficiency; no series while the unit gives a reason instead (on battery, charging).",
-}
-
-// Describe lists the series.
-func (u *units) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{u.info, u.up, u.sampled, u.status, u.active, u.raised, u.moved, u.battery, u.outlet, u.test} {
-		ch <- d
+	slices.SortFunc(all, func(a, b shown) int { return cmp.Compare(a.Name, b.Name) })
+	const help = "Who the unit is, always 1; with metrics.serial_label a label serial as well."
+	out := []*family{{"ups_info", help, "gauge", func(t *text) { u.info(t, all) }}}
+	for _, s := range u.sets {
+		out = append(out, &family{s.name, s.help, s.kind, func(t *text) { s.write(t, all) }})
 	}
-	for _, d := range u.points {
-		ch <- d
+	return out
+}
+
+func (s *set) write(t *text, all []shown) {
+	for _, m := range s.members {
+		for i := range all {
+			if v, ok := m.value(&all[i].Unit); ok {
+				t.sample("", m.label, all[i].label, v)
+			}
+		}
 	}
 }
 
-// Collect sends the series of one scrape.
-func (u *units) Collect(ch chan<- prometheus.Metric) {
-	all := slices.Clone(u.src.Units())
-	slices.SortFunc(all, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
-	names := make([]*dto.LabelPair, len(all))
+func (u *units) info(t *text, all []shown) {
 	for i := range all {
-		names[i] = pair("ups", all[i].Name)
-		u.always(ch, &all[i])
-		if all[i].Up {
-			u.measurements(ch, &all[i])
+		id := all[i].State.Identity()
+		if id.SKU == "" && id.Model == "" {
+			continue
 		}
+		labels := label("firmware", id.Firmware) + "," + label("model", id.Model) + ","
+		if u.src.Serial {
+			labels += label("serial", id.Serial) + ","
+		}
+		t.sample("", labels+label("sku", id.SKU)+",", all[i].label, 1)
 	}
-	u.sets(ch, all, names)
 }
 
-// sets sends the series of all units that are members of a set, in the order of their labels.
-func (u *units) sets(ch chan<- prometheus.Metric, all []Unit, names []*dto.LabelPair) {
-	gauges := func(d *prometheus.Desc, set []member, has func(*Unit) bool, more ...*dto.LabelPair) {
-		for _, m := range set {
-			for i := range all {
-				if has(&all[i]) {
-					ch <- &gaugeSeries{desc: d, labels: append(slices.Clip(more), m.label, names[i]), value: m.value(&all[i])}
-				}
-			}
+// alwaysSets are what is known of a unit whether it answers or not.
+func alwaysSets() []set {
+	up := set{name: "ups_up", help: "1 while the unit is read, 0 when it is stale.", kind: "gauge"}
+	up.members = []member{{"", func(x *Unit) (float64, bool) { return bit(x.Up), true }}}
+	battery := set{name: "ups_on_battery_seconds_total", help: "Time on battery since the agent started.", kind: "counter"}
+	battery.members = []member{{"", func(x *Unit) (float64, bool) { return x.OnBattery.Seconds(), true }}}
+	sampled := set{name: "ups_last_sample_timestamp_seconds", help: "When the tier was last read; only while the clock is trusted.", kind: "gauge"}
+	for t := range ups.TierCount {
+		sampled.add("tier", ups.Tier(t).String(), func(x *Unit) (float64, bool) { return seconds(x.Sampled[t]), !x.Sampled[t].IsZero() })
+	}
+	status := set{name: "ups_status", help: "State of the unit, 1 or 0; several can hold at once. Last known while stale.", kind: "gauge"}
+	for i, n := range ups.StatusNames {
+		status.add("state", n, func(x *Unit) (float64, bool) { return bit(x.Status&(1<<i) != 0), true })
+	}
+	moved := set{name: "ups_transfers_total", help: "Outages since the agent started, tests left out, by what the unit gave as cause.", kind: "counter"}
+	for _, c := range causes {
+		moved.add("cause", c, func(x *Unit) (float64, bool) { return float64(x.Transfers[c]), true })
+	}
+	return []set{up, battery, sampled, status, moved}
+}
+
+func (s *set) add(name, value string, of func(*Unit) (float64, bool)) {
+	s.members = append(s.members, member{label(name, value) + ",", of})
+}
+
+func alarmSets() []set {
+	active := set{name: "ups_alarm_active", help: "1 while the alarm of the event catalogue is active (601–611: of any outlet group), else 0.", kind: "gauge"}
+	raised := set{name: "ups_alarms_total", help: "Raises of alarms and events since the agent started.", kind: "counter"}
+	for _, a := range ups.Alarms {
+		if !a.Moment {
+			active.add("alarm", alarmLabel(a.ID), func(x *Unit) (float64, bool) { return bit(x.Active[a.ID]), true })
+		}
+		raised.add("alarm", alarmLabel(a.ID), func(x *Unit) (float64, bool) { return float64(x.Raised[a.ID]), true })
+	}
+	return []set{active, raised}
+}
+
+func outletSet() set {
+	s := set{name: "ups_outlet_group_state", help: "State of an outlet group that the unit has, 1 or 0; several can hold at once.", kind: "gauge"}
+	for i, g := range ups.Groups {
+		exists := uint32(1) << i
+		for _, o := range ups.OutletStates {
+			s.members = append(s.members, member{
+				label("group", g.String()) + "," + label("state", o.Name) + ",",
+				func(x *Unit) (float64, bool) {
+					return bit(x.State.Flags(g.Outlet())&o.Bit != 0), x.Up && x.State.Flags(ups.OutletConfig)&exists != 0 && has(x.State, g.Outlet())
+				},
+			})
 		}
 	}
-	gauges(u.status, u.states, func(*Unit) bool { return true })
-	gauges(u.active, u.alarms, func(*Unit) bool { return true })
-	gauges(u.test, u.results, func(x *Unit) bool { return x.Up && has(x.State, ups.BatteryTest) })
-	for _, g := range ups.Groups {
-		gauges(u.outlet, u.outlets[g], func(x *Unit) bool {
-			return x.Up && slices.Contains(x.State.Groups(), g) && has(x.State, g.Outlet())
-		}, pair("group", g.String()))
+	return s
+}
+
+func testSet() set {
+	s := set{name: "ups_self_test_result", help: "Result of the last self-test, or that one is running, 1 or 0. Stays until the next test.", kind: "gauge"}
+	for _, r := range testResults {
+		s.add("result", r.name, func(x *Unit) (float64, bool) {
+			return bit(x.State.Flags(ups.BatteryTest)&r.bit != 0), x.Up && has(x.State, ups.BatteryTest)
+		})
 	}
-	for d, set := range map[*prometheus.Desc][]member{u.raised: u.raises, u.moved: u.causes} {
-		for _, m := range set {
-			for i := range all {
-				ch <- &counterSeries{desc: d, labels: []*dto.LabelPair{m.label, names[i]}, value: m.value(&all[i])}
-			}
-		}
-	}
+	return s
 }
 
 func has(st *ups.State, p ups.Point) bool {
@@ -155,72 +169,54 @@ func has(st *ups.State, p ups.Point) bool {
 	return ok
 }
 
-// makeSets makes the members of every set.
-func (u *units) makeSets() {
-	for i, n := range ups.StatusNames {
-		u.states = append(u.states, member{pair("state", n), func(x *Unit) float64 { return bit(x.Status&(1<<i) != 0) }})
-	}
-	for _, a := range ups.Alarms {
-		label := pair("alarm", alarmLabel(a.ID))
-		if !a.Moment {
-			u.alarms = append(u.alarms, member{label, func(x *Unit) float64 { return bit(x.Active[a.ID]) }})
-		}
-		u.raises = append(u.raises, member{label, func(x *Unit) float64 { return float64(x.Raised[a.ID]) }})
-	}
-	for _, c := range causes {
-		u.causes = append(u.causes, member{pair("cause", c), func(x *Unit) float64 { return float64(x.Transfers[c]) }})
-	}
-	for _, r := range testResults {
-		u.results = append(u.results, member{pair("result", r.name), func(x *Unit) float64 { return bit(x.State.Flags(ups.BatteryTest)&r.bit != 0) }})
-	}
-	u.outlets = map[ups.Group][]member{}
-	for _, g := range ups.Groups {
-		for _, s := range ups.OutletStates {
-			u.outlets[g] = append(u.outlets[g], member{pair("state", s.Name), func(x *Unit) float64 { return bit(x.State.Flags(g.Outlet())&s.Bit != 0) }})
-		}
-		sortMembers(u.outlets[g])
-	}
-	for _, set := range [][]member{u.states, u.alarms, u.raises, u.causes, u.results} {
-		sortMembers(set)
-	}
-}
-
-// always sends what is known of a unit whether it answers or not.
-func (u *units) always(ch chan<- prometheus.Metric, x *Unit) {
-	ch <- gauge(u.up, bit(x.Up), x.Name)
-	ch <- total(u.battery, x.OnBattery.Seconds(), x.Name)
-	for tier, at := range x.Sampled {
-		if !at.IsZero() {
-			ch <- gauge(u.sampled, seconds(at), x.Name, ups.Tier(tier).String())
-		}
-	}
-	if id := x.State.Identity(); id.SKU != "" || id.Model != "" {
-		labels := []string{x.Name, id.Model, id.SKU, id.Firmware}
-		if u.src.Serial {
-			labels = append(labels, id.Serial)
-		}
-		ch <- gauge(u.info, 1, labels...)
-	}
-}
-
-func (u *units) measurements(ch chan<- prometheus.Metric, x *Unit) {
-	for p, d := range u.points {
+// pointSets are the measurements. Points that share a name differ in the value of one label.
+func pointSets() (out []set) {
+	at := map[string]int{}
+	for _, p := range ups.Points() {
 		m := p.Info().Metric
+		if m.Name == "" {
+			continue
+		}
+		i, known := at[m.Name]
+		if !known {
+			i = len(out)
+			at[m.Name] = i
+			out = append(out, set{name: m.Name, help: pointHelp(p), kind: "gauge"})
+			if m.Counter {
+				out[i].kind = "counter"
+			}
+		}
+		var pair string
+		if m.Label != "" {
+			pair = label(m.Label, m.Value) + ","
+		}
+		out[i].members = append(out[i].members, member{pair, measurement(p, m.Scale)})
+	}
+	return out
+}
+
+// measurement returns what tells the value of a point of a unit that answers, in the unit of its metric.
+func measurement(p ups.Point, scale float64) func(*Unit) (float64, bool) {
+	return func(x *Unit) (float64, bool) {
 		v, ok := x.State.Value(p)
 		if p == ups.OutputEnergy {
 			v, ok = float64(x.Energy), x.Energy != ups.Absent
 		}
-		if !ok {
-			continue
-		}
-		labels := []string{x.Name}
-		if m.Label != "" {
-			labels = append(labels, m.Value)
-		}
-		if m.Counter {
-			ch <- total(d, v*m.Scale, labels...)
-		} else {
-			ch <- gauge(d, v*m.Scale, labels...)
-		}
+		return v * scale, ok && x.Up
 	}
+}
+
+func pointHelp(p ups.Point) string {
+	info := p.Info()
+	if help := helpOf[info.Metric.Name]; help != "" {
+		return help
+	}
+	return strings.ToUpper(info.Help[:1]) + info.Help[1:] + "."
+}
+
+// helpOf is the help text of series that are not quite what the unit's register is, and of those that several points share.
+var helpOf = map[string]string{
+	"ups_output_load_ratio":          "Load of the output, as part of the rating; above 1 in overload.",
+	"ups_output_energy_joules_total": "Energy delivered, by the unit's own counter; never falls while the agent runs.",
+	"ups_efficiency_ratio":           "Efficiency; no series while the unit gives a reason instead (on battery, charging).",
 }
