@@ -176,7 +176,7 @@ func expand(target string) (addresses []string, scan bool, err error) {
 	}
 	prefix, err := netip.ParsePrefix(base + "/" + bits)
 	if err != nil {
-		return nil, false, err
+		return nil, false, errors.New("it is not a network like 192.0.2.0/24")
 	}
 	return hosts(prefix.Masked(), uint16(port))
 }

@@ -248,7 +248,11 @@ func (c *checker) uplink(f *fileUplink) *Uplink {
 func (c *checker) broker(u *Uplink) {
 	const key = "uplink.broker"
 	b, err := url.Parse(u.Broker)
-	if u.Broker == "" || err != nil || b.Host == "" || b.Path != "" || b.User != nil || (b.Scheme != "tls" && b.Scheme != "tcp") {
+	if strings.Contains(u.Broker, "@") { // what stands before it may be a password, and these words go to the log
+		c.at(key, "has a name or password in it, or an @; want an address like tls://cloud.example:8883")
+		return
+	}
+	if u.Broker == "" || err != nil || b.Host == "" || b.Path != "" || (b.Scheme != "tls" && b.Scheme != "tcp") {
 		c.at(key, "%q is not an address like tls://cloud.example:8883", u.Broker)
 		return
 	}
@@ -303,7 +307,8 @@ func withPort(address, port string) (string, error) {
 	host, p, err := net.SplitHostPort(address)
 	if err != nil {
 		host, p = strings.Trim(address, "[]"), port
-		if _, e := netip.ParseAddr(host); e != nil && strings.Contains(host, ":") {
+		bracketed := strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]")
+		if _, e := netip.ParseAddr(host); (e != nil && strings.Contains(host, ":")) || (!bracketed && strings.ContainsAny(address, "[]")) {
 			return "", fmt.Errorf("%q is not an address like 192.0.2.20:%s", address, port)
 		}
 	}

@@ -97,6 +97,8 @@ func TestErrorsNameTheKeyTheLineAndTheReason(t *testing.T) {
 		{"plain tcp", "uplink: {broker: \"tcp://192.0.2.1:1883\", insecure: true}\n", "only to the box itself"},
 		{"plain tcp not agreed to", "uplink: {broker: \"tcp://127.0.0.1:1883\"}\n", "only with insecure: true"},
 		{"broker", "uplink: {broker: cloud.example}\n", `uplink.broker: "cloud.example" is not an address like`},
+		{"broker with a password", "uplink: {broker: \"tls://me:secret@cloud.example\"}\n", "uplink.broker: has a name or password in it"},
+		{"bracket left open", "units: [{name: a, tcp: {address: \"[::1\"}}]\n", `units[0].tcp.address: "[::1" is not an address like`},
 		{"half a certificate", "uplink: {broker: \"tls://c\", tls: {cert_file: /c}}\n", "uplink.tls: has one of cert_file and key_file"},
 		{"agent id", "uplink: {broker: \"tls://c\", agent_id: \"a/b\"}\n", `uplink.agent_id: "a/b" is not`},
 		{"order group", "orders: {allow: [everything]}\n", `orders.allow[0]: "everything" is not one of diagnostics`},
