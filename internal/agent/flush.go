@@ -30,6 +30,7 @@ type flusher struct {
 	mu      sync.Mutex          // the loop flushes all units, the end of a line its own
 	pending []store.Samples     // encoded, not yet put: the store refused
 	samples []int               // in each of pending
+	most    int                 // bytes of pending while the store refuses
 	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
 	failing bool
 	room    sampler.Room
@@ -63,13 +64,18 @@ func (l *layouts) all() []*ups.Layout {
 	return slices.Collect(maps.Values(l.known))
 }
 
-// maxPending bounds, in blocks, what is kept in memory while the store refuses: at the default interval of 10 s and one block
-// per unit 80 minutes of one unit, five of sixteen.
-const maxPending = 480
+const (
+	// mostPending bounds what is kept in memory while the store refuses, in bytes: of sixteen units at the default rates of a
+	// serial line seven hours, of a thousand on TCP that are read ten times a second less than a minute.
+	mostPending = 16 << 20
+	// besides is what a block takes in memory beside its payload.
+	besides = 256
+)
 
 func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(error), log *slog.Logger) *flusher {
 	return &flusher{
-		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, lost: map[string]wire.Gap{}, broken: broken, series: series, log: log,
+		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[string]wire.Gap{}, broken: broken,
+		series: series, log: log,
 		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}}, hurry: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -245,9 +251,13 @@ func (f *flusher) refused(err error) {
 		f.log.Error("samples cannot be stored; they are kept in memory and tried again", "err", err)
 	}
 	f.failing = true
-	for len(f.pending) > maxPending {
-		s := f.pending[0]
-		f.pending, f.samples = f.pending[1:], f.samples[1:]
+	n, held := len(f.pending), 0
+	for n > 0 && held+len(f.pending[n-1].Payload)+besides <= f.most {
+		n--
+		held += len(f.pending[n].Payload) + besides
+	}
+	for _, s := range f.pending[:n] {
 		f.lose(s.Unit, s.First, s.Last)
 	}
+	f.pending, f.samples = slices.Delete(f.pending, 0, n), slices.Delete(f.samples, 0, n)
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -81,10 +82,16 @@ func TestSamplesThatAreRefusedAreStoredLaterInTheirOrder(t *testing.T) {
 func TestMemoryIsBoundedWhileTheStoreRefuses(t *testing.T) {
 	w := newFlushing(t)
 	w.f.store = w.refusing()
-	const over = 20
+	const over, kept = 20, 100
 	var first, last wire.Stamp
-	for v := range int64(maxPending + over) {
-		w.u.put(measured("rack-a", time.Now(), v, v))
+	for v := range int64(kept + over) {
+		if v == kept { // what there is so far, and room for half a block
+			for _, s := range w.f.pending {
+				w.f.most += len(s.Payload) + besides
+			}
+			w.f.most += besides/2 - mostPending
+		}
+		w.u.put(measured("rack-a", time.Now(), 1000+v, 1000+v))
 		w.f.flush(t.Context(), []*unit{w.u})
 		switch v {
 		case 0:
@@ -93,13 +100,13 @@ func TestMemoryIsBoundedWhileTheStoreRefuses(t *testing.T) {
 			last = w.f.pending[over-1].Last
 		}
 	}
-	if n := len(w.f.pending); n != maxPending || len(w.f.samples) != n {
-		t.Errorf("%d blocks and %d counts in memory, want %d", n, len(w.f.samples), maxPending)
+	if n := len(w.f.pending); n != kept || len(w.f.samples) != n {
+		t.Errorf("%d blocks and %d counts in memory, want %d", n, len(w.f.samples), kept)
 	}
 	w.f.store = w.store
 	w.f.flush(t.Context(), nil)
-	if n := len(w.records(wire.Samples)); n != maxPending {
-		t.Errorf("%d blocks stored, want %d", n, maxPending)
+	if n := len(w.records(wire.Samples)); n != kept {
+		t.Errorf("%d blocks stored, want %d", n, kept)
 	}
 	events := w.records(wire.Events)
 	if len(events) != 1 {
@@ -116,6 +123,24 @@ func TestMemoryIsBoundedWhileTheStoreRefuses(t *testing.T) {
 	w.interval(9999)
 	if n := len(w.records(wire.Events)); n != 1 {
 		t.Errorf("%d gaps, it was told already", n)
+	}
+}
+
+// A thousand units make a thousand blocks in one flush, which a disk that is full for a moment must not cost.
+func TestTheFirstFlushOfManyUnitsIsKept(t *testing.T) {
+	w := newFlushing(t)
+	w.f.store = w.refusing()
+	var units []*unit
+	for i := range 1000 {
+		u := w.unit(config.Unit{Name: fmt.Sprintf("rack-%d", i)})
+		u.put(measured(u.cfg.Name, time.Now(), 230, 230))
+		units = append(units, u)
+	}
+	w.f.flush(t.Context(), units)
+	w.f.store = w.store
+	w.f.flush(t.Context(), nil)
+	if n, gaps := len(w.records(wire.Samples)), len(w.records(wire.Events)); n != len(units) || gaps != 0 {
+		t.Errorf("%d blocks of %d units stored, %d gaps", n, len(units), gaps)
 	}
 }
 
