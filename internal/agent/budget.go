@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -90,17 +91,36 @@ func assumedTurnaround(u config.Unit) time.Duration {
 
 // warnOfRates logs lines that cannot carry what is asked of them.
 func (a *agent) warnOfRates(units []config.Unit) {
-	for _, b := range Budgets(units) {
-		if b.Load > 1 {
-			b.warn(a.Log)
-		}
-	}
+	warn(a.Log, slices.DeleteFunc(Budgets(units), func(b Budget) bool { return b.Load <= 1 }))
 }
 
-// warn says with numbers that the rates do not fit.
-func (b Budget) warn(log *slog.Logger) {
-	log.Warn("the rates do not fit the line and are stretched", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load),
-		"stretched_by", fmt.Sprintf("%.2f", b.Stretch()), "turnaround", b.Timing.Turnaround.Round(time.Millisecond), "expected", b.rates())
+// few lines are worth a line each in the log; of more a single one says how many they are and names the worst.
+const few = 3
+
+// warn says with numbers that the rates do not fit lines.
+func warn(log *slog.Logger, lines []Budget) {
+	if len(lines) <= few {
+		for _, b := range lines {
+			log.Warn("the rates do not fit the line and are stretched", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load),
+				"stretched_by", fmt.Sprintf("%.2f", b.Stretch()), "turnaround", b.Timing.Turnaround.Round(time.Millisecond), "expected", b.rates())
+		}
+		return
+	}
+	worst := slices.MaxFunc(lines, func(a, b Budget) int { return cmp.Compare(a.Load, b.Load) })
+	log.Warn("the rates do not fit many lines and are stretched; upsagent check lists them", "lines", len(lines), "worst", worst.Line,
+		"asked_ms_per_second", fmt.Sprintf("%.0f", 1000*worst.Load), "stretched_by", fmt.Sprintf("%.2f", worst.Stretch()),
+		"turnaround", worst.Timing.Turnaround.Round(time.Millisecond))
+}
+
+// relieve says that the rates fit lines again.
+func relieve(log *slog.Logger, lines []Budget) {
+	if len(lines) > few {
+		log.Info("the rates fit many lines again", "lines", len(lines))
+		return
+	}
+	for _, b := range lines {
+		log.Info("the rates fit the line", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load))
+	}
 }
 
 // rates says of each unit and tier what it will get of what it asks for: "a: watch 3.9/s of 5, live 1.3/s of 2".
@@ -164,26 +184,38 @@ func (l *line) budget() Budget {
 	return newBudget(l.assumed.Units, timing, wishes)
 }
 
-// reconsider tells the units how far their rates are stretched now that the line is measured, and logs when they do not fit any
-// more, when that changes by a quarter, and when they fit again. A line at its limit is not worth a log line each time it crosses it.
-func (l *line) reconsider(units []*unit, log *slog.Logger) {
-	b := l.budget()
-	if off := b.Load - l.judged; max(off, -off) > 0.02*b.Load {
-		l.judged = b.Load
-		stretch := b.Stretch()
-		for _, u := range units {
-			u.mu.Lock()
-			u.stretch = stretch
-			u.mu.Unlock()
+// reconsider tells the units of lines how far their rates are stretched now that the lines are measured, and logs when they do not
+// fit any more, when that changes by a quarter, and when they fit again. A line at its limit is not worth a log line each time it
+// crosses it.
+func reconsider(lines []*running, log *slog.Logger) {
+	var over, fit []Budget
+	for _, r := range lines {
+		b := r.line.budget()
+		r.line.judge(b, r.units)
+		switch was := max(r.line.told, 1); {
+		case b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25):
+			over = append(over, b)
+		case b.Load < 0.95 && was > 1:
+			fit = append(fit, b)
+		default:
+			continue
 		}
+		r.line.told = b.Load
 	}
-	switch was := max(l.told, 1); {
-	case b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25):
-		b.warn(log)
-	case b.Load < 0.95 && was > 1:
-		log.Info("the rates fit the line", "line", b.Line, "asked_ms_per_second", fmt.Sprintf("%.0f", 1000*b.Load))
-	default:
+	warn(log, over)
+	relieve(log, fit)
+}
+
+// judge tells the units of a line how far their rates are stretched, if that may have changed.
+func (l *line) judge(b Budget, units []*unit) {
+	if off := b.Load - l.judged; max(off, -off) <= 0.02*b.Load {
 		return
 	}
-	l.told = b.Load
+	l.judged = b.Load
+	stretch := b.Stretch()
+	for _, u := range units {
+		u.mu.Lock()
+		u.stretch = stretch
+		u.mu.Unlock()
+	}
 }

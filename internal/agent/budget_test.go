@@ -147,7 +147,7 @@ func TestALineThatGetsSlowerIsLoggedOnce(t *testing.T) {
 	} {
 		timing.Turnaround = step.turnaround * time.Millisecond
 		for range 5 {
-			l.reconsider([]*unit{u}, slog.New(slog.NewTextHandler(&log, nil)))
+			reconsider([]*running{{units: []*unit{u}, line: l}}, slog.New(slog.NewTextHandler(&log, nil)))
 		}
 		if n := strings.Count(log.String(), "\n"); step.says == "" && n != 0 || step.says != "" && (n != 1 || !strings.Contains(log.String(), step.says)) {
 			t.Errorf("turnaround %d ms, load %.2f, logged:\n%s", step.turnaround, u.stretch, log.String())
@@ -156,5 +156,49 @@ func TestALineThatGetsSlowerIsLoggedOnce(t *testing.T) {
 			t.Errorf("load %.2f, logged:\n%s", u.stretch, log.String())
 		}
 		log.Reset()
+	}
+}
+
+// A site of a thousand units whose rates do not fit is not a thousand lines in the log.
+func TestManyLinesThatDoNotFitAreOneLineInTheLog(t *testing.T) {
+	for _, c := range []struct{ lines, says int }{{1, 1}, {few, few}, {few + 1, 1}, {50, 1}} {
+		var units []config.Unit
+		var lines []*running
+		timing := modbus.Timing{ByteTime: 10 * time.Second / 9600, Gap: 35 * time.Millisecond, Turnaround: 900 * time.Millisecond}
+		for i := range c.lines {
+			u := serialUnit(fmt.Sprintf("u%d", i), fmt.Sprintf("/dev/ttyUSB%d", i), 1)
+			u.Poll[ups.TierLive] = 10 * time.Millisecond
+			units = append(units, u)
+			b := Budgets([]config.Unit{u})[0]
+			p := &planned{timing: func() modbus.Timing { return timing }, plan: b.Plan, then: timing}
+			lines = append(lines, &running{units: []*unit{{cfg: u}}, line: &line{assumed: b, drivers: []*planned{p}}})
+		}
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		said := func(what, words string) {
+			t.Helper()
+			if n := strings.Count(log.String(), "\n"); n != c.says || strings.Count(log.String(), words) != n {
+				t.Errorf("%d lines, %s: logged\n%s", c.lines, what, log.String())
+			}
+			if c.says < c.lines && !strings.Contains(log.String(), fmt.Sprintf("lines=%d", c.lines)) {
+				t.Errorf("%d lines, %s: no number in\n%s", c.lines, what, log.String())
+			}
+			log.Reset()
+		}
+		(&agent{Options: Options{Log: logger}}).warnOfRates(units)
+		said("at the start", "the rates do not fit")
+		reconsider(lines, logger)
+		said("measured", "the rates do not fit")
+		reconsider(lines, logger)
+		if log.Len() > 0 {
+			t.Errorf("%d lines: said again:\n%s", c.lines, log.String())
+		}
+		for _, r := range lines {
+			r.line.assumed.wishes[0].Rates[ups.TierLive] = time.Hour
+			r.line.assumed.wishes[0].Rates[ups.TierStatus] = time.Hour
+			r.line.assumed.wishes[0].Rates[ups.TierWatch] = 0
+		}
+		reconsider(lines, logger)
+		said("slower", "the rates fit")
 	}
 }

@@ -220,9 +220,7 @@ func (s *site) passTime(ctx context.Context) error {
 				s.elapse(u, now)
 			}
 			if n%10 == 0 {
-				for _, r := range s.list() {
-					r.line.reconsider(r.units, s.log)
-				}
+				reconsider(s.list(), s.log)
 			}
 			s.applying.Unlock()
 		}
