@@ -183,7 +183,7 @@ func expand(target string) (addresses []string, scan bool, err error) {
 
 // hosts returns the addresses of a network.
 func hosts(prefix netip.Prefix, port uint16) (addresses []string, scan bool, err error) {
-	if bits := prefix.Addr().BitLen() - prefix.Bits(); bits > 62 || 1<<bits > mostHosts {
+	if bits := prefix.Addr().BitLen() - prefix.Bits(); bits > 30 || 1<<bits > mostHosts { // an int may have 32 bits
 		return nil, false, fmt.Errorf("it has more than %d addresses; name a smaller network", mostHosts)
 	}
 	for a := prefix.Addr(); a.IsValid() && prefix.Contains(a); a = a.Next() {
