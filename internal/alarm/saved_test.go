@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestStateIsBounded(t *testing.T) {
 		w.e.mem.marks[i] = mark{at: -longest, set: true}
 	}
 	for _, a := range ups.Alarms {
-		w.e.floods = append(w.e.floods, flood{id: a.ID, count: 1 << 40, last: -longest})
+		w.e.floods = append(w.e.floods, flood{id: a.ID, count: math.MaxInt32, last: -longest})
 	}
 	w.e.dirty = true
 	if blob, _ := w.e.State(); len(blob) > 24<<10 {

@@ -106,7 +106,7 @@ func TestBitsOfRulesHaveTheNamesTheyStandFor(t *testing.T) {
 		}
 	}
 	for _, b := range Names(StatusFlags) {
-		if UReserved&(1<<b.Number) != 0 {
+		if uint32(UReserved)&(1<<b.Number) != 0 {
 			t.Errorf("bit %d, %s, is taken for reserved", b.Number, b.Name)
 		}
 	}
