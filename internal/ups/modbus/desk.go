@@ -15,10 +15,10 @@ func (l *Line) borrow(p Priority) *runner {
 	}
 	select {
 	case r := <-l.idle:
-		if r.lost == nil {
+		if r.lost == nil && r.taken == nil {
 			return r
 		}
-		l.idle <- r // its owner opens the next link
+		l.idle <- r // its owner opens the next link, or has requests to send first
 		return nil
 	default:
 		return nil
