@@ -24,14 +24,14 @@ type Engine struct {
 	wall     time.Time     // of the last call
 
 	set         *ruleSet
-	plans       []plan
+	plans       []*plan
 	look        look
-	heldFor     *ups.State       // of the last read: another one holds nothing of what was read before
-	values      [pointRoom]int64 // of the last read, to see what changes
-	ever        pointSet         // points read since the program began
-	heard       pointSet         // points read since the program began or communication was lost
+	heldFor     *ups.State // of the last read: another one holds nothing of what was read before
+	values      []int64    // of the last read by point, to see what changes
+	ever        pointSet   // points read since the program began
+	heard       pointSet   // points read since the program began or communication was lost
 	active      activeSet
-	streaks     []streak
+	streaks     streaks
 	restless    rowSet // rules that have to be judged at their next poll; of the others nothing they look at has changed
 	words       []wordState
 	edges       []edgeState
@@ -68,7 +68,7 @@ func New(unit string, l Limits, saved []byte) (*Engine, error) {
 
 func newEngine(set *ruleSet, unit string, l Limits, saved []byte) (*Engine, error) {
 	e := &Engine{
-		unit: unit, limits: l.withDefaults(), set: set, streaks: make([]streak, set.streaks), restless: set.all,
+		unit: unit, limits: l.withDefaults(), set: set, values: make([]int64, valueRoom), restless: set.all,
 		words: make([]wordState, len(set.words)), edges: make([]edgeState, len(set.edges)), links: make([]linkState, len(set.links)),
 	}
 	e.came = map[ups.AlarmID]uint64{}
@@ -129,7 +129,7 @@ func (e *Engine) compare(r *ups.Reading) {
 		e.heldFor, e.restless = e.look.st, e.set.all
 	}
 	for i, c := range r.Layout.Columns {
-		if int(c.Point) < pointRoom && e.values[c.Point] != r.Raw[i] {
+		if int(c.Point) < len(e.values) && e.values[c.Point] != r.Raw[i] {
 			e.values[c.Point] = r.Raw[i]
 			e.restless.join(&e.set.sees[c.Point])
 		}
@@ -205,7 +205,7 @@ func (e *Engine) judge(r *rule) bool {
 // pending reports whether one of these tests of r is on its way: its streak has begun, or it holds and has not been polled.
 func (e *Engine) pending(r *rule, tests []test) bool {
 	for i := range tests {
-		if e.streaks[r.slot+i].n > 0 || tests[i].is(&e.look) {
+		if e.streaks.of(r.slot+i).n > 0 || tests[i].is(&e.look) {
 			return true
 		}
 	}
@@ -215,17 +215,17 @@ func (e *Engine) pending(r *rule, tests []test) bool {
 // begins counts the tests that raise r and reports whether one of them has held long enough.
 func (e *Engine) begins(r *rule) bool {
 	for i := range r.raise {
-		t, s := &r.raise[i], &e.streaks[r.slot+i]
+		t := &r.raise[i]
 		if !e.polls(t) {
 			continue
 		}
 		if !t.is(&e.look) {
-			s.n = 0
+			e.streaks.end(r.slot + i)
 			continue
 		}
-		s.count(e.look.now)
+		s := e.streaks.count(r.slot+i, e.look.now)
 		if t.only != 0 && e.look.family != 0 && t.only&e.look.family == 0 {
-			if s.n == t.polls {
+			if int(s.n) == t.polls {
 				e.outside++ // READ-10
 			}
 			continue
@@ -246,16 +246,17 @@ func (e *Engine) polls(t *test) bool {
 func (e *Engine) ends(r *rule) bool {
 	all, polled := true, false
 	for i := range r.clear {
-		t, s := &r.clear[i], &e.streaks[r.slot+i]
+		t := &r.clear[i]
 		if e.polls(t) {
 			polled = true
 			if t.is(&e.look) {
-				s.count(e.look.now)
+				e.streaks.count(r.slot+i, e.look.now)
 			} else {
-				s.n = 0
+				e.streaks.end(r.slot + i)
 				e.active.confirm(r.key())
 			}
 		}
+		s := e.streaks.of(r.slot + i)
 		all = all && (s.enough(t, &e.look) || e.neverComes(t))
 	}
 	return all && polled
@@ -315,14 +316,14 @@ func (e *Engine) finish(r *rule, at time.Time) {
 
 func (e *Engine) forget(r *rule) {
 	for i := range max(len(r.raise), len(r.clear)) {
-		e.streaks[r.slot+i].n = 0
+		e.streaks.end(r.slot + i)
 	}
 }
 
 // forgetPolls forgets what has been counted and not been told: communication is lost, and the polls before and after it are
 // not in a row.
 func (e *Engine) forgetPolls() {
-	clear(e.streaks)
+	e.streaks = e.streaks[:0]
 	e.restless, e.turn, e.heard = e.set.all, turnState{}, pointSet{}
 	for i := range e.words {
 		e.words[i].n = 0

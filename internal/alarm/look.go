@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 
 // pointRoom is one above the highest point there is room for; a test holds the catalogue against that.
 const pointRoom = 256
+
+// valueRoom is one above the highest point there is.
+var valueRoom = int(slices.Max(ups.Points())) + 1
 
 // A pointSet is a set of points.
 type pointSet [pointRoom / 64]uint64

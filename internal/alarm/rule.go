@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"math"
 	"time"
 
 	"upsedge/internal/ups"
@@ -51,18 +52,51 @@ type test struct {
 // A streak counts the polls in a row in which a test was true.
 type streak struct {
 	since time.Duration // when the first was, on the engine's time line
-	n     int
+	n     int32
+	slot  int32 // of the test
 }
 
-func (s *streak) count(now time.Duration) {
-	if s.n == 0 {
-		s.since = now
+// streaks are those that have begun. Of some two hundred tests hardly one has, and a thousand engines keep them.
+type streaks []streak
+
+// of returns the streak of a slot, which begins with 0.
+func (all streaks) of(slot int) streak {
+	for _, s := range all {
+		if s.slot == int32(slot) {
+			return s
+		}
 	}
-	s.n++
+	return streak{}
+}
+
+// count adds a poll to the streak of a slot and returns it.
+func (all *streaks) count(slot int, now time.Duration) streak {
+	for i := range *all {
+		if s := &(*all)[i]; s.slot == int32(slot) {
+			if s.n < math.MaxInt32 {
+				s.n++
+			}
+			return *s
+		}
+	}
+	s := streak{now, 1, int32(slot)}
+	*all = append(*all, s)
+	return s
+}
+
+// end ends the streak of a slot, if it has begun.
+func (all *streaks) end(slot int) {
+	for i, s := range *all {
+		if s.slot == int32(slot) {
+			last := len(*all) - 1
+			(*all)[i], *all = (*all)[last], (*all)[:last]
+			return
+		}
+	}
 }
 
 func (s *streak) enough(t *test, x *look) bool {
-	return s.n >= t.polls && (t.hold == nil || x.now-s.since >= t.hold(x.limits))
+	return int(s.n) >= t.polls && (t.hold == nil || x.now-s.since >= t.hold(x.limits))
 }
 
 // bit returns the condition that any bit of mask is set in p, and noBit its opposite.

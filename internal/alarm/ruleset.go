@@ -3,33 +3,37 @@ package alarm
 import (
 	"math/bits"
 	"slices"
+	"sync"
 
 	"upsedge/internal/ups"
 )
 
 // A ruleSet is all the rules there are, ready to be judged.
 type ruleSet struct {
-	rules   []rule
-	words   []resultWord
-	edges   []edge
-	links   []linkRule
-	streaks int               // of all rules
-	sees    [pointRoom]rowSet // by point: the rules that look at it
-	causes  rowSet            // the rules that look at transitions and their causes
-	all     rowSet
+	rules  []rule
+	words  []resultWord
+	edges  []edge
+	links  []linkRule
+	slots  int               // for streaks, of all rules
+	sees   [pointRoom]rowSet // by point: the rules that look at it
+	causes rowSet            // the rules that look at transitions and their causes
+	all    rowSet
+
+	mu    sync.Mutex
+	plans map[*ups.Layout]*plan // shared by engines
 }
 
 // theRules are those of the event catalogue.
 var theRules = newRuleSet(slices.Concat(inputRules, batteryRules, outputRules, hardwareRules, testRules, outletRules), resultWords, edges, linkRules)
 
-// newRuleSet gives every rule its streaks in one slice: a rule is either waiting to be raised or to be cleared, so both use
+// newRuleSet gives every rule slots for its streaks: a rule is either waiting to be raised or to be cleared, so both use
 // the same ones.
 func newRuleSet(rules []rule, words []resultWord, edges []edge, links []linkRule) *ruleSet {
 	s := &ruleSet{rules: slices.Clone(rules), words: words, edges: edges, links: links}
 	for i := range s.rules {
 		r := &s.rules[i]
-		r.slot = s.streaks
-		s.streaks += max(len(r.raise), len(r.clear))
+		r.slot = s.slots
+		s.slots += max(len(r.raise), len(r.clear))
 		sees := r.sees
 		for _, t := range slices.Concat(r.raise, r.clear) {
 			r.on.join(&t.on)
@@ -89,35 +93,58 @@ type plan struct {
 // mostPlans bounds the plans an engine keeps: a unit has about ten layouts, and new ones with each connection.
 const mostPlans = 32
 
+// mostSharedPlans bounds those that engines share.
+const mostSharedPlans = 256
+
 // planOf returns the plan for reads of a layout.
 func (e *Engine) planOf(l *ups.Layout) *plan {
 	for i := range e.plans {
 		if e.plans[i].layout == l {
-			return &e.plans[i]
+			return e.plans[i]
 		}
 	}
 	if len(e.plans) == mostPlans {
 		e.plans = e.plans[:0]
 	}
-	p := plan{layout: l}
+	p := e.set.planOf(l)
+	e.plans = append(e.plans, p)
+	return p
+}
+
+// planOf returns the plan for reads of a layout, which drivers of like units share.
+func (s *ruleSet) planOf(l *ups.Layout) *plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.plans[l]; p != nil {
+		return p
+	}
+	if s.plans == nil || len(s.plans) == mostSharedPlans {
+		s.plans = map[*ups.Layout]*plan{} // engines keep those they use
+	}
+	p := s.newPlan(l)
+	s.plans[l] = p
+	return p
+}
+
+func (s *ruleSet) newPlan(l *ups.Layout) *plan {
+	p := &plan{layout: l}
 	for _, c := range l.Columns {
 		p.read.add(c.Point)
 	}
-	for i := range e.set.rules {
-		if e.set.rules[i].on.meets(&p.read) {
+	for i := range s.rules {
+		if s.rules[i].on.meets(&p.read) {
 			p.rules.add(i)
 		}
 	}
-	for i := range e.set.words {
-		if p.read.has(e.set.words[i].point) {
+	for i := range s.words {
+		if p.read.has(s.words[i].point) {
 			p.words = append(p.words, i)
 		}
 	}
-	for i := range e.set.edges {
-		if p.read.has(e.set.edges[i].point) {
+	for i := range s.edges {
+		if p.read.has(s.edges[i].point) {
 			p.edges = append(p.edges, i)
 		}
 	}
-	e.plans = append(e.plans, p)
-	return &e.plans[len(e.plans)-1]
+	return p
 }
