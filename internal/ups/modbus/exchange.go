@@ -185,7 +185,7 @@ func (r *runner) keepRest(used, size int) []byte {
 // learn takes the turnaround of a whole reply into account.
 func (r *runner) learn(turnaround time.Duration, waited bool, least time.Duration) {
 	r.asked.pace.reply(turnaround, waited, least)
-	r.turnarounds[r.current.unit].Store(uint32(max(r.asked.pace.mean/time.Microsecond, 1)))
+	r.turnarounds.set(r.current.unit, r.asked.pace.mean)
 }
 
 // silent makes the error of a reply that did not come, or not to its end: n bytes are in the buffer.

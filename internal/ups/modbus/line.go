@@ -74,8 +74,8 @@ type Line struct {
 	byteTime time.Duration
 	links    atomic.Uint64
 
-	gapNow      atomic.Int64       // ns, for Timing
-	turnarounds [256]atomic.Uint32 // µs, by unit, for Timing; 0 before the first reply
+	gapNow      atomic.Int64 // ns, for Timing
+	turnarounds turnarounds
 
 	// One place each: who asks waits once, for the answer, and is not woken only to hear that the request was taken. The
 	// line takes a request when it is about to send it, so an urgent one overtakes a background one that lies there.
@@ -125,7 +125,7 @@ func orElse[T comparable](v, otherwise T) T {
 
 // Timing returns what is known now of the line's speed and of the unit's on it: units of one line can differ.
 func (l *Line) Timing(unit uint8) Timing {
-	turnaround := time.Duration(l.turnarounds[unit].Load()) * time.Microsecond
+	turnaround := l.turnarounds.of(unit)
 	return Timing{ByteTime: l.byteTime, Gap: time.Duration(l.gapNow.Load()), Turnaround: turnaround}
 }
 
@@ -172,8 +172,9 @@ func (l *Line) WriteHolding(ctx context.Context, p Priority, unit uint8, addr ui
 	}
 	r := l.take()
 	r.set(unit, writeFunction, addr, uint16(count))
-	for i, v := range values {
-		binary.BigEndian.PutUint16(r.data[2*i:], v)
+	r.data = r.data[:0]
+	for _, v := range values {
+		r.data = binary.BigEndian.AppendUint16(r.data, v)
 	}
 	if finished, err := l.submit(ctx, p, r); err != nil {
 		return l.fail(r, finished, err)
@@ -257,7 +258,7 @@ type request struct {
 	unit, function uint8
 	addr, count    uint16
 	priority       Priority
-	data           [2 * MostWrite]byte
+	data           []byte // of a write
 	registers      [MostRead]uint16
 	state          atomic.Uint32
 	reconnected    bool // the connection was found closed for it once

@@ -34,8 +34,8 @@ type runner struct {
 	ctx   context.Context
 	units []*unit // asked so far; one, as a rule
 	timer *time.Timer
-	buf   [1024]byte // of replies; longer than any, to see what comes behind one
-	fill  int        // TCP: bytes in buf not looked at yet
+	buf   []byte // of replies; longer than any, to see what comes behind one
+	fill  int    // TCP: bytes in buf not looked at yet
 
 	link     timedLink   // nil while there is none
 	precise  preciseLink // the same, if it can
@@ -66,6 +66,11 @@ type runner struct {
 func newRunner(l *Line) *runner {
 	r := &runner{Line: l, timer: time.NewTimer(time.Hour), gap: newGap(l.cfg.Gap), rest: l.cfg.Gap}
 	r.timer.Stop()
+	if l.cfg.Framing == TCP {
+		r.buf = make([]byte, 512) // a frame takes 260 at most; what is whole in it goes before more is read
+	} else {
+		r.buf = make([]byte, 1024)
+	}
 	return r
 }
 
@@ -247,7 +252,7 @@ func (r *runner) awaitClose() error {
 // call has goburrow ask, and puts the answer into the request.
 func (r *runner) call(u *unit, q *request) error {
 	if q.function == writeFunction {
-		_, err := u.client.WriteMultipleRegisters(q.addr, q.count, q.data[:2*q.count])
+		_, err := u.client.WriteMultipleRegisters(q.addr, q.count, q.data)
 		return translate(err)
 	}
 	raw, err := u.client.ReadHoldingRegisters(q.addr, q.count)

@@ -1,6 +1,9 @@
 package modbus
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 const (
 	serialGap = 35 * time.Millisecond // AN176 4.2.2: least silence before a request
@@ -44,4 +47,25 @@ func (t Timing) Read(count int) time.Duration {
 // byteTime of a line with bits per byte (start, parity and stop bits included) at baud.
 func byteTime(baud, bits int) time.Duration {
 	return time.Duration(bits) * time.Second / time.Duration(baud)
+}
+
+// turnarounds are those of the units of a line, in µs, for Timing; 0 before the first reply. Most lines have one unit, and there
+// may be a thousand lines.
+type turnarounds [16]atomic.Pointer[[16]atomic.Uint32]
+
+func (all *turnarounds) of(unit uint8) time.Duration {
+	if some := all[unit/16].Load(); some != nil {
+		return time.Duration(some[unit%16].Load()) * time.Microsecond
+	}
+	return 0
+}
+
+// set is called by who owns the line.
+func (all *turnarounds) set(unit uint8, d time.Duration) {
+	some := all[unit/16].Load()
+	if some == nil {
+		some = new([16]atomic.Uint32)
+		all[unit/16].Store(some)
+	}
+	some[unit%16].Store(uint32(max(d/time.Microsecond, 1)))
 }
