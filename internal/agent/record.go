@@ -79,7 +79,11 @@ func (r *recorder) tell(e ups.Event) {
 		level = slog.LevelWarn
 	}
 	message := map[ups.EventKind]string{ups.Raise: "alarm raised", ups.Clear: "alarm cleared", ups.Moment: "event"}[e.Kind]
-	r.log.Log(context.Background(), level, message, "unit", e.Unit, "alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text)
+	said := []any{"unit", e.Unit, "alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text}
+	if e.Group != ups.NoGroup {
+		said = append(said, "group", e.Group.String())
+	}
+	r.log.Log(context.Background(), level, message, said...)
 }
 
 // run writes until ctx ends, then what is left. A store that refuses is asked again for as long as give.

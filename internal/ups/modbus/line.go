@@ -75,6 +75,7 @@ type Line struct {
 	links    atomic.Uint64
 
 	gapNow      atomic.Int64 // ns, for Timing
+	reopening   atomic.Int64 // ns, the same: what each request waits for a connection of its own
 	turnarounds turnarounds
 
 	// One place each: who asks waits once, for the answer, and is not woken only to hear that the request was taken. The
@@ -126,7 +127,7 @@ func orElse[T comparable](v, otherwise T) T {
 // Timing returns what is known now of the line's speed and of the unit's on it: units of one line can differ.
 func (l *Line) Timing(unit uint8) Timing {
 	turnaround := l.turnarounds.of(unit)
-	return Timing{ByteTime: l.byteTime, Gap: time.Duration(l.gapNow.Load()), Turnaround: turnaround}
+	return Timing{ByteTime: l.byteTime, Gap: time.Duration(l.gapNow.Load() + l.reopening.Load()), Turnaround: turnaround}
 }
 
 // Links returns how many times the link was opened. A connection that the other end closed is replaced without an error to

@@ -45,6 +45,7 @@ type runner struct {
 	answers  int         // how many
 	echoes   bool        // RTU: what was sent came back once
 	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
+	shots    int         // TCP: connections in a row that were
 	held     *request    // to be sent first on the next link
 	taken    *request    // to be sent after it
 	lost     error       // why who borrowed the line found no link
@@ -214,7 +215,12 @@ func (r *runner) unsent(q *request, cause error) error {
 	if r.cfg.Framing == TCP && closedByPeer(cause) && !q.reconnected {
 		q.reconnected = true
 		r.held = q
-		r.oneShot = r.oneShot || r.answers == 1
+		if r.answers == 1 {
+			r.oneShot = true
+			if r.shots++; r.shots > 1 {
+				r.reopening.Store(int64(r.reopenTCP))
+			}
+		}
 		return err
 	}
 	q.finish(err)
@@ -284,7 +290,10 @@ func (r *runner) classify(err error) (Result, error) {
 	if err == nil || refusal(err) {
 		r.asked.pace.answer()
 		r.silences, r.garbled = 0, 0
-		r.answers++
+		if r.answers++; r.answers == 2 && r.shots > 0 {
+			r.shots = 0
+			r.reopening.Store(0)
+		}
 		r.end = r.in
 		r.restored()
 		if err != nil {

@@ -73,8 +73,38 @@ func TestOneRequestPerConnection(t *testing.T) {
 	if links := line.Links(); links != 5 {
 		t.Errorf("the line counts %d links, want 5: one for each request", links)
 	}
+	if gap := line.Timing(1).Gap; gap != 20*time.Millisecond {
+		t.Errorf("the line counts %v before a request, want the 20ms it waits for a connection", gap)
+	}
 	if log.String() != "" {
 		t.Errorf("logged %s, want nothing: this is how such a unit works", log.String())
+	}
+}
+
+// A server that restarts, or an idle connection that a firewall drops, can end one connection after its first answer.
+func TestAConnectionClosedOnceIsNotTheWayOfTheUnit(t *testing.T) {
+	var connections atomic.Int32
+	address := listen(t, func(conn net.Conn) {
+		only := connections.Add(1) < 4 // of three in a row one answer each, of the fourth all
+		for {
+			request, err := readRequest(conn, TCP)
+			if err != nil {
+				return
+			}
+			conn.Write(registersAt(TCP)(request))
+			if only {
+				return
+			}
+		}
+	})
+	line := quickTCP(t, Config{Open: OpenTCP(address)})
+	for i, want := range []time.Duration{0, 0, 20 * time.Millisecond, 20 * time.Millisecond, 0} {
+		if _, err := line.ReadHolding(t.Context(), Background, 1, 0, 2, make([]uint16, 2)); err != nil {
+			t.Fatal(err)
+		}
+		if gap := line.Timing(1).Gap; gap != want {
+			t.Errorf("after read %d the line counts %v before a request, want %v", i+1, gap, want)
+		}
 	}
 }
 

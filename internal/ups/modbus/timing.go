@@ -35,7 +35,7 @@ const (
 // Timing is what is known of the speed of a line and of one unit on it. The read plan computes milliseconds from it.
 type Timing struct {
 	ByteTime   time.Duration // one byte on the wire; 0 on TCP
-	Gap        time.Duration // silence kept before a request, as learned so far
+	Gap        time.Duration // silence kept before a request, as learned so far; where each needs a connection of its own, the wait for it, too
 	Turnaround time.Duration // from the end of a request to the beginning of the reply; 0 = not measured yet
 }
 
