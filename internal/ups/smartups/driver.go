@@ -23,7 +23,7 @@ type Config struct {
 	Name   string // of the unit in the configuration
 	Line   Line
 	UnitID uint8            // 1 to 223 on a serial line
-	Card   bool             // the unit is reached through its network management card
+	Card   bool             // the unit is reached through its network management card; found out, too, where undefined registers can be read
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: discard
 }
@@ -150,6 +150,9 @@ func (d *Driver) read(ctx context.Context, rd *read, dst *ups.Reading) error {
 			d.trust = unsure
 		}
 		return err
+	}
+	if d.connecting && rd.addr <= undefined && undefinedEnd <= rd.addr+rd.count && throughCard(words[undefined-rd.addr:undefinedEnd-rd.addr]) {
+		d.profile.card = true // on a serial line, too: some cards have an RS-485 port, and no configuration says so
 	}
 	rd.decode(words, d.profile, dst)
 	if rd.text {

@@ -38,7 +38,7 @@ func Identify(ctx context.Context, l Line, unit uint8) (*Found, error) {
 	f.MapID = knownMap
 	switch words, err := d.exchange(ctx, inventory); {
 	case err == nil:
-		f.Card = throughCard(words)
+		f.Card = throughCard(words[undefined-inventory.addr : undefinedEnd-inventory.addr])
 		f.take(words)
 	case exception(err) != illegalAddress:
 		return nil, fmt.Errorf("read %v: %w", inventory, err)
@@ -57,10 +57,9 @@ func Identify(ctx context.Context, l Line, unit uint8) (*Found, error) {
 	return f, nil
 }
 
-// throughCard tells a network card from the unit's own port: within a block a card answers 0 for undefined registers where the
-// unit answers 0xFFFF (section 3.3).
-func throughCard(words []uint16) bool {
-	hole := words[undefined-inventory.addr : undefinedEnd-inventory.addr]
+// throughCard tells a network card from the unit's own port by undefined registers: within a block a card answers 0 for them where
+// the unit answers 0xFFFF (section 3.3).
+func throughCard(hole []uint16) bool {
 	return !slices.ContainsFunc(hole, func(w uint16) bool { return w != 0 })
 }
 

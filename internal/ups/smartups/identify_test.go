@@ -60,11 +60,11 @@ func TestAStrangerAndSilenceAreAskedOnce(t *testing.T) {
 }
 
 func TestZeroWhereNothingIsDefinedIsACard(t *testing.T) {
-	words := make([]uint16, inventory.count)
+	words := make([]uint16, undefinedEnd-undefined)
 	if !throughCard(words) {
 		t.Error("zeros are not taken for a card")
 	}
-	words[undefined-inventory.addr+3] = 0xFFFF
+	words[3] = 0xFFFF
 	if throughCard(words) {
 		t.Error("0xFFFF is taken for a card")
 	}
