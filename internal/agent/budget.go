@@ -38,7 +38,7 @@ func Budgets(units []config.Unit) []Budget {
 	plans := map[kind][]ups.Block{} // a plan takes up to a millisecond, and there may be a thousand units
 	var out []Budget
 	for _, group := range lines(units) {
-		timing := OpenLine(group[0], group[0].Name, nil, nil).Timing(group[0].UnitID)
+		timing := modbus.New(LineConfig(group[0], group[0].Name, nil, nil)).Timing(group[0].UnitID)
 		timing.Turnaround = assumedTurnaround(group[0])
 		var wishes []sampler.Wish
 		for _, u := range group {

@@ -69,11 +69,6 @@ func (s *sink) settle(u *unit, out outcome) {
 	}
 }
 
-// OpenLine returns a line to the unit, not yet running. observe may be nil.
-func OpenLine(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) *modbus.Line {
-	return modbus.New(LineConfig(u, name, observe, log))
-}
-
 // LineConfig describes the line to the unit. observe may be nil.
 func LineConfig(u config.Unit, name string, observe func(modbus.Exchange), log *slog.Logger) modbus.Config {
 	cfg := modbus.Config{Name: name, Observe: observe, Log: log}

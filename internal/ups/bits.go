@@ -127,8 +127,6 @@ const (
 	CauseLowFrequency      = 6
 	CauseNotLocked         = 7
 	CauseAutomaticTest     = 9
-	CauseLocalCommand      = 11
-	CauseProtocolCommand   = 12
 	CauseLowBatteryVoltage = 13
 	CauseErrorCleared      = 17
 	CauseAutomaticRestart  = 18
@@ -139,7 +137,6 @@ const (
 	CauseNeutral           = 23
 	CauseATS               = 24
 	CausePlugRating        = 28
-	CauseOutletGroup       = 29
 	CauseBypassExpired     = 30
 )
 

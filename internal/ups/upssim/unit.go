@@ -238,9 +238,6 @@ func (u *Unit) Registers(addr, count uint16) []uint16 {
 	return out
 }
 
-// Mains reports whether the mains are there.
-func (u *Unit) Mains() bool { u.mu.Lock(); defer u.mu.Unlock(); return u.power.mains }
-
 // String describes the state in one line for people, with the names of the bits.
 func (u *Unit) String() string {
 	u.mu.Lock()
