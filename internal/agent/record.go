@@ -24,11 +24,16 @@ type recorder struct {
 	log     *slog.Logger
 	room    sampler.Room
 
-	mu    sync.Mutex
-	queue []entry
-	held  bool // the store refuses
-	wake  chan struct{}
+	mu       sync.Mutex
+	queue    []entry
+	pictures int  // in queue
+	held     bool // the store refuses
+	wake     chan struct{}
 }
+
+// mostPictures is how many pictures wait at most while the store refuses: one of each unit of a large site, at 10 refreshes a second
+// 60 KB each. Events beyond that wait without.
+const mostPictures = 1000
 
 type entry struct {
 	unit    string
@@ -63,13 +68,24 @@ func (r *recorder) add(unit string, out outcome) {
 		}
 		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
 	}
-	r.mu.Lock()
-	r.queue = append(r.queue, e)
-	r.mu.Unlock()
+	r.enqueue(e)
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (r *recorder) enqueue(e entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case e.picture == nil:
+	case r.pictures == mostPictures:
+		e.picture = nil
+	default:
+		r.pictures++
+	}
+	r.queue = append(r.queue, e)
 }
 
 // tell logs an event. A log line names the unit as the configuration does, and no value.
@@ -180,6 +196,10 @@ func (r *recorder) first() (entry, bool) {
 func (r *recorder) pop() (was bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.queue[0].picture != nil {
+		r.pictures--
+	}
+	r.queue[0] = entry{} // what is behind the front of a slice is kept with it
 	was, r.queue, r.held = r.held, r.queue[1:], false
 	return was
 }

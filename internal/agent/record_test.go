@@ -3,10 +3,12 @@ package agent
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
+	"upsedge/internal/sampler"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
@@ -65,5 +67,41 @@ func TestRecorderWritesWhatIsLeftWhenItEnds(t *testing.T) {
 	}
 	if n := len(w.records(wire.Events)); n != 1 {
 		t.Errorf("%d events stored, want 1", n)
+	}
+}
+
+// TestPicturesThatWaitAreBounded: a store that refuses for long costs memory for events, not for all that led to them, and what was
+// written is let go.
+func TestPicturesThatWaitAreBounded(t *testing.T) {
+	w := newWorld(t)
+	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, slog.New(slog.DiscardHandler))
+	for range mostPictures + 10 {
+		out := raised("rack-a", 101, ups.Raise, "a1")
+		out.picture = &sampler.Picture{}
+		r.add("rack-a", out)
+	}
+	with := func() (n int) {
+		for _, e := range r.queue {
+			if e.picture != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := with(); n != mostPictures || len(r.queue) != mostPictures+10 {
+		t.Errorf("%d entries wait with %d pictures, want all entries with %d", len(r.queue), n, mostPictures)
+	}
+	first := &r.queue[0]
+	for range 20 {
+		r.pop()
+	}
+	if first.picture != nil || first.events != nil {
+		t.Error("what was written is still held")
+	}
+	out := raised("rack-a", 101, ups.Raise, "a1")
+	out.picture = &sampler.Picture{}
+	r.add("rack-a", out)
+	if n := with(); n != mostPictures-19 || r.pictures != n {
+		t.Errorf("%d pictures wait and %d are counted, want %d", n, r.pictures, mostPictures-19)
 	}
 }
