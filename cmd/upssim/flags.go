@@ -86,9 +86,9 @@ func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
 		return nil, usageError{fmt.Errorf("--unit-id %d: must be 1 to 223", f.UnitID)}
 	case f.Baud < 300 || f.Baud > 115200:
 		return nil, usageError{fmt.Errorf("--baud %d: must be 300 to 115200", f.Baud)}
-	case f.Speed != nil && *f.Speed <= 0:
-		return nil, usageError{fmt.Errorf("--speed %g: must be above 0", *f.Speed)}
-	case f.Load != nil && (*f.Load < 0 || *f.Load > 1.5):
+	case f.Speed != nil && !(*f.Speed > 0 && *f.Speed <= 1e6): // not NaN either
+		return nil, usageError{fmt.Errorf("--speed %g: must be above 0, up to 1e+06", *f.Speed)}
+	case f.Load != nil && !(*f.Load >= 0 && *f.Load <= 1.5):
 		return nil, usageError{fmt.Errorf("--load %g: must be 0 to 1.5", *f.Load)}
 	case f.Turnaround < 0:
 		return nil, usageError{fmt.Errorf("--turnaround %v: must not be negative", f.Turnaround)}
