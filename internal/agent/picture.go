@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -79,6 +80,9 @@ func (p *press) forget() {
 func (f *flusher) develop(unit string, pic *sampler.Picture, room *sampler.Room) (*store.Samples, error) {
 	for span := pictureSpan; ; span /= 2 {
 		rows := pic.Rows(room, span)
+		if len(rows) == 0 {
+			return nil, errors.New("a picture without a row")
+		}
 		if cells, longest := size(rows); span > 0 && (cells > mostCells || longest > mostRows) {
 			continue
 		}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 
-	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -119,17 +118,6 @@ func (s *Store) AlarmState(ctx context.Context, unit string) ([]byte, error) {
 		return nil, &CorruptError{What: fmt.Sprintf("the alarm state of %q", unit)}
 	}
 	return bytes.Clone(state), nil
-}
-
-// RaisedSeq returns the number of the Raise of an alarm, of the whole unit or of an outlet group, that has no Clear yet; 0 if
-// there is none.
-func (s *Store) RaisedSeq(ctx context.Context, unit string, id ups.AlarmID, g ups.Group) (uint64, error) {
-	var seq int64
-	err := s.one(ctx, []any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(id, g))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("read the raise of alarm %d of %q: %w", id, unit, err)
-	}
-	return uint64(seq), nil
 }
 
 // one reads a single row on a reading connection.
