@@ -137,14 +137,21 @@ func (l *line) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- l.modbus.Run(over) }()
-	err := l.sampler.Run(ctx)
-	end()
-	if err := errors.Join(err, <-ended); err != nil && !errors.Is(err, context.Canceled) {
+	go l.sample(ctx, ended, end)
+	err := l.modbus.Run(over)
+	if err := errors.Join(<-ended, err); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// sample runs the sampler, and ends the line behind it. It is the sampler that has the goroutine of its own: all of an exchange and
+// what comes of it happens on that stack, and from the bottom of a fresh one it fits into 4 KiB.
+func (l *line) sample(ctx context.Context, ended chan<- error, end context.CancelFunc) {
+	ended <- l.sampler.Run(ctx)
+	end()
 }
 
 // apart is the time between the beginnings of two lines on TCP. A site of many units does not ask all of them for a connection at

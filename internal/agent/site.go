@@ -69,12 +69,12 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 	if err != nil {
 		return kept, err
 	}
-	before := kept
+	before, assumed := kept, Budgets(cfg)
 	for i, l := range wanted {
 		if slices.ContainsFunc(before, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
 			continue
 		}
-		r, err := s.begin(ctx, l, time.Duration(i)*apart)
+		r, err := s.begin(ctx, assumed[i], time.Duration(i)*apart)
 		if err != nil {
 			return kept, err
 		}
@@ -83,11 +83,11 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 	return kept, nil
 }
 
-// begin starts a line, after a pause where it is on TCP.
-func (s *site) begin(ctx context.Context, cfg []config.Unit, pause time.Duration) (*running, error) {
+// begin starts a line of which that is assumed, after a pause where it is on TCP.
+func (s *site) begin(ctx context.Context, assumed Budget, pause time.Duration) (*running, error) {
+	cfg := assumed.Units
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
-	assumed := Budgets(cfg)[0]
 	stretch := assumed.Stretch()
 	for _, c := range cfg {
 		u, err := s.newUnit(ctx, c, cfg[0].Name)

@@ -64,6 +64,7 @@ type Sampler struct {
 	byName   map[string]*unit
 	began    time.Time
 	wake     chan struct{} // holds at most one
+	reading  ups.Reading   // the one in hand; all blocks of all units use it, one after the other
 	schedule schedule
 }
 
@@ -73,9 +74,8 @@ type unit struct {
 	silence
 	burst
 	tasks     []*task
-	reading   map[int]*ups.Reading // by block index, reused
-	wordSeen  time.Time            // when the status word was last asked for
-	costed    time.Time            // when its blocks were last asked what they cost
+	wordSeen  time.Time // when the status word was last asked for
+	costed    time.Time // when its blocks were last asked what they cost
 	lostSince time.Time
 	attempts  int // to connect
 }
@@ -138,7 +138,8 @@ func (s *Sampler) perform(ctx context.Context, t *task) {
 	if start.Sub(u.costed) >= costsEvery {
 		s.recost(u, start)
 	}
-	r := u.reading[t.block.Index]
+	r := &s.reading
+	r.Unit = u.Name
 	if err := u.Source.Read(ctx, t.block, r); err != nil {
 		if ctx.Err() == nil {
 			s.missed(u, t, start, err)
@@ -269,9 +270,7 @@ func (u *unit) connect(now time.Time, plan []ups.Block, seen *[ups.TierCount]boo
 	u.answered()
 	u.connected, u.tasks = true, nil
 	u.wordSeen, u.costed = now, now
-	u.reading = make(map[int]*ups.Reading, len(plan))
 	for _, b := range plan {
-		u.reading[b.Index] = &ups.Reading{Unit: u.Name}
 		if u.Rates[b.Tier] == 0 {
 			continue
 		}

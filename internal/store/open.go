@@ -162,8 +162,9 @@ func (s *Store) openReaders(ctx context.Context, path string) (err error) {
 }
 
 func (s *Store) connect(path string, conns int, pragmas ...string) (*sql.DB, error) {
-	// busy_timeout in ms: only a checkpoint and the recovery of a log can be in the way. cache_size is in KiB when negative.
-	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-2000)"}, pragmas...)}
+	// busy_timeout in ms: only a checkpoint and the recovery of a log can be in the way. cache_size is in KiB when
+	// negative: more than this makes nothing faster, and the pages lie beside Go's heap, three times.
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-500)"}, pragmas...)}
 	db, err := sql.Open(s.o.driver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, err

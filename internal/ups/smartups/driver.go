@@ -98,10 +98,17 @@ func (d *Driver) Read(ctx context.Context, b ups.Block, dst *ups.Reading) error 
 		return fmt.Errorf("read %s %s of %s: not in the plan of this connection", b.Tier, b.Name, d.cfg.Name)
 	}
 	d.answering = false
-	if err := d.readInStep(ctx, d.reads[b.Index], dst); err != nil {
-		return fmt.Errorf("read %s %s of %s: %w", b.Tier, b.Name, d.cfg.Name, err)
+	err := d.readInStep(ctx, d.reads[b.Index], dst)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return d.failed(&b, err)
+}
+
+// failed makes the error of a read. It is a function of its own because what it puts on the stack would lie there during each
+// exchange, and a thousand stacks are to stay below 4 KiB.
+func (d *Driver) failed(b *ups.Block, err error) error {
+	return fmt.Errorf("read %s %s of %s: %w", b.Tier, b.Name, d.cfg.Name, err)
 }
 
 // readInStep makes a read whose answer may be believed.
