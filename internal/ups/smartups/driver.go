@@ -80,7 +80,7 @@ func (d *Driver) timing() modbus.Timing { return d.cfg.Line.Timing(d.cfg.UnitID)
 func (d *Driver) Identity() ups.Identity { return d.identity }
 
 // Connected returns the readings made by the last Connect, so that nothing needs to be read twice: one of every block but the
-// watch, which the status block contains. They are the caller's.
+// watch, which the status block contains. They are the caller's; the driver keeps them until the next Read.
 func (d *Driver) Connected() []*ups.Reading { return d.connected }
 
 // Costs returns the plan of the last Connect with what its blocks cost by the turnaround and the gap that are known now.
@@ -97,7 +97,7 @@ func (d *Driver) Read(ctx context.Context, b ups.Block, dst *ups.Reading) error 
 	if b.Index < 0 || b.Index >= len(d.reads) || d.reads[b.Index].name != b.Name {
 		return fmt.Errorf("read %s %s of %s: not in the plan of this connection", b.Tier, b.Name, d.cfg.Name)
 	}
-	d.answering = false
+	d.answering, d.connected = false, nil
 	err := d.readInStep(ctx, d.reads[b.Index], dst)
 	if err == nil {
 		return nil
