@@ -101,6 +101,15 @@ func name(units []found, path string) ([]config.Unit, error) {
 	return added, nil
 }
 
+// unname takes the names back that were given to the units in added.
+func unname(units []found, added []config.Unit) {
+	for i := range units {
+		if slices.ContainsFunc(added, func(u config.Unit) bool { return u.Name == units[i].Unit }) {
+			units[i].Unit = ""
+		}
+	}
+}
+
 func placeOf(u config.Unit) string { return fmt.Sprintf("%s/%d", lineKey(u), u.UnitID) }
 
 // freeName makes a unit name of what somebody called the unit, or of "ups": never of the serial number, which would go into

@@ -59,10 +59,17 @@ func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	}
 	stopped := ctx.Err() != nil
 	var added []config.Unit
+	var unwritten error
 	if c.Write && !stopped {
 		if added, err = name(s.units, cli.Config); err != nil {
 			return usageError{err}
 		}
+		if len(added) > 0 {
+			unwritten = config.AppendUnits(cli.Config, added)
+		}
+	}
+	if unwritten != nil {
+		unname(s.units, added) // what was found is worth printing all the same
 	}
 	if err := c.print(std.out, s.units); err != nil {
 		return err
@@ -72,12 +79,9 @@ func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 		return fmt.Errorf("stopped before the search was over: %d of %d asked", s.progress.done, len(candidates))
 	case len(s.units) == 0:
 		return s.failures.nothing(len(candidates))
-	case len(added) > 0:
-		if err := config.AppendUnits(cli.Config, added); err != nil {
-			return err
-		}
-	}
-	if c.Write {
+	case unwritten != nil:
+		return unwritten
+	case c.Write:
 		fmt.Fprintf(std.err, "%s added to %s\n", count(len(added), "unit"), cli.Config)
 	}
 	return nil

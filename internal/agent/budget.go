@@ -184,23 +184,32 @@ func (l *line) budget() Budget {
 	return newBudget(l.assumed.Units, timing, wishes)
 }
 
+// steadily is how many looks at a line, ten seconds apart, have to say the same.
+const steadily = 3
+
 // reconsider tells the units of lines how far their rates are stretched now that the lines are measured, and logs when they do not
-// fit any more, when that changes by a quarter, and when they fit again. A line at its limit is not worth a log line each time it
-// crosses it.
+// fit any more, when that changes by a quarter, and when they fit again, each if it is so steadily times in a row: neither a line at its
+// limit nor a moment of a busy box is worth a log line.
 func reconsider(lines []*running, log *slog.Logger) {
 	var over, fit []Budget
 	for _, r := range lines {
 		b := r.line.budget()
 		r.line.judge(b, r.units)
-		switch was := max(r.line.told, 1); {
-		case b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25):
-			over = append(over, b)
-		case b.Load < 0.95 && was > 1:
-			fit = append(fit, b)
-		default:
+		was := max(r.line.told, 1)
+		tooMuch := b.Load > 1.02 && (was == 1 || b.Load > 1.25*was || b.Load < was/1.25)
+		if !tooMuch && (b.Load >= 0.95 || was == 1) {
+			r.line.untold = 0
 			continue
 		}
-		r.line.told = b.Load
+		if r.line.untold++; r.line.untold < steadily {
+			continue
+		}
+		if tooMuch {
+			over = append(over, b)
+		} else {
+			fit = append(fit, b)
+		}
+		r.line.told, r.line.untold = b.Load, 0
 	}
 	warn(log, over)
 	relieve(log, fit)

@@ -145,6 +145,13 @@ func TestALineThatGetsSlowerIsLoggedOnce(t *testing.T) {
 		{40, "the rates fit the line"},
 		{10, ""},
 	} {
+		was := timing.Turnaround
+		timing.Turnaround = 500 * time.Millisecond
+		for range steadily - 1 { // a moment of a busy box
+			reconsider([]*running{{units: []*unit{u}, line: l}}, slog.New(slog.NewTextHandler(&log, nil)))
+		}
+		timing.Turnaround = was
+		reconsider([]*running{{units: []*unit{u}, line: l}}, slog.New(slog.NewTextHandler(&log, nil)))
 		timing.Turnaround = step.turnaround * time.Millisecond
 		for range 5 {
 			reconsider([]*running{{units: []*unit{u}, line: l}}, slog.New(slog.NewTextHandler(&log, nil)))
@@ -187,7 +194,12 @@ func TestManyLinesThatDoNotFitAreOneLineInTheLog(t *testing.T) {
 		}
 		(&agent{Options: Options{Log: logger}}).warnOfRates(units)
 		said("at the start", "the rates do not fit")
-		reconsider(lines, logger)
+		look := func() {
+			for range steadily {
+				reconsider(lines, logger)
+			}
+		}
+		look()
 		said("measured", "the rates do not fit")
 		reconsider(lines, logger)
 		if log.Len() > 0 {
@@ -198,7 +210,7 @@ func TestManyLinesThatDoNotFitAreOneLineInTheLog(t *testing.T) {
 			r.line.assumed.wishes[0].Rates[ups.TierStatus] = time.Hour
 			r.line.assumed.wishes[0].Rates[ups.TierWatch] = 0
 		}
-		reconsider(lines, logger)
+		look()
 		said("slower", "the rates fit")
 	}
 }

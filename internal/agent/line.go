@@ -23,6 +23,7 @@ type line struct {
 	drivers []*planned    // by unit
 	assumed Budget        // before anything was measured
 	told    float64       // the load that was logged last; see reconsider
+	untold  int           // looks in a row that said something else
 	judged  float64       // the load by which the units' stretch was found
 	pause   time.Duration // before it begins
 }
