@@ -10,6 +10,7 @@ import (
 type loss struct {
 	err      *LinkError // what requests are told meanwhile; nil while they had better wait
 	logged   bool
+	first    bool // there was no link before
 	since    time.Time
 	attempts int
 	pause    time.Duration // the last one; doubles until a unit has answered
@@ -113,8 +114,8 @@ func (r *runner) lose(err error, had bool) {
 		link = &LinkError{Op: "read", Err: err}
 	}
 	if !l.logged {
-		l.logged, l.since = true, time.Now()
-		r.cfg.Log.Warn("link lost", "err", bare(link.Err))
+		l.logged, l.since, l.first = true, time.Now(), r.links.Load() == 0
+		r.cfg.Log.Warn(word(l.first, "link not opened", "link lost"), "err", bare(link.Err))
 	}
 	if had && r.answered {
 		return // requests wait for one attempt, or three refusals in a millisecond would make a loss of a moment's
@@ -135,9 +136,17 @@ func (r *runner) restored() {
 
 func (r *runner) logRestored() {
 	if r.loss.logged {
-		r.cfg.Log.Info("link restored", "down", time.Since(r.loss.since).Round(time.Millisecond), "attempts", r.loss.attempts)
+		r.cfg.Log.Info(word(r.loss.first, "link opened", "link restored"), "down", time.Since(r.loss.since).Round(time.Millisecond), "attempts", r.loss.attempts)
 	}
 	r.loss.logged, r.loss.err = false, nil
+}
+
+// word chooses between what is said of a link that there never was, and of one that there was.
+func word(first bool, never, again string) string {
+	if first {
+		return never
+	}
+	return again
 }
 
 // bare takes the addresses off a network error: logs name a line, never an address.

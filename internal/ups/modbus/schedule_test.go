@@ -332,6 +332,31 @@ func TestALostLinkIsLoggedOnceAndRequestsFailAtOnce(t *testing.T) {
 	})
 }
 
+func TestALinkThatNeverWasIsNotCalledLost(t *testing.T) {
+	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+		var log syncBuffer
+		var there atomic.Bool
+		p := &peer{answer: slow(0)}
+		open := func(context.Context) (Link, error) {
+			if !there.Load() {
+				return nil, fmt.Errorf("no such port")
+			}
+			ours, theirs := net.Pipe()
+			wg.Go(func() { p.serve(theirs) })
+			return ours, nil
+		}
+		_, stop := start(t, Config{Open: open, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(10 * time.Second)
+		there.Store(true)
+		time.Sleep(10 * time.Second)
+		stop()
+		text := log.String()
+		if strings.Count(text, "link not opened") != 1 || strings.Count(text, "link opened") != 1 || strings.Contains(text, "link lost") {
+			t.Errorf("logged:\n%s", text)
+		}
+	})
+}
+
 // A link without deadlines, as a playback has it, is served as well, and Close ends its reader.
 func TestPlainLinksNeedNoDeadlines(t *testing.T) {
 	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
