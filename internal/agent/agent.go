@@ -31,7 +31,9 @@ type Options struct {
 	Ready   func()                // called once every part was ready once; nil: nobody waits
 	Alive   func()                // called now and then while the agent makes progress; nil: no watchdog
 	Log     *slog.Logger
-	outside outside
+	// Accepted is told of every record that the store has put, before it goes anywhere; see store.Options. nil: nobody asks.
+	Accepted func([]wire.Record)
+	outside  outside
 }
 
 // outside is what an agent reaches for beyond its process. What is nil is that of this machine; tests on a clock of their own
@@ -99,6 +101,7 @@ func runOnce(ctx context.Context, o *Options) error {
 	cfg := o.Config
 	a.store, err = store.Open(ctx, cfg.StateDir, store.Options{
 		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: cfg.Spool.MaxBytes, Log: o.Log,
+		Accepted: o.Accepted,
 	})
 	if err != nil {
 		return fmt.Errorf("state_dir: %w", err)

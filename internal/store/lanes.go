@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"upsedge/internal/wire"
 )
@@ -111,7 +112,7 @@ func (t *tx) put(lane wire.Lane, class wire.Class, epoch uint32, stamp wire.Stam
 
 // place stores a record under a number that is free.
 func (t *tx) place(lane wire.Lane, r *wire.Record) {
-	r.Lane, r.Boot = lane, t.s.boot
+	r.Stream, r.Lane, r.Boot = t.s.stream, lane, t.s.boot
 	t.lanes[lane].records++
 	t.lanes[lane].bytes += int64(len(r.Payload))
 	payload := r.Payload
@@ -120,6 +121,11 @@ func (t *tx) place(lane wire.Lane, r *wire.Record) {
 	}
 	t.exec("INSERT INTO "+laneTables[lane]+" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", int64(r.Seq), r.Class, r.Epoch, r.Boot,
 		r.Stamp.BootID[:], int64(r.Stamp.Mono), wallNanos(r.Stamp), recordCRC(r), payload)
+	if t.s.o.Accepted != nil {
+		kept := *r
+		kept.Payload = append([]byte(nil), payload...) // an empty one as a reader gets it
+		t.accepted = append(t.accepted, kept)
+	}
 }
 
 // remove deletes the records first to last of a lane, both included, and what is known of gaps among them.
@@ -131,6 +137,7 @@ func (t *tx) remove(lane wire.Lane, first, last uint64) (records int64) {
 		return 0
 	}
 	t.exec("DELETE FROM "+laneTables[lane]+" WHERE seq BETWEEN ? AND ?", int64(first), int64(last))
+	t.accepted = slices.DeleteFunc(t.accepted, func(r wire.Record) bool { return r.Lane == lane && first <= r.Seq && r.Seq <= last })
 	if lane == wire.Events {
 		t.exec("DELETE FROM gaps WHERE seq BETWEEN ? AND ?", int64(first), int64(last))
 	}

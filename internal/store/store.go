@@ -21,6 +21,10 @@ type Options struct {
 	Now      func() wire.Stamp // stamps of gap records made while reading; default: BootID and the boot clock, no wall time
 	MaxBytes int64             // quota of the files together, at least MinBytes, 0 for DefaultMaxBytes
 	Log      *slog.Logger      // nil discards
+	// Accepted, if not nil, is told of every commit that put records, in the order of the commits, before the call that put them
+	// returns: the records as a reader gets them. What the commit dropped or replaced shows as the gap records among them; a gap
+	// record that has grown comes again under its number. It must not call the store.
+	Accepted func([]wire.Record)
 
 	driver string // tests: a SQLite driver that fails
 }

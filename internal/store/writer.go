@@ -80,16 +80,17 @@ const (
 
 // A tx is one commit in the making. The first error sticks: later statements do nothing, and nothing is committed.
 type tx struct {
-	ctx     context.Context
-	s       *Store
-	err     error
-	lanes   [len(laneTables)]laneRow
-	before  [len(laneTables)]laneRow
-	oldest  [len(laneTables)]bool // the oldest record may be another one now
-	dropped [len(laneTables)]uint64
-	reason  wire.GapReason // of dropped
-	holding bool           // hand is held
-	after   []func()       // run under mu once it is committed: memory follows the disk
+	ctx      context.Context
+	s        *Store
+	err      error
+	lanes    [len(laneTables)]laneRow
+	before   [len(laneTables)]laneRow
+	oldest   [len(laneTables)]bool // the oldest record may be another one now
+	dropped  [len(laneTables)]uint64
+	reason   wire.GapReason // of dropped
+	holding  bool           // hand is held
+	accepted []wire.Record  // for Options.Accepted
+	after    []func()       // run under mu once it is committed: memory follows the disk
 }
 
 // write runs fn as one commit, when its turn has come; on a full disk with the help of the reserve. ctx ends the waiting,
@@ -131,6 +132,9 @@ func (s *Store) commit(ctx context.Context, what string, d durability, fn func(*
 		return s.noteBroken(fmt.Errorf("%s: %w", what, t.err))
 	}
 	t.publish()
+	if len(t.accepted) > 0 {
+		s.o.Accepted(t.accepted)
+	}
 	return nil
 }
 
