@@ -273,18 +273,29 @@ func TestWritersRefuseWhatReadersWould(t *testing.T) {
 func failsWithoutOutput(out []byte, err error) bool { return err != nil && string(out) == "x" }
 
 func TestStatesThatAreNotAreRefused(t *testing.T) {
-	full, err := EncodeState(goldenStates(t)["state-full.json"])
+	full, err := EncodeState(goldenStates(t)["state-cloud.json"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for old, change := range map[string]string{
 		`"trusted":true`: `"trusted":false`, `"allow":["d`: `"allow":["d",3,"`, `"since":{"boot_id"`: `"since":{"boot"`, `"agent":"box-7"`: `"agent":"+"`,
 		`"alarms":[101`: `"alarms":[-1`, `"condition":["on_battery"`: `"condition":[1`, `"clock":{`: `"clock":{"trusted":true,`,
+		`"error_ms":1500`: `"error_ms":-1`, `"alarms":[820`: `"alarms":["820"`, `"lanes":{"events"`: `"lanes":{"event"`,
+		`"first":4,`: `"first":0,`, `"first":90001`: `"first":90002`, `"last":1041`: `"end":1041`,
 	} {
 		msg := strings.Replace(string(full), old, change, 1)
 		if s, err := DecodeState([]byte(msg)); err == nil || msg == string(full) {
 			t.Errorf("%s for %s: %+v", change, old, s)
 		}
+	}
+	// An agent that says less of itself is understood, and a state of the clock from a later version taken for none.
+	for _, less := range []string{`,"lanes":{"events":{"first":4,"last":1041},"samples":{"first":90001,"last":90000}}`, `,"alarms":[820,831]`, `"state":"holdover","error_ms":1500,`} {
+		if _, err := DecodeState([]byte(strings.Replace(string(full), less, "", 1))); err != nil || !strings.Contains(string(full), less) {
+			t.Errorf("without %s: %v", less, err)
+		}
+	}
+	if s, err := DecodeState([]byte(strings.Replace(string(full), "holdover", "divined", 1))); err != nil || s.Full.Clock != ClockUnset {
+		t.Errorf("an unknown state of the clock: %+v, %v", s, err)
 	}
 	for _, msg := range []string{
 		``, `null`, `[]`, `{}`, `{"v":1}`, `{"v":1,"session":0,"online":false}`, `{"v":1,"session":4}`, `{"v":1,"session":4,"online":null}`,

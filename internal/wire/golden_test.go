@@ -140,7 +140,11 @@ func goldenStates(t *testing.T) map[string]*State {
 		Unit: "rack-a", Condition: ups.OnBattery | ups.Stale | ups.CriticalUnknown, Alarms: []ups.AlarmID{101, 604, 802},
 		Unconfirmed: []ups.AlarmID{101, 604}, Since: goldenStamp(t),
 	}}
+	cloud := *full
+	cloud.Clock, cloud.ClockError, cloud.Alarms = ClockHoldover, 1500*time.Millisecond, []ups.AlarmID{820, 831}
+	cloud.Lanes = [2]Waiting{{First: 4, Last: 1041}, {First: 90001, Last: 90000}}
 	return map[string]*State{
+		"state-cloud.json":  {Session: 43, Online: true, Nonce: nonce, Version: "0.1.0", Full: &cloud},
 		"state-silent.json": {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0", Full: &silent},
 		"state-first.json":  {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0"},
 		"state-full.json":   {Session: 42, Online: true, Nonce: nonce, Version: "0.1.0", Full: full},

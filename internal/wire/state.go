@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"upsedge/internal/ups"
 )
@@ -27,6 +28,12 @@ type FullState struct {
 	Units  []UnitState
 	Allow  []string // groups of remote orders that the agent obeys (orders.allow); none by default
 	Now    Stamp    // when the message was made; its Wall is set while the clock is trusted
+	// Clock says what the time of Now rests on.
+	Clock      ClockState
+	ClockError time.Duration // bound of the error of Now.Wall, in whole milliseconds; 0 where none is known
+	Alarms     []ups.AlarmID // active ones of the agent itself, each id once
+	// Lanes is what waits, by lane. Both spans zero: not told.
+	Lanes [len(Lanes)]Waiting
 }
 
 // A UnitState is what a full state says of a unit.
@@ -90,11 +97,13 @@ func (b *builder) putFull(s *FullState) {
 	b.open()
 	b.put("allow", orEmpty(s.Allow))
 	b.close()
-	b.name("clock")
-	b.open()
-	b.put("trusted", !s.Now.Wall.IsZero())
-	b.putStamp(s.Now)
-	b.close()
+	b.putClock(s)
+	if len(s.Alarms) > 0 {
+		b.put("alarms", s.Alarms)
+	}
+	if s.Lanes != [len(Lanes)]Waiting{} {
+		b.putLanes(s.Lanes)
+	}
 }
 
 func (b *builder) putUnit(u *UnitState) {
@@ -179,13 +188,12 @@ func (o *object) full() *FullState {
 		o.adopt("orders", in)
 	}
 	if in := o.object("clock"); in != nil {
-		var trusted bool
-		in.want("trusted", &trusted)
-		s.Now = in.stamp()
-		if in.err == nil && trusted == s.Now.Wall.IsZero() {
-			in.fail(fmt.Errorf("trusted is %v, against the time", trusted))
-		}
+		in.clock(s)
 		o.adopt("clock", in)
+	}
+	o.may("alarms", &s.Alarms)
+	if _, told := o.get("lanes"); told {
+		o.lanes(s)
 	}
 	return s
 }
