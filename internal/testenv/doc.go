@@ -1,5 +1,6 @@
 // Package testenv gives tests the real programs they talk to: a broker, a meter reading tool, the commands of this
-// module. It owns where such a program is found, how it is started and how it is ended; what is asked of it is the test's.
+// module, and a disk whose power can be cut. It owns where such a program is found, how it is started and how it is ended; what
+// is asked of it is the test's.
 //
 // Programs come from $PATH or from .cache/debian/root, where tools/system-packages unpacks Debian packages without
 // installing them. A program that is missing skips the test and says what would bring it, so that plain "go test ./..."
