@@ -62,6 +62,7 @@ var layers = []layer{
 
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
+	{"internal/soak", nil, "", "it holds tests alone, of everything together"},
 }
 
 // A fence keeps all but a few packages away from one package, of this module or another. "/..." covers what is below.

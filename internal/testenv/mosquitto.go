@@ -111,15 +111,16 @@ func (b *Broker) start() error {
 	defer log.Close()
 	b.cmd = Command(b.t, "mosquitto", "-c", filepath.Join(b.Dir, "mosquitto.conf"))
 	b.cmd.Stdout, b.cmd.Stderr = log, log
-	if b.done, err = runBound(b.cmd); err != nil {
+	if b.done, err = Bound(b.cmd); err != nil {
 		return err
 	}
 	return b.awaitAccept()
 }
 
-// runBound starts cmd so that it also ends when the test binary dies without cleaning up (a panic, go test's time
-// limit). The kernel ties that to the thread that started it, which therefore stays with the process until its end.
-func runBound(cmd *exec.Cmd) (done chan struct{}, err error) {
+// Bound starts cmd so that it also ends when the test binary dies without cleaning up (a panic, go test's time
+// limit). The kernel ties that to the thread that started it, which therefore stays with the process until its end. done is
+// closed when the process is gone and cmd.Wait has returned.
+func Bound(cmd *exec.Cmd) (done chan struct{}, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	done = make(chan struct{})

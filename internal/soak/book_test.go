@@ -1,0 +1,151 @@
+package soak
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"upsedge/internal/wire"
+)
+
+// An identity is what a receiver tells records apart by, of one agent.
+type identity struct {
+	stream wire.ID
+	lane   wire.Lane
+	seq    uint64
+}
+
+func idOf(r wire.Record) identity { return identity{r.Stream, r.Lane, r.Seq} }
+
+// A book is what the agent's store said it had accepted, over all runs of the agent.
+type book struct {
+	mu   sync.Mutex
+	told map[identity][]wire.Record // every version of a number: a gap grows, and takes the place of what was dropped
+	runs []*run
+}
+
+// A run is one process of the agent.
+type run struct {
+	started, ended time.Duration // since the boot of the machine; ended is when the kill or the stop was over
+	clean          bool          // it was stopped
+	stream         wire.ID       // of the last opening
+	boot           uint32        // 0: it accepted nothing
+}
+
+func newBook() *book { return &book{told: map[identity][]wire.Record{}} }
+
+// begin opens the page of a run and returns what hears its reports.
+func (b *book) begin() (*run, func(report)) {
+	r := &run{started: sinceBoot()}
+	b.mu.Lock()
+	b.runs = append(b.runs, r)
+	b.mu.Unlock()
+	return r, func(said report) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, rec := range said.Records {
+			b.told[idOf(rec)] = append(b.told[idOf(rec)], rec)
+			r.stream, r.boot = rec.Stream, rec.Boot
+		}
+	}
+}
+
+func (b *book) end(r *run, clean bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.ended, r.clean = sinceBoot(), clean
+}
+
+func (b *book) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.told)
+}
+
+// missing counts what was told and the receiver neither has nor knows to be gone.
+func (b *book) missing(h *holding) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.told {
+		if !h.settled(id) {
+			n++
+		}
+	}
+	return n
+}
+
+// sinceBoot is the clock that stamps are told on.
+func sinceBoot() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // every Linux has it
+	}
+	return time.Duration(ts.Nano())
+}
+
+// A span is numbers of one lane that a gap record says will not come.
+type span struct {
+	first, last uint64
+	reason      wire.GapReason
+}
+
+// A holding is what the receiver has, in the order in which it came first.
+type holding struct {
+	records map[identity]wire.Record
+	order   []identity
+	gone    map[wire.ID]map[wire.Lane][]span
+	gaps    []wire.Gap // of form two
+	copies  int        // that came again
+}
+
+func newHolding() *holding {
+	return &holding{records: map[identity]wire.Record{}, gone: map[wire.ID]map[wire.Lane][]span{}}
+}
+
+// add takes a record as a receiver does: the first of an identity is kept, the range of a gap always.
+func (h *holding) add(t testing.TB, r wire.Record) {
+	id := idOf(r)
+	was, again := h.records[id]
+	if again {
+		h.copies++
+	} else {
+		h.records[id] = r
+		h.order = append(h.order, id)
+	}
+	if r.Class != wire.ClassGap || again && string(was.Payload) == string(r.Payload) {
+		return
+	}
+	g, err := wire.DecodeGap(r.Payload)
+	if err != nil {
+		t.Errorf("gap %v %d: %v", r.Lane, r.Seq, err)
+		return
+	}
+	if g.Lane == 0 {
+		h.gaps = append(h.gaps, g)
+		return
+	}
+	if h.gone[r.Stream] == nil {
+		h.gone[r.Stream] = map[wire.Lane][]span{}
+	}
+	h.gone[r.Stream][g.Lane] = append(h.gone[r.Stream][g.Lane], span{g.First, g.Last, g.Reason})
+}
+
+// lost returns the gap that covers a number, if one does.
+func (h *holding) lost(id identity) (span, bool) {
+	for _, s := range h.gone[id.stream][id.lane] {
+		if id.seq >= s.first && id.seq <= s.last {
+			return s, true
+		}
+	}
+	return span{}, false
+}
+
+func (h *holding) settled(id identity) bool {
+	if _, ok := h.records[id]; ok {
+		return true
+	}
+	_, ok := h.lost(id)
+	return ok
+}

@@ -1,0 +1,274 @@
+package soak
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"upsedge/internal/store"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// rules say what may be missing with a gap.
+type rules struct {
+	quota bool // the spool is small
+}
+
+// A complaint is something wrong; no more than some are kept of each kind.
+type complaints struct {
+	list []string
+	n    map[string]int
+}
+
+func (c *complaints) add(kind, format string, args ...any) {
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	if c.n[kind]++; c.n[kind] <= 5 {
+		c.list = append(c.list, kind+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *complaints) all() []string {
+	for kind, n := range c.n {
+		if n > 5 {
+			c.list = append(c.list, fmt.Sprintf("%s: %d in all", kind, n))
+		}
+	}
+	return c.list
+}
+
+func describe(r wire.Record) string {
+	return fmt.Sprintf("%v %d (%v, epoch %d, boot %d, %v, %d bytes)", r.Lane, r.Seq, r.Class, r.Epoch, r.Boot, r.Stamp.Mono, len(r.Payload))
+}
+
+// compare returns what is wrong with what a receiver holds after everything was delivered.
+func (b *book) compare(h *holding, allowed rules) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var c complaints
+	b.compareTold(h, allowed, &c)
+	b.compareHeld(h, &c)
+	b.compareOrder(h, &c)
+	rows := readRows(h, &c)
+	b.compareCrashes(h, rows, &c)
+	return c.all()
+}
+
+// compareTold: what was accepted is there as it was, or a gap says why it is not.
+func (b *book) compareTold(h *holding, allowed rules, c *complaints) {
+	for id, versions := range b.told {
+		final := versions[len(versions)-1]
+		have, ok := h.records[id]
+		s, gone := h.lost(id)
+		switch {
+		case !ok && !gone:
+			c.add("lost", "%s", describe(final))
+			continue
+		case gone && !(allowed.quota && s.reason == wire.GapQuota):
+			c.add("gap", "%s is said to be gone (%s)", describe(final), s.reason)
+		case !ok:
+			continue
+		}
+		if !slices.ContainsFunc(versions, func(v wire.Record) bool { return same(v, have) }) {
+			c.add("altered", "%s arrived as %s", describe(final), describe(have))
+		}
+		if final.Class == wire.ClassGap && !same(final, have) {
+			c.add("gap", "%s was last %s, arrived as %s", describe(final), final.Payload, have.Payload)
+		}
+	}
+}
+
+// same compares what crosses the network: microseconds on the monotonic clock, milliseconds on the wall. A wall time may have been
+// found out since, for the same boot.
+func same(told, have wire.Record) bool {
+	return told.Class == have.Class && told.Epoch == have.Epoch && told.Boot == have.Boot &&
+		told.Stamp.BootID == have.Stamp.BootID && told.Stamp.Mono.Microseconds() == have.Stamp.Mono.Microseconds() &&
+		(told.Stamp.Wall.IsZero() || told.Stamp.Wall.UnixMilli() == have.Stamp.Wall.UnixMilli()) &&
+		bytes.Equal(told.Payload, have.Payload)
+}
+
+// compareHeld: what was not told was put by the last commit of a run that was killed before it could say so.
+func (b *book) compareHeld(h *holding, c *complaints) {
+	type place struct {
+		stream wire.ID
+		lane   wire.Lane
+		boot   uint32
+	}
+	last := map[place]uint64{}
+	for id, versions := range b.told {
+		for _, v := range versions {
+			p := place{id.stream, id.lane, v.Boot}
+			last[p] = max(last[p], id.seq)
+		}
+	}
+	untold := map[uint32]int{}
+	for id, r := range h.records {
+		if len(b.told[id]) > 0 {
+			continue
+		}
+		if id.seq < last[place{id.stream, id.lane, r.Boot}] {
+			c.add("never accepted", "%s", describe(r))
+		}
+		untold[r.Boot]++
+	}
+	for _, r := range b.runs {
+		if n := untold[r.boot]; r.clean && n > 0 {
+			c.add("never accepted", "%d records of run %d, which was stopped and had said all", n, r.boot)
+		}
+	}
+}
+
+// compareOrder: records of a lane come first in the order of their numbers; only gaps are put under old ones.
+func (b *book) compareOrder(h *holding, c *complaints) {
+	type lane struct {
+		stream wire.ID
+		lane   wire.Lane
+	}
+	last := map[lane]uint64{}
+	for _, id := range h.order {
+		l := lane{id.stream, id.lane}
+		if id.seq < last[l] && h.records[id].Class != wire.ClassGap {
+			c.add("order", "%s came behind %d", describe(h.records[id]), last[l])
+		}
+		last[l] = max(last[l], id.seq)
+	}
+}
+
+// holes returns the numbers that were given and of which nothing came.
+func holes(h *holding, stream wire.ID, stats store.Stats) []string {
+	var c complaints
+	for lane, last := range map[wire.Lane]uint64{wire.Events: stats.Events.Last, wire.Samples: stats.Samples.Last} {
+		for n := uint64(1); n <= last; n++ {
+			if id := (identity{stream, lane, n}); !h.settled(id) {
+				c.add("hole", "%v %d", lane, n)
+			}
+		}
+		for _, s := range h.gone[stream][lane] {
+			if s.last > last {
+				c.add("gap", "%v %d to %d, of which only %d were given", lane, s.first, s.last, last)
+			}
+		}
+	}
+	return c.all()
+}
+
+// A block is one record of samples, or what is left of it here.
+type block struct {
+	boot        uint32
+	seq         uint64
+	first, last time.Duration // of its rows
+}
+
+// readRows decodes every block and returns those of each unit by their numbers; no row may come twice.
+func readRows(h *holding, c *complaints) map[string][]block {
+	ids := slices.SortedFunc(slices.Values(h.order), func(a, b identity) int {
+		return cmp.Or(bytes.Compare(a.stream[:], b.stream[:]), cmp.Compare(a.lane, b.lane), cmp.Compare(a.seq, b.seq))
+	})
+	type row struct {
+		unit   string
+		tier   ups.Tier
+		layout wire.SchemaHash
+		boot   wire.ID
+		at     int64
+	}
+	seen := map[row]uint64{}
+	units := map[string][]block{}
+	var schemas wire.Schemas
+	events := map[string]uint64{}
+	for _, id := range ids {
+		r := h.records[id]
+		if r.Class == wire.ClassAlarm {
+			what := fmt.Sprint(r.Stream, r.Stamp.BootID, r.Stamp.Mono, string(r.Payload))
+			if was, twice := events[what]; twice {
+				c.add("duplicated", "event %d says what %d says", id.seq, was)
+			}
+			events[what] = id.seq
+		}
+		if r.Class != wire.ClassSamples {
+			continue
+		}
+		content, err := schemas.DecodeBody(r.Payload)
+		if unknown := (*wire.UnknownSchemaError)(nil); errors.As(err, &unknown) {
+			c.add("schema", "%s: %v", describe(r), err)
+			continue
+		} else if err != nil {
+			c.add("unreadable", "%s: %v", describe(r), err)
+			continue
+		}
+		b := block{boot: r.Boot, seq: r.Seq, first: 1 << 62}
+		for _, s := range content.Sections {
+			layout, err := wire.HashLayout(s.Layout)
+			if err != nil {
+				c.add("unreadable", "%s: %v", describe(r), err)
+			}
+			for _, at := range s.At {
+				key := row{content.Unit, s.Tier, layout, r.Stamp.BootID, at}
+				if was, twice := seen[key]; twice {
+					c.add("duplicated", "a row of %s at %d ms in %d and %d", content.Unit, at, was, id.seq)
+				}
+				seen[key] = id.seq
+				b.first, b.last = min(b.first, ms(at)), max(b.last, ms(at))
+			}
+		}
+		units[content.Unit] = append(units[content.Unit], b)
+	}
+	return units
+}
+
+func ms(at int64) time.Duration { return time.Duration(at) * time.Millisecond }
+
+// compareCrashes: each run that was killed while it collected samples of a unit left one gap record of that unit, from the last
+// sample that was stored to where samples are collected again.
+func (b *book) compareCrashes(h *holding, units map[string][]block, c *complaints) {
+	for unit, blocks := range units {
+		var gaps []wire.Gap
+		for _, g := range h.gaps {
+			if g.Unit == unit && g.Reason == wire.GapCrash {
+				gaps = append(gaps, g)
+			}
+		}
+		b.compareUnit(unit, blocks, gaps, c)
+	}
+}
+
+func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, c *complaints) {
+	used := make([]bool, len(gaps))
+	for _, r := range b.runs {
+		last := time.Duration(-1)
+		for _, bl := range blocks {
+			if bl.boot == r.boot && r.boot != 0 {
+				last = max(last, bl.last)
+			}
+		}
+		n := 0
+		for i, g := range gaps {
+			if from := g.From.Mono; from == last || last < 0 && from >= r.started && from <= r.ended {
+				n++
+				used[i] = true
+			}
+		}
+		switch {
+		case r.clean && n > 0:
+			c.add("gap", "%s: %d gaps of run %d, which was stopped", unit, n, r.boot)
+		case !r.clean && last >= 0 && n != 1:
+			c.add("gap", "%s: %d gaps of run %d, which was killed with samples up to %v", unit, n, r.boot, last)
+		case n > 1:
+			c.add("gap", "%s: %d gaps of run %d", unit, n, r.boot)
+		}
+	}
+	for i, g := range gaps {
+		if !used[i] {
+			c.add("gap", "%s: from %v to %v, where no run that was killed ended", unit, g.From.Mono, g.To.Mono)
+		}
+		for _, bl := range blocks {
+			if bl.first < g.To.Mono && bl.last > g.From.Mono {
+				c.add("gap", "%s: block %d, %v to %v, lies in the gap from %v to %v", unit, bl.seq, bl.first, bl.last, g.From.Mono, g.To.Mono)
+			}
+		}
+	}
+}

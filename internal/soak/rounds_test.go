@@ -1,0 +1,131 @@
+package soak
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A kind of round is something that goes wrong, with how often it is taken.
+type kind struct {
+	name  string
+	often int
+	do    func(*world)
+}
+
+var kinds = []kind{
+	{"agent killed", 6, func(w *world) { w.pause(300); w.killAgent(); w.pause(50); w.mend() }},
+	{"agent killed in its start", 3, func(w *world) { w.killAgent(); w.startAgent("agent.yaml"); w.pause(150); w.killAgent(); w.mend() }},
+	{"agent stopped", 1, func(w *world) { w.pause(200); w.stopAgent(); w.mend() }},
+	{"agent's link cut", 6, func(w *world) { w.cut(w.up, agentSteps) }},
+	{"receiver's link cut", 4, func(w *world) { w.cut(w.down, receiverSteps) }},
+	{"mains fail", 3, func(w *world) { w.units[w.rng.IntN(len(w.units))].SetMains(w.rng.IntN(2) == 0) }},
+}
+
+func (w *world) pause(most int) { time.Sleep(time.Duration(w.rng.IntN(most+1)) * time.Millisecond) }
+
+// settle waits until the agent is ready.
+func (w *world) settle() {
+	select {
+	case <-w.agent.ready:
+	case <-w.agent.gone:
+	case <-time.After(patience):
+		w.t.Error("the agent does not become ready")
+	}
+}
+
+// agentSteps and receiverSteps are the packets at which a link is cut.
+var (
+	agentSteps = []step{
+		{up, "CONNECT"},
+		{down, "CONNACK"},
+		{up, "PUBLISH state first"},
+		{up, "PUBLISH state full"},
+		{up, "PUBLISH events"},
+		{up, "PUBLISH samples"},
+		{down, "PUBACK"},
+	}
+	receiverSteps = []step{
+		{up, "CONNECT"}, {down, "CONNACK"}, {up, "SUBSCRIBE"}, {down, "SUBACK"}, {down, "PUBLISH events"}, {down, "PUBLISH samples"}, {up, "PUBACK"},
+	}
+)
+
+// beginning are the steps that only a new connection has.
+func beginning(s step) bool {
+	switch s.kind {
+	case "CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "PUBLISH state first":
+		return true
+	}
+	return false
+}
+
+// cut arms the place of which there were fewest, and gives it time to fall.
+func (w *world) cut(p *proxy, steps []step) {
+	c := cut{n: 1 + w.rng.IntN(3), how: manner(w.rng.IntN(int(manners))), long: time.Duration(50+w.rng.IntN(500)) * time.Millisecond}
+	c.at, c.place = p.rarest(steps, w.rng)
+	if c.how == twice && c.at.kind[:3] != "PUB" || c.how == twice && c.at.kind == "PUBACK" {
+		c.how = reset
+	}
+	if beginning(c.at) {
+		c.n = 1
+	}
+	p.arm(c)
+	if beginning(c.at) {
+		p.hangUpAll()
+	}
+	w.pause(500)
+}
+
+// rarest returns a step and a place that fell least often.
+func (p *proxy) rarest(steps []step, rng *rand.Rand) (at step, where place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	least := 1 << 30
+	for _, i := range rng.Perm(len(steps)) {
+		for _, j := range rng.Perm(len(placeNames)) {
+			if n := p.done[steps[i]][placeNames[j]]; n < least {
+				at, where, least = steps[i], place(j), n
+			}
+		}
+	}
+	return at, where
+}
+
+// round does one to three things at random instants.
+func (w *world) round() {
+	sum := 0
+	for _, k := range kinds {
+		sum += k.often
+	}
+	for range 1 + w.rng.IntN(3) {
+		n := w.rng.IntN(sum)
+		for _, k := range kinds {
+			if n -= k.often; n < 0 {
+				w.counts[k.name]++
+				k.do(w)
+				break
+			}
+		}
+	}
+	w.mend()
+	w.pause(150)
+}
+
+func TestRounds(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	w := newWorld(t, rand.New(rand.NewPCG(seed, 1)))
+	w.mend()
+	began := time.Now()
+	const rounds = 20
+	for range rounds {
+		w.round()
+	}
+	took := time.Since(began)
+	for _, p := range w.reckon() {
+		t.Error(p)
+	}
+	h := w.cloud.holding()
+	t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d copies, %d crash gaps; %v", rounds, took, time.Since(began)-took, w.book.size(), len(h.records), h.copies, len(h.gaps), w.counts)
+	t.Log(tableOf(w.up, w.down))
+}

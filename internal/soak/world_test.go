@@ -1,0 +1,182 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"upsedge/internal/store"
+	"upsedge/internal/testenv"
+	"upsedge/internal/ups/upssim"
+)
+
+// patience is how long something may take that has to come. It is never waited for where it does come.
+const patience = 90 * time.Second
+
+// agentID is the agent's name on the broker.
+const agentID = "soak"
+
+// A world is one site with everything between its units and the receiver, over many rounds.
+type world struct {
+	t        testing.TB
+	rng      *rand.Rand
+	dir      string // of configurations and logs
+	state    string // of the agent
+	broker   *testenv.Broker
+	up, down *proxy // between agent and broker, and between receiver and broker
+	units    []*upssim.Unit
+	addrs    []string
+	book     *book
+	agent    *process
+	run      *run
+	cloud    *collector
+	counts   map[string]int // of what was done
+}
+
+func newWorld(t testing.TB, rng *rand.Rand) *world {
+	t.Helper()
+	w := &world{t: t, rng: rng, dir: t.TempDir(), book: newBook(), counts: map[string]int{}}
+	w.state = filepath.Join(w.dir, "state")
+	w.broker = testenv.Mosquitto(t, "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true")
+	w.up, w.down = newProxy(t, "agent", w.broker.Addr), newProxy(t, "receiver", w.broker.Addr)
+	for i := range 2 {
+		u := upssim.New(upssim.Options{Seed: uint64(i + 1), AliveWhenEmpty: true})
+		w.units, w.addrs = append(w.units, u), append(w.addrs, serve(t, u))
+	}
+	w.configure("agent.yaml", true)
+	w.configure("drain.yaml", false)
+	w.cloud = collect(t, w.down.addr, "cloud")
+	t.Cleanup(func() {
+		if w.agent != nil {
+			w.agent.kill()
+		}
+		if t.Failed() {
+			w.keep()
+		}
+	})
+	return w
+}
+
+// serve puts a unit on a TCP port of its own.
+func serve(t testing.TB, u *upssim.Unit) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- upssim.ServeTCP(ctx, l, map[uint8]*upssim.Unit{1: u}, upssim.TCPOptions{}) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func (w *world) configure(name string, units bool) {
+	text := fmt.Sprintf(`state_dir: %s
+spool: {flush: 100ms}
+uplink: {broker: "tcp://%s", insecure: true, agent_id: %s}
+metrics: {listen: ""}
+local: {listen: "", socket: ""}
+`, w.state, w.up.addr, agentID)
+	if units {
+		text += "units:\n"
+		for i, addr := range w.addrs {
+			text += fmt.Sprintf("  - {name: rack-%c, tcp: {address: %q}, poll: {watch: 20ms, status: 50ms, live: 50ms}}\n", 'a'+i, addr)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// startAgent starts a run with a configuration; it does not wait until the agent is ready.
+func (w *world) startAgent(name string) {
+	w.t.Helper()
+	r, hear := w.book.begin()
+	w.run = r
+	w.agent = launch(w.t, role{Config: filepath.Join(w.dir, name)}, filepath.Join(w.dir, "agent.log"), hear)
+}
+
+func (w *world) killAgent() {
+	if w.agent == nil {
+		return
+	}
+	w.agent.kill()
+	w.book.end(w.run, false)
+	w.agent = nil
+}
+
+func (w *world) stopAgent() {
+	w.t.Helper()
+	w.settle() // before that it may not listen to signals
+	code := w.agent.stop()
+	w.book.end(w.run, code == 0)
+	w.agent = nil
+	if code != 0 {
+		w.t.Errorf("the agent ended with exit code %d", code)
+	}
+}
+
+// mend lets everything run undisturbed.
+func (w *world) mend() {
+	w.t.Helper()
+	w.up.disarm()
+	w.down.disarm()
+	if w.agent != nil && w.agent.over() {
+		w.t.Errorf("the agent ended by itself: %v", w.agent.cmd.ProcessState)
+		w.killAgent()
+	}
+	if w.agent == nil {
+		w.startAgent("agent.yaml")
+	}
+}
+
+// reckon lets everything be delivered and returns what is wrong with what the receiver holds then.
+func (w *world) reckon() []string {
+	w.t.Helper()
+	w.mend()
+	w.stopAgent()
+	w.startAgent("drain.yaml")
+	var held *holding
+	missing := 0
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		held = w.cloud.holding()
+		if missing = w.book.missing(held); missing == 0 {
+			break
+		}
+	}
+	w.stopAgent()
+	held = w.cloud.holding()
+	s, err := store.Open(w.t.Context(), w.state, store.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stats, stream := s.Stats(), s.Stream()
+	if err := s.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	problems := w.book.compare(held, rules{})
+	problems = append(problems, holes(held, stream, stats)...)
+	if n := stats.Events.Records + stats.Samples.Records; n > 0 {
+		problems = append(problems, fmt.Sprintf("%d records still wait in the store", n))
+	}
+	return problems
+}
+
+// keep copies what a person needs to look at a failure.
+func (w *world) keep() {
+	to := filepath.Join(os.TempDir(), "upsedge-soak", fmt.Sprint(time.Now().UnixNano()))
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err == nil {
+		err = os.CopyFS(to, os.DirFS(w.dir))
+		w.t.Logf("logs and state are kept in %s (%v)", to, err)
+	}
+}
