@@ -61,6 +61,7 @@ var layers = []layer{
 	{"cmd/upssim", []string{"internal/ups/upssim"}, "", "a teaching tool: it must not grow into a second agent"},
 
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
+	{"internal/asyncapi", nil, "", "it holds messages against the document; what it shared with their makers, both could have wrong"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
 	{"internal/soak", nil, "", "it holds tests alone, of everything together"},
 }
@@ -77,6 +78,7 @@ var fences = []fence{
 	{"upsedge/cmd/...", nil, true, "a command turns signals and flags into calls; what two need belongs in internal"},
 	{"upsedge/internal/agent", []string{"cmd/agent", "internal/demo", "internal/bench"}, false, "the composition is the top: nothing rests on it"},
 	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
+	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
 	{"upsedge/internal/testenv", nil, false, "it skips and fails tests; a program has none"},
 	{"testing", []string{"internal/testenv", "internal/ups/upstest"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
