@@ -12,6 +12,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"upsedge/internal/asyncapi"
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -19,8 +20,9 @@ import (
 
 // A collector is the cloud: it keeps every message that the broker hands on, over restarts of the broker, too.
 type collector struct {
-	t      testing.TB
-	client mqtt.Client
+	t        testing.TB
+	client   mqtt.Client
+	protocol *asyncapi.Document
 
 	mu   sync.Mutex
 	seen []message
@@ -42,7 +44,11 @@ const keepAll = "persistence true\nmax_inflight_messages 0\nmax_queued_messages 
 // collect subscribes with a session that the broker keeps under a name.
 func collect(t testing.TB, b *testenv.Broker, name string) *collector {
 	t.Helper()
-	c := &collector{t: t}
+	protocol, err := asyncapi.Load("../../docs/asyncapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &collector{t: t, protocol: protocol}
 	subscribed := make(chan error, 1)
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + b.Addr).SetClientID(name).SetCleanSession(false).
 		SetAutoReconnect(true).SetMaxReconnectInterval(200 * time.Millisecond).SetResumeSubs(true).
@@ -78,6 +84,9 @@ func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
 	_, leaf, err := wire.SplitTopic(m.Topic())
 	if err != nil {
 		c.t.Errorf("published on a topic that is none: %v", err)
+	}
+	if _, err := c.protocol.Check(m.Topic(), m.Payload()); err != nil {
+		c.t.Errorf("not as docs/asyncapi.yaml has it: %v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -126,6 +126,11 @@ func (b *bubble) stop() {
 	if err := <-b.ended; err != nil {
 		b.t.Errorf("Run = %v", err)
 	}
+	if b.cloud != nil {
+		for _, f := range b.cloud.takeFaults() {
+			b.t.Errorf("a receiver cannot read it: %s", f)
+		}
+	}
 }
 
 // clock is that of a machine that was booted an hour before the bubble began, with a wall clock that is set.

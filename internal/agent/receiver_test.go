@@ -11,7 +11,12 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"upsedge/internal/asyncapi"
 )
+
+// protocol is what the document for integrators says of messages.
+var protocol = sync.OnceValues(func() (*asyncapi.Document, error) { return asyncapi.Load("../../docs/asyncapi.yaml") })
 
 // A notice is one message of the topic events as a receiver reads it: from the JSON, by what FORMAT.md says and nothing else.
 type notice struct {
@@ -90,7 +95,13 @@ func (b *bubble) subscribe(name string) *receiver {
 func (r *receiver) take(_ mqtt.Client, m mqtt.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var err error
+	document, err := protocol()
+	if err == nil {
+		_, err = document.Check(m.Topic(), m.Payload())
+	}
+	if err != nil {
+		r.faults = append(r.faults, err.Error())
+	}
 	switch leaf := m.Topic()[strings.LastIndexByte(m.Topic(), '/')+1:]; leaf {
 	case "events":
 		n := notice{came: time.Now()}
@@ -123,6 +134,15 @@ func (r *receiver) keep(n notice) {
 		close(r.news)
 		r.news = make(chan struct{})
 	}
+}
+
+// takeFaults returns what was wrong with messages since it was asked last.
+func (r *receiver) takeFaults() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	faults := r.faults
+	r.faults = nil
+	return faults
 }
 
 // events returns the alarms and moments so far, in the order of arrival.
