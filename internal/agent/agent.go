@@ -43,6 +43,7 @@ type outside struct {
 	link   func(config.Unit) func(context.Context) (modbus.Link, error) // opens the line of a unit
 	broker func(ctx context.Context, address string) (net.Conn, error)
 	scrape net.Listener // of /metrics, wherever metrics.listen is
+	driver string       // of the database
 }
 
 // stopWithin is how long the recorder may try to write the last events when the store refuses them.
@@ -102,7 +103,7 @@ func runOnce(ctx context.Context, o *Options) error {
 	a.store, err = store.Open(ctx, cfg.StateDir, store.Options{
 		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: cfg.Spool.MaxBytes, Log: o.Log,
 		Accepted: o.Accepted,
-	})
+	}.Through(o.outside.driver))
 	if err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
