@@ -41,6 +41,7 @@ var layers = []layer{
 	{"internal/wire", []string{"internal/ups"}, "", "what crosses the network is read by agent and cloud, and rests on the vocabulary alone"},
 	{"internal/policy", []string{"internal/ups"}, "", "agent and cloud must decide alike, from the matrix and nothing else"},
 	{"internal/trust", []string{"internal/ups", "internal/wire", "internal/policy"}, "", "its verifying half runs in agent and cloud"},
+	{"internal/trust/sign", []string{"internal/trust", "internal/wire"}, "", "it makes what trust verifies, and no rule of it stands here twice"},
 	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
 	{"internal/config", []string{"internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
 

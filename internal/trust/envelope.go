@@ -1,0 +1,62 @@
+package trust
+
+import (
+	"crypto/ed25519"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// An envelope is a JWS in compact form (RFC 7515, section 3.1) whose header is the one we allow. Its signature has not been
+// checked.
+type envelope struct {
+	kid     string
+	payload []byte
+	jws     *jose.JSONWebSignature
+}
+
+// algorithms is the one we allow; a header cannot choose.
+var algorithms = []jose.SignatureAlgorithm{jose.EdDSA}
+
+// open reads an envelope of a type. The header has exactly alg, kid and typ: no key of its own, nothing critical, nothing that
+// a library might act on.
+func open(text, typ string, most int) (*envelope, error) {
+	if len(text) > most {
+		return nil, malformed("%d bytes, want at most %d", len(text), most)
+	}
+	parts := strings.SplitN(text, ".", 4)
+	if len(parts) != 3 {
+		return nil, malformed("%d parts, want 3", len(parts))
+	}
+	var raw [3][]byte
+	for i, p := range parts {
+		var err error
+		if raw[i], err = decode64(p); err != nil {
+			return nil, malformed("part %d: %v", i+1, err)
+		}
+	}
+	if len(raw[0]) > maxHeader || len(raw[2]) != ed25519.SignatureSize {
+		return nil, malformed("a header of %d bytes and a signature of %d", len(raw[0]), len(raw[2]))
+	}
+	h := parse("the header", raw[0], "alg", "kid", "typ")
+	h.is("alg", `"EdDSA"`)
+	h.is("typ", `"`+typ+`"`)
+	e := &envelope{kid: h.text("kid", maxKid, nameChar), payload: raw[1]}
+	if h.err != nil {
+		return nil, h.err
+	}
+	var err error
+	if e.jws, err = jose.ParseSignedCompact(text, algorithms); err != nil {
+		return nil, malformed("%v", err)
+	}
+	return e, nil
+}
+
+// verify checks the signature. What was read of the payload holds from here on.
+func (e *envelope) verify(key ed25519.PublicKey) error {
+	signed, err := e.jws.Verify(key)
+	if err != nil || string(signed) != string(e.payload) {
+		return badSignature("the signature does not fit")
+	}
+	return nil
+}
