@@ -167,7 +167,9 @@ func TestStatementHoldsForOneAgentOneSessionAndAWhile(t *testing.T) {
 
 func TestOlderListOfKeysIsRefusedOverRestarts(t *testing.T) {
 	dir := t.TempDir()
-	sign := func(version uint64) []byte { return []byte(mustSign(t, mustKeys(t, testList(version)), testStatement())) }
+	sign := func(version uint64) []byte {
+		return []byte(mustSign(t, mustKeys(t, testList(version)), testStatement()))
+	}
 	for _, row := range []struct {
 		version uint64
 		code    string
