@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/agent"
 	"upsedge/internal/config"
@@ -37,7 +39,7 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	}
 	log := logger(cfg, std.err)
 
-	reload := make(chan *config.Config)
+	reload := make(chan agent.Reload)
 	done := make(chan error, 1)
 	go func() {
 		done <- agent.Run(ctx, agent.Options{
@@ -52,23 +54,32 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 			notify(daemon.SdNotifyStopping)
 			return err
 		case <-hup:
+			notify(reloading())
 			next, err := config.Load(cli.Config)
 			if err == nil {
 				err = agent.CheckFiles(next)
 			}
-			if err != nil {
-				log.Error("configuration rejected, the old one is kept", "err", err)
-				continue
-			}
-			notify(daemon.SdNotifyReloading)
+			applied := make(chan struct{})
 			select {
-			case reload <- next:
+			case reload <- agent.Reload{Config: next, Err: err, Done: func() { close(applied) }}:
+			case err := <-done:
+				return err
+			}
+			select {
+			case <-applied:
 			case err := <-done:
 				return err
 			}
 			notify(daemon.SdNotifyReady)
 		}
 	}
+}
+
+// reloading is the word for a configuration that is being read, which with Type=notify-reload has to say when (sd_notify(3)).
+func reloading() string {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // there is one on every Linux
+	return fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000)
 }
 
 // notify tells the service manager; without one there is nobody to tell.

@@ -48,7 +48,11 @@ func printStatus(w io.Writer, st *local.Status) {
 	for _, l := range st.Spool {
 		waiting = append(waiting, fmt.Sprintf("%d %s", l.Records, l.Name))
 	}
-	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n\n", broker, strings.Join(waiting, ", "), clock[st.Clock.Trusted])
+	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n", broker, strings.Join(waiting, ", "), clock[st.Clock.Trusted])
+	for _, a := range st.Alarms {
+		fmt.Fprintf(w, "alarm %d %s: %s\n", a.ID, a.Severity, a.Text)
+	}
+	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "unit\tcondition\tmodel\tfirmware\tanswered")
 	for _, u := range st.Units {

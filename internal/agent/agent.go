@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,13 +28,20 @@ import (
 type Options struct {
 	Config  *config.Config
 	Version string
-	Reload  <-chan *config.Config // a new configuration that passed its checks; nil: never
-	Ready   func()                // called once every part was ready once; nil: nobody waits
-	Alive   func()                // called now and then while the agent makes progress; nil: no watchdog
+	Reload  <-chan Reload // configurations read anew; nil: never
+	Ready   func()        // called once every part was ready once; nil: nobody waits
+	Alive   func()        // called now and then while the agent makes progress; nil: no watchdog
 	Log     *slog.Logger
 	// Accepted is told of every record that the store has put, before it goes anywhere; see store.Options. nil: nobody asks.
 	Accepted func([]wire.Record)
 	outside  outside
+}
+
+// A Reload is a configuration that was read anew.
+type Reload struct {
+	Config *config.Config // one that passed its checks, nil without
+	Err    error          // why there is none
+	Done   func()         // called when it is applied, or will not be; may be nil
 }
 
 // outside is what an agent reaches for beyond its process. What is nil is that of this machine; tests on a clock of their own
@@ -56,6 +64,7 @@ type agent struct {
 	clock     *clock.Clock
 	store     *store.Store
 	site      *site
+	own       *own
 	series    *metrics.Agent
 	metrics   *metrics.Server // nil: off
 	local     *local.Server
@@ -132,10 +141,14 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
 		changed: make(chan struct{}, 1), link: a.outside.link,
 	}
+	if a.own, err = newOwn(ctx, a.site, a.Log); err != nil {
+		return err
+	}
+	flusher.health = a.own.stored
 	if cfg.Uplink != nil {
 		a.link.session, err = newUplink(uplinkParts{
 			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
-			units: a.site.all, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
+			units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 		})
 		if err != nil {
 			return err
@@ -158,6 +171,7 @@ func (a *agent) run(ctx context.Context) error {
 	recording, recorded := context.WithCancel(rest) // ends after the lines: their last events are written, too
 	sending, sent := context.WithCancel(rest)       // ends after the recorder: "offline" is said when nothing is written any more
 
+	a.own.started(a.Version, a.Config.Uplink != nil)
 	err := a.begin(ctx)
 	g.Go(func() error { return err }) // an error ends all that is started below as any other end does
 	g.Go(func() error {
@@ -176,10 +190,11 @@ func (a *agent) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.site.passTime(ctx) })
+	g.Go(func() error { return a.own.run(ctx) })
 	if u := a.Config.Uplink; u != nil {
 		g.Go(func() error { return a.link.session.Run(sending) })
 		if u.CertFile != "" {
-			g.Go(func() error { return a.link.followCertificate(ctx, u.CertFile) })
+			g.Go(func() error { return a.link.followCertificate(ctx, u.CertFile, a.own.certificate) })
 		}
 	}
 	g.Go(func() error { return a.local.Run(ctx) })
@@ -189,7 +204,9 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error {
 		<-ctx.Done()
 		defer recorded()
-		return a.site.endAll(ctx)
+		err := a.site.endAll(ctx)
+		a.own.stopping(endOf(ctx))
+		return err
 	})
 	if err == nil {
 		a.announce()
@@ -206,6 +223,14 @@ func (a *agent) begin(ctx context.Context) error {
 	}
 	a.warnOfRates(a.Config.Units)
 	return a.reportGaps(ctx, now)
+}
+
+// endOf says why a run ends whose context has.
+func endOf(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return "it was told to"
+	}
+	return "an error that its log names"
 }
 
 // breakDown ends the run when the database is beyond use; the first to find that out is logged.
@@ -283,22 +308,40 @@ func (a *agent) reload(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case next := <-a.Reload:
-			if err := a.site.apply(ctx, next.Units); err != nil {
-				if ctx.Err() != nil {
-					return nil // stopped meanwhile
-				}
+			err := a.apply(ctx, next)
+			if next.Done != nil {
+				next.Done()
+			}
+			if err != nil && ctx.Err() == nil { // else stopped meanwhile
 				return fmt.Errorf("apply the new configuration: %w", err)
 			}
-			*a.latest = next
-			a.warnOfRates(next.Units)
-			if restartNeeded(a.Config, next) {
-				a.Log.Warn("only changes of units are applied; the other changes of the configuration need a restart")
-			}
-			a.site.notify()
-			a.Log.Info("configuration applied", "units", len(next.Units))
 		}
 	}
 }
+
+func (a *agent) apply(ctx context.Context, r Reload) error {
+	if r.Err != nil {
+		a.Log.Error("configuration rejected, the old one is kept", "err", oneLine(r.Err))
+		a.own.reloaded(r.Err)
+		return nil
+	}
+	next := r.Config
+	if err := a.site.apply(ctx, next.Units); err != nil {
+		return err
+	}
+	*a.latest = next
+	a.warnOfRates(next.Units)
+	if restartNeeded(a.Config, next) {
+		a.Log.Warn("only changes of units are applied; the other changes of the configuration need a restart")
+	}
+	a.own.reloaded(nil)
+	a.site.notify()
+	a.Log.Info("configuration applied", "units", len(next.Units))
+	return nil
+}
+
+// oneLine is an error of several as one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // turn returns the units for a flush and notes that the loop goes round.
 func (a *agent) turn() []*unit {

@@ -24,6 +24,7 @@ type flusher struct {
 	clock  *clock.Clock
 	press  press
 	broken func(error) // the database is beyond use
+	health func(error) // told of each attempt to write to the store; nil: nobody asks
 	series *metrics.Agent
 	log    *slog.Logger
 
@@ -126,7 +127,9 @@ func (f *flusher) flush(ctx context.Context, units []*unit) {
 	if len(f.pending) == 0 && len(f.lost) == 0 {
 		return
 	}
-	if err := f.put(context.WithoutCancel(ctx)); err != nil {
+	err := f.put(context.WithoutCancel(ctx))
+	f.tried(err)
+	if err != nil {
 		f.refused(err)
 		return
 	}
@@ -138,6 +141,13 @@ func (f *flusher) flush(ctx context.Context, units []*unit) {
 		f.series.EncodedBytes.Add(float64(len(s.Payload)))
 	}
 	f.pending, f.samples, f.failing = nil, nil, false
+}
+
+// tried tells of an attempt to write to the store.
+func (f *flusher) tried(err error) {
+	if f.health != nil {
+		f.health(err)
+	}
 }
 
 // put stores what is lost, then what is pending.

@@ -166,10 +166,12 @@ func (r *receiver) next() <-chan struct{} {
 	return r.news
 }
 
-// words returns the events behind the first after of them, as "raise 101".
+// words returns the events of units behind the first after of all events, as "raise 101".
 func (r *receiver) words(after int) (out []string) {
 	for _, n := range r.events()[after:] {
-		out = append(out, fmt.Sprintf("%s %d", n.Kind, n.ID))
+		if n.Unit != "" {
+			out = append(out, fmt.Sprintf("%s %d", n.Kind, n.ID))
+		}
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,7 +96,12 @@ func (r *recorder) tell(e ups.Event) {
 		level = slog.LevelWarn
 	}
 	message := map[ups.EventKind]string{ups.Raise: "alarm raised", ups.Clear: "alarm cleared", ups.Moment: "event"}[e.Kind]
-	said := []any{"unit", e.Unit, "alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text}
+	said := []any{"alarm", int(e.ID), "severity", e.Severity.String(), "text", e.Text}
+	if e.Unit != "" {
+		said = slices.Insert(said, 0, any("unit"), any(e.Unit))
+	} else if e.Detail != "" { // the agent's own names nothing that does not belong in a log
+		said = append(said, "detail", e.Detail)
+	}
 	if e.Group != ups.NoGroup {
 		said = append(said, "group", e.Group.String())
 	}
@@ -138,6 +144,7 @@ func (r *recorder) drain(ctx context.Context) {
 		}
 		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
 		err := r.put(context.WithoutCancel(ctx), e)
+		r.flusher.tried(err)
 		if err == nil {
 			if r.pop() {
 				r.log.Info("events are stored again")

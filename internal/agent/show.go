@@ -55,7 +55,7 @@ func (a *agent) status(values bool) local.Status {
 		Version: a.Version, Agent: a.name, Stream: a.store.Stream().String(), Started: a.started.UTC().Round(time.Second),
 		Clock:  local.Clock{Trusted: a.clock.Trusted()},
 		Broker: local.Broker{Configured: a.link.session != nil, Connected: a.connected.Load()},
-		Units:  []local.Unit{},
+		Alarms: a.own.shown(), Units: []local.Unit{},
 	}
 	for _, l := range wire.Lanes {
 		s.Spool = append(s.Spool, local.Lane{Name: l.String(), Records: uint64(st.Lane(l).Records)})

@@ -27,7 +27,8 @@ type link struct {
 
 // followCertificate looks every minute when the client certificate ends until ctx does. Whoever renews it replaces the file,
 // and each connection reads it anew.
-func (l *link) followCertificate(ctx context.Context, file string) error {
+func (l *link) followCertificate(ctx context.Context, file string, tell func(time.Time)) error {
+	tell(*l.certExpiry.Load())
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -37,6 +38,7 @@ func (l *link) followCertificate(ctx context.Context, file string) error {
 		case <-tick.C:
 			if cert, err := uplink.ReadCertificate(file); err == nil { // half written: in a minute
 				l.certExpiry.Store(&cert.NotAfter)
+				tell(cert.NotAfter)
 			}
 		}
 	}
@@ -77,6 +79,7 @@ type uplinkParts struct {
 	clock   *clock.Clock
 	series  *metrics.Agent
 	units   func() []*unit
+	own     *own
 	changed <-chan struct{}
 	seen    func(connected bool)
 	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
@@ -95,7 +98,10 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 			Connected: func(on bool) {
 				p.series.Connected.Set(map[bool]float64{true: 1}[on])
 				p.seen(on)
+				p.own.linked(on)
 			},
+			Secured:     p.own.secured,
+			Failed:      p.own.refused,
 			Reconnected: p.series.Reconnects.Inc,
 			Delivered:   p.delivered,
 		},
@@ -150,6 +156,7 @@ func (p uplinkParts) reject(ctx context.Context, rec wire.Record, err error) err
 func (p uplinkParts) fullState() *wire.FullState {
 	now := time.Now()
 	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow, Now: p.clock.Stamp(now)}
+	full.Alarms = p.own.active()
 	for _, u := range p.units() {
 		full.Units = append(full.Units, u.wire(now, p.clock))
 	}

@@ -46,7 +46,7 @@ func TestTellsWhenARenewedCertificateEnds(t *testing.T) {
 		l.certExpiry.Store(expiry)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- l.followCertificate(ctx, file) }()
+		go func() { done <- l.followCertificate(ctx, file, func(time.Time) {}) }()
 		expect := func(want time.Time) {
 			t.Helper()
 			time.Sleep(time.Minute + time.Second)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,13 +13,15 @@ import (
 	"upsedge/internal/ups"
 )
 
-// catalogueRows are the rows of the event catalogue, sections 2 to 9, about a unit: A is an alarm, E a moment.
-var catalogueRows = []struct {
+type catalogueEntry struct {
 	id       ups.AlarmID
 	text     string
 	severity string
 	kind     string
-}{
+}
+
+// catalogueRows are the rows of the event catalogue, sections 2 to 9, about a unit: A is an alarm, E a moment.
+var catalogueRows = []catalogueEntry{
 	{101, "UPS on battery", "W", "A"},
 	{102, "Power restored, no longer on battery", "I", "E"},
 	{103, "On battery for a test", "I", "A"},
@@ -148,18 +151,41 @@ var catalogueRows = []struct {
 	{834, "Event repeats too often", "W", "A"},
 }
 
+// agentRows are those of section 9 about the agent itself, but for what the cloud raises (840) and what needs a cloud (807, 841, 842).
+var agentRows = []catalogueEntry{
+	{810, "Agent started", "I", "E"},
+	{811, "Agent stopping", "I", "E"},
+	{812, "Agent was stopped without warning", "W", "E"},
+	{813, "Agent updated", "I", "E"},
+	{814, "Configuration rejected, old one kept", "W", "A"},
+	{820, "Cloud link lost", "W", "A"},
+	{821, "Cloud link restored", "I", "E"},
+	{822, "Cloud certificate not trusted", "C", "A"},
+	{823, "Agent certificate expires soon", "W", "A"},
+	{824, "Agent rejected by the cloud", "C", "A"},
+	{830, "Buffer 80 % full", "W", "A"},
+	{831, "Samples dropped", "C", "A"},
+	{832, "Storage error", "C", "A"},
+	{833, "Clock not trustworthy", "W", "A"},
+}
+
 func TestAlarmsAreThoseOfTheCatalogue(t *testing.T) {
 	letters := map[ups.Severity]string{ups.Informational: "I", ups.Warning: "W", ups.Critical: "C"}
-	for _, c := range catalogueRows {
+	for _, c := range slices.Concat(catalogueRows, agentRows) {
 		a := ups.AlarmByID(c.id)
 		if kind := map[bool]string{false: "A", true: "E"}[a.Moment]; a.ID != c.id || a.Text != c.text || kind != c.kind || letters[a.Severity] != c.severity {
 			t.Errorf("%d is %+v, the catalogue has %q, %s, %s", c.id, a, c.text, c.severity, c.kind)
 		}
 	}
-	for i, a := range ups.Alarms {
-		if i > 0 && a.ID <= ups.Alarms[i-1].ID {
-			t.Errorf("%d comes after %d", a.ID, ups.Alarms[i-1].ID)
+	for _, list := range [][]ups.Alarm{ups.Alarms, ups.AgentAlarms} {
+		for i, a := range list {
+			if i > 0 && a.ID <= list[i-1].ID {
+				t.Errorf("%d comes after %d", a.ID, list[i-1].ID)
+			}
 		}
+	}
+	if len(ups.AgentAlarms) != len(agentRows) || len(ups.Alarms) != len(catalogueRows) {
+		t.Errorf("%d and %d alarms, want %d and %d", len(ups.Alarms), len(ups.AgentAlarms), len(catalogueRows), len(agentRows))
 	}
 }
 
@@ -174,13 +200,14 @@ func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
 		got = append(got, fmt.Sprint(m[1], " ", m[2], ", ", m[3], ", ", m[4] == "–"))
 	}
 	var want []string
-	for _, a := range ups.Alarms {
+	all := slices.Concat(ups.Alarms, ups.AgentAlarms)
+	for _, a := range all {
 		want = append(want, fmt.Sprint(a.ID, " ", a.Text, ", ", a.Severity, ", ", a.Moment))
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-catalogue +docs/events.md:\n%s", d)
 	}
-	if count := fmt.Sprintf("\n%d ids,", len(ups.Alarms)); !strings.Contains(string(text), count) {
+	if count := fmt.Sprintf("\n%d ids,", len(all)); !strings.Contains(string(text), count) {
 		t.Errorf("docs/events.md does not say how many: %s", count)
 	}
 }

@@ -51,6 +51,8 @@ type Engine struct {
 	clockAt time.Duration // when to ask next
 	savedAt time.Time     // wall time of the saved state, zero while that was not to be trusted
 
+	agent *savedAgent // of the agent itself, nil in the engine of a unit
+
 	events    []ups.Event
 	inferring bool // what is told now was found and not seen
 	doubting  bool // or concluded from what is not confirmed

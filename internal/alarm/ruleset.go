@@ -18,6 +18,7 @@ type ruleSet struct {
 	sees   [pointRoom]rowSet // by point: the rules that look at it
 	causes rowSet            // the rules that look at transitions and their causes
 	all    rowSet
+	own    bool // of the agent itself: no rules, and only alarms of its own
 
 	mu    sync.Mutex
 	plans map[*ups.Layout]*plan // shared by engines

@@ -26,6 +26,7 @@ type saved struct {
 	Answering   string        `json:"answering,omitempty"`
 	Memory      *savedMemory  `json:"memory,omitempty"`
 	Floods      []savedFlood  `json:"floods,omitempty"`
+	Agent       *savedAgent   `json:"agent,omitempty"`
 	At          time.Time     `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
 }
 
@@ -69,7 +70,7 @@ func (e *Engine) State() (blob []byte, changed bool) {
 func (e *Engine) save() []byte {
 	s := saved{
 		V: savedVersion, Active: e.active, Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
-		Memory: e.saveMemory(), Floods: e.saveFloods(), At: e.savedAt,
+		Memory: e.saveMemory(), Floods: e.saveFloods(), Agent: e.agent, At: e.savedAt,
 	}
 	if !e.began.IsZero() {
 		if s.At = (time.Time{}); e.trusted != nil && e.trusted() {
@@ -135,7 +136,14 @@ func (e *Engine) load(blob []byte) error {
 	}
 	e.registered, e.answering, e.savedAt = s.Registered, s.Answering, s.At.UTC()
 	e.floods = floods
-	active.doubt()
+	if e.set.own {
+		if s.Agent == nil {
+			return errors.New("no word of the agent itself")
+		}
+		e.agent = s.Agent
+	} else {
+		active.doubt()
+	}
 	e.active, e.words, e.edges, e.calibrating = active, words, edges, s.Calibrating
 	return nil
 }
@@ -146,7 +154,7 @@ func (set *ruleSet) checkActive(as []activeAlarm) (activeSet, error) {
 	for _, a := range as {
 		row := ups.AlarmByID(a.ID)
 		switch {
-		case row.ID == 0 || row.Moment:
+		case row.ID == 0 || row.Moment || a.ID != 834 && a.ID.OfAgent() != set.own:
 			return nil, fmt.Errorf("%d is no alarm", a.ID)
 		case a.Severity == 0:
 			return nil, fmt.Errorf("alarm %d has no severity", a.ID)

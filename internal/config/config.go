@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -175,13 +176,47 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	var errs []error
 	for _, p := range c.problems {
-		errs = append(errs, fmt.Errorf("%s:%d: %s: %s", name, p.line, p.key, p.reason))
+		errs = append(errs, &Problem{File: name, Line: p.line, Key: p.key, Reason: p.reason})
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	return cfg, nil
 }
+
+// A Problem is a mistake in the file.
+type Problem struct {
+	File   string
+	Line   int
+	Key    string // units[1].poll.live
+	Reason string // may quote what the file says
+}
+
+// Error names file, line, key and reason.
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Key, p.Reason)
+}
+
+// FirstProblem says where the first mistake is that err, of Load or of a check of the files, is about: its line and its key, and
+// nothing of what the file says there. It can be told to anybody.
+func FirstProblem(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return fmt.Sprintf("line %d: %s", p.Line, p.Key)
+	}
+	if line := yamlLine.FindString(err.Error()); line != "" {
+		return strings.Trim(line, ": ") + ": no YAML"
+	}
+	if key, _, ok := strings.Cut(err.Error(), ": "); ok && plainKey.MatchString(key) {
+		return key
+	}
+	return "the file cannot be read"
+}
+
+var (
+	plainKey = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)+$`) // cannot be taken for anything else
+	yamlLine = regexp.MustCompile(`: line \d+: `)          // of the YAML library's errors
+)
 
 func (c *checker) read(data []byte) (*fileConfig, error) {
 	var root yaml.Node

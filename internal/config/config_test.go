@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -236,4 +237,28 @@ func allKeys() []string {
 	}
 	visit(reflect.TypeFor[fileConfig]())
 	return out
+}
+
+// TestTheFirstProblemSaysWhereAndNothingElse: it goes into an event, which must not hold what stands in the file.
+func TestTheFirstProblemSaysWhereAndNothingElse(t *testing.T) {
+	for text, want := range map[string]string{
+		"units:\n- {name: Rack, tcp: {address: \"192.0.2.7\"}}\n":      "line 2: units[0].name",
+		"units: []\nuplink: {broker: \"tcp://secret.example:1883\"}\n": "line 2: uplink.broker",
+		"units: [\n{}\n": "line 2: no YAML",
+	} {
+		_, err := Parse("agent.yaml", []byte(text))
+		if err == nil {
+			t.Fatalf("%q is taken", text)
+		}
+		if got := FirstProblem(err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"uplink.tls.cert_file: /etc/x: no such file": "uplink.tls.cert_file", "open 192.0.2.1: no": "the file cannot be read",
+	} {
+		if got := FirstProblem(errors.New(text)); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
 }

@@ -16,6 +16,7 @@ type Status struct {
 	Clock   Clock     `json:"clock"`
 	Broker  Broker    `json:"broker"`
 	Spool   []Lane    `json:"spool"`
+	Alarms  []Alarm   `json:"alarms"` // of the agent itself
 	Units   []Unit    `json:"units"`
 }
 
@@ -59,7 +60,7 @@ func (u Unit) Bad() bool {
 		slices.ContainsFunc(u.Alarms, func(a Alarm) bool { return a.Severity != ups.Informational.String() })
 }
 
-// An Alarm is an active alarm.
+// An Alarm is an active alarm, of a unit or of the agent itself.
 type Alarm struct {
 	ID       int    `json:"alarm"`
 	Severity string `json:"severity"`

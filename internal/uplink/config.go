@@ -36,6 +36,8 @@ type Config struct {
 // An Observer is told what happens, on the goroutine of the session: its functions return at once. Nil ones are left out.
 type Observer struct {
 	Connected   func(bool)
+	Secured     func()                              // the TLS handshake succeeded: the broker's certificate is in order
+	Failed      func(Failure)                       // an attempt to connect failed, or a session ended that was not stopped
 	Reconnected func()                              // a session began that was not the first of this Run
 	Delivered   func(rec wire.Record, at time.Time) // the broker acknowledged rec at the instant at
 }
@@ -43,6 +45,18 @@ type Observer struct {
 func (o Observer) connected(up bool) {
 	if o.Connected != nil {
 		o.Connected(up)
+	}
+}
+
+func (o Observer) secured() {
+	if o.Secured != nil {
+		o.Secured()
+	}
+}
+
+func (o Observer) failed(f Failure) {
+	if o.Failed != nil {
+		o.Failed(f)
 	}
 }
 

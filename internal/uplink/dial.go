@@ -47,6 +47,7 @@ func (s *Session) open(ctx context.Context) (*link, error) {
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", s.cfg.address(), err)
 	}
+	s.cfg.Observe.secured()
 	return newLink(conn, raw, s.cfg.MaxRate), nil
 }
 

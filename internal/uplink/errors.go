@@ -11,40 +11,65 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
+// A Trouble is what kind of reason an attempt to connect, or a session, ended for.
+type Trouble uint8
+
+// The kinds of trouble.
+const (
+	Unreached  Trouble = iota // nobody there, no answer, a line that broke: it may pass by itself
+	Distrusted                // we refused the broker's certificate, or the TLS it speaks
+	Rejected                  // the broker refused us: our certificate, our name, our rights
+)
+
+// A Failure is why an attempt to connect, or a session, ended.
+type Failure struct {
+	Trouble Trouble
+	Words   string // in plain words; no address and no name in them. "" where there are none
+}
+
+// failureOf says what an error of the connection is.
+func failureOf(err error) Failure {
+	for _, e := range explanations {
+		if e.is(err) {
+			return Failure{e.trouble, e.words}
+		}
+	}
+	return Failure{}
+}
+
 // explain says in plain words what an error of the connection means for the person who reads the log, with the error itself
 // behind it where that adds something.
 func explain(err error) string {
-	for _, e := range explanations {
-		if e.is(err) {
-			return e.words + ": " + err.Error()
-		}
+	if f := failureOf(err); f.Words != "" {
+		return f.Words + ": " + err.Error()
 	}
 	return err.Error()
 }
 
 // explanations: the first that fits counts.
 var explanations = []struct {
-	words string
-	is    func(error) bool
+	trouble Trouble
+	words   string
+	is      func(error) bool
 }{
-	{"the broker refuses our credentials (CONNACK 4)", isErr(packets.ErrorRefusedBadUsernameOrPassword)},
-	{"the broker does not allow this agent (CONNACK 5)", isErr(packets.ErrorRefusedNotAuthorised)},
-	{"the broker refuses our client identifier (CONNACK 2)", isErr(packets.ErrorRefusedIDRejected)},
-	{"the broker is not ready (CONNACK 3)", isErr(packets.ErrorRefusedServerUnavailable)},
-	{"the broker does not speak MQTT 3.1.1 (CONNACK 1)", isErr(packets.ErrorRefusedBadProtocolVersion)},
-	{"the broker asks for a certificate, see uplink.tls.cert_file", isAlert(alertCertificateRequired)},
-	{"the broker rejects our certificate", isAlert(
+	{Rejected, "the broker refuses our credentials (CONNACK 4)", isErr(packets.ErrorRefusedBadUsernameOrPassword)},
+	{Rejected, "the broker does not allow this agent (CONNACK 5)", isErr(packets.ErrorRefusedNotAuthorised)},
+	{Rejected, "the broker refuses our client identifier (CONNACK 2)", isErr(packets.ErrorRefusedIDRejected)},
+	{Unreached, "the broker is not ready (CONNACK 3)", isErr(packets.ErrorRefusedServerUnavailable)},
+	{Unreached, "the broker does not speak MQTT 3.1.1 (CONNACK 1)", isErr(packets.ErrorRefusedBadProtocolVersion)},
+	{Rejected, "the broker asks for a certificate, see uplink.tls.cert_file", isAlert(alertCertificateRequired)},
+	{Rejected, "the broker rejects our certificate", isAlert(
 		alertBadCertificate, alertUnsupportedCertificate, alertCertificateRevoked, alertCertificateExpired,
 		alertCertificateUnknown, alertUnknownCA, alertAccessDenied)},
-	{"the broker's certificate is not signed by an authority we trust, see uplink.tls.ca_file", isUnknownAuthority},
-	{"the broker's certificate is for another name", isType[x509.HostnameError]},
-	{"the broker's certificate is not valid now, or this box's clock is wrong", isExpired},
-	{"the broker's certificate is not acceptable", isType[*tls.CertificateVerificationError]},
-	{"the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
-	{"nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
-	{"the broker's name cannot be looked up", isType[*net.DNSError]},
-	{"the broker closed the connection, as it also does when another client takes our identifier", isErr(io.EOF)},
-	{"the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
+	{Distrusted, "the broker's certificate is not signed by an authority we trust, see uplink.tls.ca_file", isUnknownAuthority},
+	{Distrusted, "the broker's certificate is for another name", isType[x509.HostnameError]},
+	{Distrusted, "the broker's certificate is not valid now, or this box's clock is wrong", isExpired},
+	{Distrusted, "the broker's certificate is not acceptable", isType[*tls.CertificateVerificationError]},
+	{Unreached, "the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
+	{Unreached, "nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
+	{Unreached, "the broker's name cannot be looked up", isType[*net.DNSError]},
+	{Unreached, "the broker closed the connection, as it also does when another client takes our identifier", isErr(io.EOF)},
+	{Unreached, "the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
 }
 
 // Alerts of TLS about certificates. Source: RFC 8446, 6.2.

@@ -75,6 +75,9 @@ func (s *Session) once(ctx context.Context) {
 	c, err := s.connect(ctx)
 	if err != nil {
 		s.logAttempt(ctx, err)
+		if ctx.Err() == nil {
+			s.cfg.Observe.failed(failureOf(err))
+		}
 		return
 	}
 	began := time.Now()
@@ -97,6 +100,7 @@ func (s *Session) once(ctx context.Context) {
 		s.log.Info("broker left", "after", lived.Round(time.Millisecond))
 		return
 	}
+	s.cfg.Observe.failed(failureOf(err))
 	s.log.Warn("broker lost", "err", explain(err), "after", lived.Round(time.Millisecond))
 }
 

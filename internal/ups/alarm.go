@@ -46,8 +46,8 @@ type Alarm struct {
 	Text     string
 }
 
-// Alarms are the alarms and events this program raises, in ascending order. Source: event catalogue, sections 2 to 9. What a
-// section of the catalogue says of all its rows is not repeated here; footnotes are left out of the texts.
+// Alarms are the alarms and events this program raises about units, in ascending order. Source: event catalogue, sections 2 to 9.
+// What a section of the catalogue says of all its rows is not repeated here; footnotes are left out of the texts.
 var Alarms = []Alarm{
 	{101, Warning, false, "UPS on battery"},
 	{102, Informational, true, "Power restored, no longer on battery"},
@@ -178,13 +178,43 @@ var Alarms = []Alarm{
 	{834, Warning, false, "Event repeats too often"},
 }
 
+// AgentAlarms are those it raises about itself, its link, its store and its clock, in ascending order. Source: event catalogue,
+// section 9. 834 is there of units and of the agent; it stands in Alarms.
+var AgentAlarms = []Alarm{
+	{810, Informational, true, "Agent started"},
+	{811, Informational, true, "Agent stopping"},
+	{812, Warning, true, "Agent was stopped without warning"},
+	{813, Informational, true, "Agent updated"},
+	{814, Warning, false, "Configuration rejected, old one kept"},
+	{820, Warning, false, "Cloud link lost"},
+	{821, Informational, true, "Cloud link restored"},
+	{822, Critical, false, "Cloud certificate not trusted"},
+	{823, Warning, false, "Agent certificate expires soon"},
+	{824, Critical, false, "Agent rejected by the cloud"},
+	{830, Warning, false, "Buffer 80 % full"},
+	{831, Critical, false, "Samples dropped"},
+	{832, Critical, false, "Storage error"},
+	{833, Warning, false, "Clock not trustworthy"},
+}
+
 // AlarmByID returns the catalogue row of id, the zero Alarm if this program does not raise it.
 func AlarmByID(id AlarmID) Alarm {
-	i, ok := slices.BinarySearchFunc(Alarms, id, func(a Alarm, id AlarmID) int { return int(a.ID) - int(id) })
-	if !ok {
-		return Alarm{}
+	for _, list := range [][]Alarm{Alarms, AgentAlarms} {
+		if i, ok := rowOf(list, id); ok {
+			return list[i]
+		}
 	}
-	return Alarms[i]
+	return Alarm{}
+}
+
+// OfAgent reports whether an alarm is about the agent itself and never about a unit.
+func (id AlarmID) OfAgent() bool {
+	_, ok := rowOf(AgentAlarms, id)
+	return ok
+}
+
+func rowOf(list []Alarm, id AlarmID) (int, bool) {
+	return slices.BinarySearchFunc(list, id, func(a Alarm, id AlarmID) int { return int(a.ID) - int(id) })
 }
 
 // An EventKind says what happened to an alarm.
@@ -202,12 +232,13 @@ var eventKindNames = [...]string{"", "raise", "clear", "event"}
 // String returns raise, clear or event.
 func (k EventKind) String() string { return eventKindNames[k] }
 
-// An Event is one entry of the events lane about a unit (event catalogue, section 12). Its number is given by the store.
+// An Event is one entry of the events lane, about a unit or the agent itself (event catalogue, section 12). Its number is given
+// by the store.
 type Event struct {
 	ID       AlarmID
 	Kind     EventKind
 	Severity Severity
-	Unit     string // name in the configuration
+	Unit     string // name in the configuration; "": the agent itself
 	Device   string // serial number, "" while it is not known
 	At       time.Time
 	Text     string

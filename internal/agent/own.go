@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"upsedge/internal/alarm"
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/local"
+	"upsedge/internal/store"
+	"upsedge/internal/uplink"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// own are the alarms of the agent itself. What happens to its link, its store and its clock is told here by whoever sees it, on
+// any goroutine; what comes of it goes through the recorder, as the units' alarms do, under the unit "".
+type own struct {
+	store    *store.Store
+	clock    *clock.Clock
+	recorder *recorder
+	notify   func() // the full state has changed
+
+	mu     sync.Mutex // held until what was judged has its place in the recorder's queue
+	alarms *alarm.Self
+}
+
+// newOwn takes the alarms over that were active when the agent last ran.
+func newOwn(ctx context.Context, s *site, log *slog.Logger) (*own, error) {
+	saved, err := s.store.AlarmState(ctx, "")
+	if errors.Is(err, store.ErrBroken) {
+		return nil, fmt.Errorf("alarms of the agent: %w", err)
+	} else if err != nil {
+		log.Error("the agent's own saved alarms cannot be had; they begin anew", "err", err)
+	}
+	alarms, err := alarm.NewSelf(saved)
+	if err != nil {
+		log.Error("the agent's own saved alarms cannot be read; they begin anew", "err", err)
+	}
+	alarms.TrustClock(s.clock.Trusted)
+	return &own{store: s.store, clock: s.clock, recorder: s.recorder, notify: s.notify, alarms: alarms}, nil
+}
+
+// tell lets the alarms judge something that happens now.
+func (o *own) tell(judge func(a *alarm.Self, now time.Time) []ups.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	events := judge(o.alarms, time.Now())
+	out := outcome{events: slices.Clone(events)}
+	if blob, changed := o.alarms.State(); changed {
+		out.saved = blob
+	}
+	o.recorder.add("", out)
+	if len(events) > 0 {
+		o.notify()
+	}
+}
+
+// started tells that the agent works, and why it knows nothing of a run before if it does not.
+func (o *own) started(version string, broker bool) {
+	anew := ""
+	if o.store.SetAside() != "" {
+		anew = "with a new database, the one before was broken"
+	}
+	boot := o.clock.Boot().String()
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Started(now, version, boot, anew) })
+	if broker {
+		o.linked(false)
+		return
+	}
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Over(now, 820, 822, 823, 824) })
+}
+
+// stopping tells of an orderly end.
+func (o *own) stopping(reason string) {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Stopping(now, reason) })
+}
+
+// linked tells of the beginning and the end of a session with the broker.
+func (o *own) linked(on bool) {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event {
+		if !on {
+			return a.Unlinked(now)
+		}
+		st, waiting := o.store.Stats(), uint64(0)
+		for _, l := range wire.Lanes {
+			waiting += uint64(st.Lane(l).Records)
+		}
+		return a.Linked(now, waiting)
+	})
+}
+
+// refused tells why an attempt to connect failed.
+func (o *own) refused(f uplink.Failure) {
+	switch f.Trouble {
+	case uplink.Distrusted:
+		o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Distrusted(now, f.Words) })
+	case uplink.Rejected:
+		o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Rejected(now, f.Words) })
+	}
+}
+
+// secured tells that the broker's certificate is in order.
+func (o *own) secured() { o.tell((*alarm.Self).Trusted) }
+
+// certificate tells when the agent's own certificate ends.
+func (o *own) certificate(ends time.Time) {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Certificate(now, now, ends) })
+}
+
+// stored tells what came of an attempt to write to the store.
+func (o *own) stored(err error) {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Storage(now, storeTrouble(err)) })
+}
+
+// storeTrouble says in plain words why the store refuses, "" if it does not.
+func storeTrouble(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, store.ErrFull):
+		return "events alone fill the quota"
+	case strings.Contains(err.Error(), "disk is full"):
+		return "the disk is full"
+	case strings.Contains(err.Error(), "readonly"):
+		return "the disk is read-only"
+	}
+	return "a write or sync failed; events and samples wait in memory"
+}
+
+// reloaded tells what came of a new configuration.
+func (o *own) reloaded(err error) {
+	problem := ""
+	if err != nil {
+		problem = config.FirstProblem(err)
+	}
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Reloaded(now, problem) })
+}
+
+// elapse tells that time passes, and how full the store is now.
+func (o *own) elapse() {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Elapsed(now) })
+	fill := o.fill()
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Spool(now, fill) })
+}
+
+func (o *own) fill() alarm.Fill {
+	st := o.store.Stats()
+	return alarm.Fill{Used: st.FileBytes, Room: st.MaxBytes, Dropped: st.Samples.Dropped[wire.GapQuota]}
+}
+
+// run lets time pass until ctx ends.
+func (o *own) run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			o.elapse()
+		}
+	}
+}
+
+// active are the ids of those that are active, each once.
+func (o *own) active() []ups.AlarmID {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []ups.AlarmID
+	for _, a := range o.alarms.Active() {
+		out = append(out, a.ID)
+	}
+	return out
+}
+
+// shown are those that are active as the page and the socket show them.
+func (o *own) shown() []local.Alarm {
+	out := []local.Alarm{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range o.alarms.Active() {
+		out = append(out, local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: ups.AlarmByID(a.ID).Text})
+	}
+	return out
+}
