@@ -30,6 +30,7 @@ type book struct {
 type run struct {
 	started, ended time.Duration // since the boot of the machine; ended is when the kill or the stop was over
 	clean          bool          // it was stopped
+	unsure         bool          // its disk failed: whether its end is a clean one nobody knows
 	stream         wire.ID       // of the last opening
 	boot           uint32        // 0: it accepted nothing
 }

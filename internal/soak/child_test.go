@@ -26,7 +26,9 @@ const roleEnv = "UPSEDGE_SOAK_ROLE"
 
 // A role is what a child process does.
 type role struct {
-	Config string // of the agent, a file
+	Config   string    // of the agent, a file
+	MaxBytes int64     `json:",omitempty"` // of the spool, below what a configuration may say; 0: as configured
+	Fails    []stretch `json:",omitempty"` // calls of the database that fail
 }
 
 func TestMain(m *testing.M) {
@@ -79,7 +81,15 @@ func (r role) play() error {
 		Accepted: func(records []wire.Record) { say(report{Records: records}) },
 		Ready:    func() { say(report{Ready: true}) },
 	}
-	return agent.Run(ctx, o)
+	if r.MaxBytes > 0 {
+		cfg.Spool.MaxBytes = r.MaxBytes
+	}
+	var ground agent.Trial
+	if len(r.Fails) > 0 {
+		registerFailing(r.Fails)
+		ground.Driver = failingDriver
+	}
+	return agent.Run(ctx, o.On(ground))
 }
 
 // A process is a child that runs, or ran.

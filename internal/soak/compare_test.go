@@ -117,7 +117,7 @@ func (b *book) compareHeld(h *holding, c *complaints) {
 		untold[r.Boot]++
 	}
 	for _, r := range b.runs {
-		if n := untold[r.boot]; r.clean && n > 0 {
+		if n := untold[r.boot]; r.clean && !r.unsure && n > 0 {
 			c.add("never accepted", "%d records of run %d, which was stopped and had said all", n, r.boot)
 		}
 	}
@@ -253,6 +253,7 @@ func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, c *comp
 			}
 		}
 		switch {
+		case r.unsure && n <= 1:
 		case r.clean && n > 0:
 			c.add("gap", "%s: %d gaps of run %d, which was stopped", unit, n, r.boot)
 		case !r.clean && last >= 0 && n != 1:

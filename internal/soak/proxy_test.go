@@ -68,6 +68,7 @@ type proxy struct {
 	done    map[step]map[string]int // cuts that fell
 	passed  map[step]int            // packets that went through
 	closing bool
+	away    bool // nobody gets through
 	wg      sync.WaitGroup
 }
 
@@ -135,6 +136,16 @@ func (p *proxy) disarm() {
 	}
 }
 
+// leave ends every connection and lets nobody through, or lets them through again.
+func (p *proxy) leave(away bool) {
+	p.mu.Lock()
+	p.away = away
+	p.mu.Unlock()
+	if away {
+		p.hangUpAll()
+	}
+}
+
 // hangUpAll ends every connection.
 func (p *proxy) hangUpAll() {
 	p.mu.Lock()
@@ -163,7 +174,7 @@ func (p *proxy) serve(client net.Conn) {
 	w := &wired{client: client, broker: broker}
 	defer w.close(false)
 	p.mu.Lock()
-	if p.closing {
+	if p.closing || p.away {
 		p.mu.Unlock()
 		return
 	}

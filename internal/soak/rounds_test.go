@@ -2,6 +2,9 @@ package soak
 
 import (
 	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -13,12 +16,13 @@ type kind struct {
 	do    func(*world)
 }
 
-var kinds = []kind{
+var everywhere = []kind{
 	{"agent killed", 6, func(w *world) { w.pause(300); w.killAgent(); w.pause(50); w.mend() }},
 	{"agent killed in its start", 3, func(w *world) { w.killAgent(); w.startAgent("agent.yaml"); w.pause(150); w.killAgent(); w.mend() }},
 	{"agent stopped", 1, func(w *world) { w.pause(200); w.stopAgent(); w.mend() }},
 	{"agent's link cut", 6, func(w *world) { w.cut(w.up, agentSteps) }},
 	{"receiver's link cut", 4, func(w *world) { w.cut(w.down, receiverSteps) }},
+	{"calls of the database fail", 2, (*world).callsFail},
 	{"mains fail", 3, func(w *world) { w.units[w.rng.IntN(len(w.units))].SetMains(w.rng.IntN(2) == 0) }},
 }
 
@@ -93,7 +97,7 @@ func (p *proxy) rarest(steps []step, rng *rand.Rand) (at step, where place) {
 
 // round does one to three things at random instants.
 func (w *world) round() {
-	sum := 0
+	kinds, sum := slices.Concat(everywhere, w.ground.kinds), 0
 	for _, k := range kinds {
 		sum += k.often
 	}
@@ -111,21 +115,65 @@ func (w *world) round() {
 	w.pause(150)
 }
 
+// grounds are the worlds that rounds are made in, with how many of a hundred rounds.
+var grounds = []struct {
+	ground
+	share int
+}{
+	{ground{name: "plain"}, 40},
+	{ground{name: "ext4", fs: "ext4", kinds: diskKinds}, 20},
+	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: quotaKinds}, 10},
+	{ground{name: "xfs", fs: "xfs", kinds: diskKinds}, 10},
+}
+
+var quotaKinds = []kind{
+	{"link away", 12, func(w *world) { w.up.leave(true); w.pause(3000) }},
+	{"link back", 2, func(w *world) { w.up.leave(false); w.pause(1000) }},
+}
+
+var diskKinds = []kind{
+	{"disk full", 6, (*world).diskFull},
+	{"power cut of the disk", 6, (*world).powerCut},
+}
+
 func TestRounds(t *testing.T) {
+	n := 10
+	if text := os.Getenv("N"); text != "" {
+		n, _ = strconv.Atoi(text)
+	}
+	for i, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			w := newWorld(t, seeded(t, i), g.ground)
+			w.rounds(n)
+		})
+	}
+}
+
+func seeded(t *testing.T, stream int) *rand.Rand {
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	w := newWorld(t, rand.New(rand.NewPCG(seed, 1)))
+	if text := os.Getenv("UPSEDGE_SOAK_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("UPSEDGE_SOAK_SEED: %v", err)
+		}
+	}
+	t.Logf("UPSEDGE_SOAK_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, uint64(stream)))
+}
+
+// rounds makes n rounds and compares.
+func (w *world) rounds(n int) {
+	w.t.Helper()
 	w.mend()
 	began := time.Now()
-	const rounds = 20
-	for range rounds {
+	for range n {
 		w.round()
 	}
 	took := time.Since(began)
 	for _, p := range w.reckon() {
-		t.Error(p)
+		w.t.Error(p)
 	}
 	h := w.cloud.holding()
-	t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d copies, %d crash gaps; %v", rounds, took, time.Since(began)-took, w.book.size(), len(h.records), h.copies, len(h.gaps), w.counts)
-	t.Log(tableOf(w.up, w.down))
+	w.t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d copies, %d crash gaps; %v", n, took, time.Since(began)-took, w.book.size(), len(h.records), h.copies, len(h.gaps), w.counts)
+	w.t.Log(tableOf(w.up, w.down))
 }
