@@ -149,6 +149,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		a.link.session, err = newUplink(uplinkParts{
 			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
 			units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
+			enrolled: isEnrolled(cfg.StateDir),
 		})
 		if err != nil {
 			return err

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +87,36 @@ type uplinkParts struct {
 	seen    func(connected bool)
 	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
 	log     *slog.Logger
+
+	enrolled bool // a cloud acknowledges
+	// order judges what comes on the topic orders; nil: nobody can, and each is refused.
+	order func(ctx context.Context, o uplink.Order) (statement bool, err error)
+}
+
+// cloudRoot is the file that makes an agent an enrolled one: the public key that everything from the cloud is verified with.
+const cloudRoot = "cloud_root"
+
+// isEnrolled reports whether the agent of a state directory has a cloud. In doubt it has: its records then wait.
+func isEnrolled(stateDir string) bool {
+	_, err := os.Lstat(filepath.Join(stateDir, cloudRoot))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// cloud is what the uplink needs of it, nil without one.
+func (p uplinkParts) cloud() *uplink.Cloud {
+	if !p.enrolled {
+		return nil
+	}
+	order := p.order
+	if order == nil {
+		order = func(context.Context, uplink.Order) (bool, error) {
+			return false, errors.New("nothing here can verify it")
+		}
+	}
+	return &uplink.Cloud{
+		Stream: p.store.Stream(), Order: order,
+		Last: func(l wire.Lane) uint64 { return p.store.Stats().Lane(l).Last },
+	}
 }
 
 func newUplink(p uplinkParts) (*uplink.Session, error) {
@@ -93,7 +126,7 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 	}
 	cfg := uplink.Config{
 		Broker: broker, Insecure: p.cfg.Insecure, AgentID: p.agent, Boot: p.store.Boot(), MaxRate: p.cfg.MaxRate,
-		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Dial: p.dial, Log: p.log,
+		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Cloud: p.cloud(), Dial: p.dial, Log: p.log,
 		Observe: uplink.Observer{
 			Connected: func(on bool) {
 				p.series.Connected.Set(map[bool]float64{true: 1}[on])
@@ -139,7 +172,8 @@ func CheckFiles(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// delivered measures how long an event took from being seen at the unit to its acknowledgement.
+// delivered measures how long an event took from being seen at the unit to its acknowledgement: by the cloud, or by the broker
+// where there is none.
 func (p uplinkParts) delivered(rec wire.Record, at time.Time) {
 	if rec.Class == wire.ClassAlarm && rec.Stamp.BootID == p.clock.Boot() {
 		p.series.AlarmDelivery.Observe((p.clock.Mono(at) - rec.Stamp.Mono).Seconds())

@@ -68,7 +68,7 @@ func newAgent() *Agent {
 		Connected:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "upsagent_mqtt_connected", Help: "1 while there is a session with the broker."}),
 		Reconnects:   prometheus.NewCounter(counter("upsagent_mqtt_reconnects_total", "Sessions with the broker after the first.")),
 		AlarmDelivery: prometheus.NewHistogram(histogram("upsagent_alarm_delivery_seconds",
-			"Time from an event being seen at the unit to its acknowledgement by the broker.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
+			"Time from an event being seen at the unit to its acknowledgement, by the cloud or, without one, by the broker.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A backoff spaces attempts to connect: it doubles from least to most, and up to half is added at random, so that the agents
-// of a broker that was away do not all return at once.
+// A backoff spaces attempts to connect: each pause is drawn evenly from nothing to a bound that doubles from least to most
+// (full jitter), so that the agents of a broker that was away do not return together (T-29).
 type backoff struct {
 	least, most time.Duration
 	next        time.Duration
@@ -22,9 +22,9 @@ func (b *backoff) reset() { b.next = 0 }
 // pause returns how long to wait before the next attempt.
 func (b *backoff) pause() time.Duration {
 	b.next = min(max(b.next, b.least), b.most)
-	d := b.next + rand.N(b.next/2+1)
+	d := rand.N(b.next + 1)
 	b.next *= 2
-	return min(d, b.most)
+	return d
 }
 
 // sleep waits for d, or until ctx ends.

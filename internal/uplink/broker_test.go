@@ -16,7 +16,7 @@ func TestTheWillIsSeenWhenTheConnectionBreaks(t *testing.T) {
 	broker := testenv.Mosquitto(t, "")
 	got, p := collect(t, broker.Addr), newProxy(t, broker.Addr)
 	stop := start(t, quick(testConfig(t, p.addr), newMemSpool()))
-	const one, two = 3<<20 + 1, 3<<20 + 2
+	const one, two = 3<<32 + 1, 3<<32 + 2
 	await(t, "full state", func() bool { return len(got.states()) == 2 })
 	p.cut()
 	await(t, "will and second session", func() bool { return len(got.states()) == 5 })

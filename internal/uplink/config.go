@@ -14,6 +14,8 @@ import (
 )
 
 // A Config is what a Session needs to know. Broker, AgentID and Full are required.
+//
+// Without Cloud the broker's PUBACK frees a record, nothing is subscribed to, and the full state is published at once.
 type Config struct {
 	Broker   *url.URL    // tls://host[:8883] or, on loopback and with Insecure, tcp://host[:1883]
 	TLS      *tls.Config // for tls://, see TLSConfig; nil means the system's roots and no certificate of ours
@@ -28,6 +30,7 @@ type Config struct {
 	// Reject is called with a record that cannot be encoded. Returning nil promises that a gap record stands for it; it then
 	// counts as delivered. With an error, and with a nil Reject, its lane stops there and the log says so.
 	Reject  func(ctx context.Context, rec wire.Record, err error) error
+	Cloud   *Cloud // nil: nobody but the broker acknowledges
 	Observe Observer
 	Dial    func(ctx context.Context, address string) (net.Conn, error) // opens the connection below TLS; nil: TCP
 	Log     *slog.Logger                                                // nil discards
@@ -36,10 +39,12 @@ type Config struct {
 // An Observer is told what happens, on the goroutine of the session: its functions return at once. Nil ones are left out.
 type Observer struct {
 	Connected   func(bool)
-	Secured     func()                              // the TLS handshake succeeded: the broker's certificate is in order
-	Failed      func(Failure)                       // an attempt to connect failed, or a session ended that was not stopped
-	Reconnected func()                              // a session began that was not the first of this Run
-	Delivered   func(rec wire.Record, at time.Time) // the broker acknowledged rec at the instant at
+	Secured     func()        // the TLS handshake succeeded: the broker's certificate is in order
+	Failed      func(Failure) // an attempt to connect failed, or a session ended that was not stopped
+	Reconnected func()        // a session began that was not the first of this Run
+	// Delivered is told of each record, without its payload, that was acknowledged at the instant at: by the cloud, or by the
+	// broker where there is no cloud.
+	Delivered func(rec wire.Record, at time.Time)
 }
 
 func (o Observer) connected(up bool) {
@@ -79,6 +84,8 @@ func (c *Config) check() error {
 		return errors.New("no broker")
 	case c.Full == nil:
 		return errors.New("nobody to tell the full state")
+	case c.Cloud != nil && (c.Cloud.Last == nil || c.Cloud.Order == nil || c.Cloud.Stream == wire.ID{}):
+		return errors.New("a cloud without a stream, its numbers or a judge of orders")
 	case c.Broker.Hostname() == "":
 		return fmt.Errorf("broker %q names no host", c.Broker)
 	}

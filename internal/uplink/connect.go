@@ -31,6 +31,9 @@ func (s *Session) connect(ctx context.Context) (*conversation, error) {
 		return nil, err
 	}
 	c := &conversation{s: s, id: s.newState(), link: l, lost: make(chan error, 1)}
+	if s.cfg.Cloud != nil {
+		c.cloud = newCloudSide(s)
+	}
 	for i := range wire.Lanes {
 		c.lanes[i] = s.newQueue(i)
 	}
@@ -44,6 +47,12 @@ func (s *Session) connect(ctx context.Context) (*conversation, error) {
 		l.hangUp()
 		return nil, err
 	}
+	if c.cloud != nil {
+		if err := c.subscribe(ctx); err != nil {
+			c.end()
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -56,6 +65,9 @@ func (s *Session) options(c *conversation, will []byte) *mqtt.ClientOptions {
 	o.SetBinaryWill(wire.Topic(s.cfg.AgentID, wire.TopicState), will, wire.QoS, true)
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return c.link, nil })
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { c.lost <- err }) // called at most once, and lost holds one
+	if c.cloud != nil {
+		o.SetDefaultPublishHandler(c.received)
+	}
 	return o
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -17,9 +18,15 @@ const (
 	// connection counts as lost. A broker can answer pings and have forgotten our records.
 	ackStall   = 30 * time.Second
 	checkEvery = 5 * time.Second
-	// farewell bounds the last message of a clean stop, hangUpWithin the library's end. With lastAck they stay under 2 s.
+	// lastDrain is what a clean stop leaves for what was put last, farewell for that and the last message together, and
+	// hangUpWithin for the library's end. With lastAck they stay under 2 s.
+	lastDrain    = 700 * time.Millisecond
 	farewell     = time.Second
 	hangUpWithin = 250 * time.Millisecond
+	// renewEvery is how long a nonce is the newest. An order is bound to one of the last two.
+	renewEvery = 15 * time.Minute
+	// settleWithin is how long samples wait, at the beginning of a session, for the cloud to say what it has of them already.
+	settleWithin = 500 * time.Millisecond
 )
 
 var (
@@ -30,7 +37,8 @@ var (
 // A conversation is one MQTT session, from CONNACK to its end. One goroutine, in serve, does everything.
 type conversation struct {
 	s      *Session
-	id     wire.State // session number, nonce and version
+	id     wire.State // session number, newest nonce and version
+	cloud  *cloudSide // nil: there is none
 	client mqtt.Client
 	link   *link
 	lost   chan error // gets the library's reason when it finds the connection lost
@@ -40,20 +48,62 @@ type conversation struct {
 	state   stateQueue
 	lanes   [len(wire.Lanes)]*queue
 	lastAck time.Time // or when something was sent with nothing in flight
+	leaving bool      // a clean stop: nothing is waited for once everything is delivered
 }
 
 // serve works until the connection or ctx ends. It returns errStopped or why the connection ended.
 func (c *conversation) serve(ctx context.Context) error {
-	err := c.begin()
-	if err == nil {
-		err = c.reason(c.work(ctx))
+	if c.cloud != nil {
+		judging, judged := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer judged()
+		wg.Go(func() { c.judge(judging) })
+		defer c.cloud.drops.total()
+		defer c.cloud.marks.drops.total()
 	}
-	if errors.Is(err, errStopped) && c.sayGoodbye() {
-		c.client.Disconnect(uint(hangUpWithin.Milliseconds()))
+	c.begin()
+	err := c.work(ctx)
+	if errors.Is(err, errStopped) {
+		err = c.finish(ctx)
 	}
+	err = c.reason(err)
+	c.end()
+	return err
+}
+
+// end ends the connection at once.
+func (c *conversation) end() {
 	c.link.hangUp()
 	c.client.Disconnect(uint(hangUpWithin.Milliseconds())) // it does not notice by itself that we closed the connection
-	return err
+}
+
+// finish gives what was put last its chance, says goodbye, and returns errStopped.
+func (c *conversation) finish(ctx context.Context) error {
+	over := time.Now().Add(farewell)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDrain)
+	defer cancel()
+	for _, q := range c.lanes {
+		q.stir()
+	}
+	c.leaving = true
+	if err := c.work(last); !errors.Is(err, errStopped) {
+		return errStopped // the connection is lost: nobody hears a goodbye
+	}
+	if c.sayGoodbye(over) {
+		c.client.Disconnect(uint(hangUpWithin.Milliseconds()))
+	}
+	return errStopped
+}
+
+// idle reports whether there is nothing left to do: everything the spool has is delivered.
+func (c *conversation) idle() bool {
+	for _, q := range c.lanes {
+		if len(q.ready)+len(q.flying)+len(q.unacked) > 0 || !q.dry {
+			return false
+		}
+	}
+	return !c.writing && len(c.state.flying) == 0
 }
 
 // reason returns why the connection ended. A message that was in flight says only that it did; the library's own word comes
@@ -72,26 +122,67 @@ func (c *conversation) reason(err error) error {
 	}
 }
 
-// begin queues what every session begins with. There are no cloud keys, so the full state does not wait for a statement.
-func (c *conversation) begin() error {
-	first, err := c.encodeState(true, nil)
-	if err != nil {
-		return err
+// begin queues what every session begins with.
+func (c *conversation) begin() {
+	c.state.first = true
+	c.wantFull(true)
+	if c.cloud != nil {
+		c.cloud.settle = time.After(settleWithin)
 	}
-	c.state.first = first
-	c.state.want(true)
-	return nil
 }
 
+// wantFull asks for the full state, which is nobody's business before the cloud has proved itself where there is one.
+func (c *conversation) wantFull(retained bool) {
+	if c.cloud == nil || c.cloud.told {
+		c.state.want(retained)
+	}
+}
+
+// renew announces a new nonce, as at the beginning of the session, and so asks the cloud for its statement and its marks anew.
+func (c *conversation) renew() {
+	c.id.Nonce = newNonce()
+	c.state.first = true
+	c.wantFull(true) // retained: what the broker keeps shall not end with the first form
+}
+
+// beat does what is due every minute: the heartbeat, or asking again for the statement that has not come.
+func (c *conversation) beat() {
+	if c.cloud != nil && !c.cloud.told {
+		c.renew()
+		return
+	}
+	c.state.want(false)
+}
+
+// work does what there is to do until ctx or the connection ends, or, when leaving, nothing is left.
 func (c *conversation) work(ctx context.Context) error {
-	beat, check := time.NewTicker(heartbeat), time.NewTicker(checkEvery)
+	beat, check, renewal := time.NewTicker(heartbeat), time.NewTicker(checkEvery), time.NewTicker(renewEvery)
 	defer beat.Stop()
 	defer check.Stop()
+	defer renewal.Stop()
+	var marked, proved <-chan struct{} // nil: never
+	if c.cloud != nil {
+		marked, proved = c.cloud.marks.wake, c.cloud.proved
+	}
 	for {
 		if err := c.fill(ctx); err != nil {
 			return err
 		}
+		if c.leaving && c.idle() {
+			return errStopped
+		}
 		select {
+		case <-marked:
+			c.acknowledged(ctx)
+		case <-proved:
+			c.cloud.told = true
+			c.wantFull(true)
+		case <-c.settling():
+			c.cloud.settled = true
+		case <-renewal.C:
+			if c.cloud != nil {
+				c.renew()
+			}
 		case <-ctx.Done():
 			return errStopped
 		case err := <-c.lost:
@@ -116,13 +207,15 @@ func (c *conversation) work(ctx context.Context) error {
 		case <-c.lanes[1].changed:
 			c.lanes[1].stir()
 		case <-c.s.cfg.Changed:
-			c.state.want(true)
+			c.wantFull(true)
 		case <-beat.C:
-			c.state.want(false)
+			c.beat()
 		case <-check.C: // also wakes a lane that rests after an error of the spool
-			if c.stuck(time.Now()) {
+			now := time.Now()
+			if c.stuck(now) {
 				return errAckStall
 			}
+			c.doubt(now)
 		}
 	}
 }
@@ -135,15 +228,18 @@ func (c *conversation) stuck(now time.Time) bool {
 
 // sayGoodbye publishes the offline state, since a clean DISCONNECT makes the broker forget the will. It reports whether the
 // broker has it; records that are acknowledged meanwhile count.
-func (c *conversation) sayGoodbye() bool {
+func (c *conversation) sayGoodbye(until time.Time) bool {
 	offline, err := c.encodeState(false, nil)
 	if err != nil {
 		c.s.log.Error("offline state not published", "err", err)
 		return false
 	}
-	deadline := time.NewTimer(farewell)
+	deadline := time.NewTimer(time.Until(until))
 	defer deadline.Stop()
-	var done <-chan struct{}
+	var done, marked <-chan struct{}
+	if c.cloud != nil {
+		marked = c.cloud.marks.wake
+	}
 	var token mqtt.Token
 	for {
 		if !c.writing && token == nil {
@@ -159,6 +255,8 @@ func (c *conversation) sayGoodbye() bool {
 			c.writing = false
 		case <-done:
 			return token.Error() == nil
+		case <-marked:
+			c.acknowledged(context.Background())
 		case <-c.lanes[0].head():
 			if c.recordDelivered(0) != nil {
 				return false

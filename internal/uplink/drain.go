@@ -14,8 +14,8 @@ func (c *conversation) fill(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	if c.sendFirst(now) {
-		return nil
+	if sent, err := c.sendFirst(now); sent || err != nil {
+		return err
 	}
 	if sent, err := c.sendRecord(ctx, 0, now); sent || err != nil {
 		return err
@@ -24,6 +24,9 @@ func (c *conversation) fill(ctx context.Context) error {
 		return err
 	}
 	if c.lanes[0].held { // something bigger than what the window has left: samples would keep taking it up
+		return nil
+	}
+	if c.cloud != nil && !c.cloud.settled {
 		return nil
 	}
 	_, err := c.sendRecord(ctx, 1, now)
@@ -35,6 +38,9 @@ func (c *conversation) fill(ctx context.Context) error {
 func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bool, error) {
 	q := c.lanes[i]
 	q.held = false
+	if len(q.unacked) >= maxUnacked {
+		return false, nil
+	}
 	if err := q.refill(ctx, c.s.spool, now); err != nil && ctx.Err() == nil {
 		c.s.log.Error("spool not read", "err", err)
 	}
@@ -52,10 +58,16 @@ func (c *conversation) sendRecord(ctx context.Context, i int, now time.Time) (bo
 		return false, nil
 	}
 	q.take()
+	c.s.given[i].Store(max(c.s.given[i].Load(), rec.Seq))
 	c.noteSend(now)
 	m := c.window.sent(len(message), now)
 	token := c.publish(wire.Topic(c.s.cfg.AgentID, rec.Class.Leaf()), false, message)
+	rec.Payload = nil
 	q.flying = append(q.flying, flight{rec: rec, token: token, mark: m})
+	if c.cloud != nil {
+		q.unacked = append(q.unacked, unackedRecord{seq: rec.Seq})
+		c.s.published(i, rec)
+	}
 	return true, nil
 }
 
@@ -77,6 +89,10 @@ func (c *conversation) recordDelivered(i int) error {
 	q.flying = q.flying[1:]
 	c.lastAck = time.Now()
 	c.window.delivered(f.mark, c.lastAck)
+	if c.cloud != nil { // it measures the link and frees nothing: the broker may forget (T-25)
+		q.taken(f.rec.Seq, c.lastAck)
+		return nil
+	}
 	c.s.acks.delivered(i, f.rec.Seq)
 	c.s.cfg.Observe.delivered(f.rec, c.lastAck)
 	return nil

@@ -16,7 +16,8 @@ const (
 	spoolPause  = time.Second
 )
 
-// A queue is one lane of one connection: what was read from the spool and what is in flight, both in ascending order.
+// A queue is one lane of one connection: what was read from the spool, what is in flight to the broker, and what the cloud has
+// not acknowledged, all in ascending order (but for what is in flight when the lane is rewound).
 type queue struct {
 	lane    wire.Lane
 	after   uint64          // the highest sequence number read
@@ -27,6 +28,12 @@ type queue struct {
 	encoded []byte // the message of ready[0]; nil until it was asked for
 	held    bool   // ready[0] waits for room in the window
 	flying  []flight
+
+	// With a cloud:
+	mark     uint64          // its word: everything up to here is stored
+	moved    time.Time       // when it last rose in this session
+	patience time.Duration   // with a mark that does not rise
+	unacked  []unackedRecord // published beyond mark, ascending
 }
 
 // A flight is a record handed to the client library and not acknowledged yet.

@@ -6,15 +6,17 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/wire"
 )
 
-// leastPause and mostPause bound the spacing of attempts to connect (design, section 6).
+// leastPause and mostPause bound what the spacing of attempts to connect is drawn from. After an outage of ten minutes all
+// agents of a broker draw from mostPause, and so return over more than a minute (T-29).
 const (
 	leastPause = time.Second
-	mostPause  = time.Minute
+	mostPause  = 2 * time.Minute
 )
 
 // A Session keeps one connection to the broker and drains the spool over it. Use New.
@@ -24,6 +26,10 @@ type Session struct {
 	log   *slog.Logger
 	acks  *acker
 	retry backoff
+
+	given [len(wire.Lanes)]atomic.Uint64 // the highest number published, of this run or possibly one before, by index in wire.Lanes
+
+	out [len(wire.Lanes)][]wire.Record // published in this run and not acknowledged by the cloud, ascending, without payloads
 
 	sessions uint64    // numbers given in this run
 	served   bool      // there was a session in this run
@@ -59,6 +65,11 @@ func (s *Session) Run(ctx context.Context) error {
 	defer stopAcks()
 	wg.Go(func() { s.acks.run(ackCtx) })
 
+	if s.cfg.Cloud != nil {
+		for i, lane := range wire.Lanes { // an earlier run may have published all of them
+			s.given[i].Store(s.cfg.Cloud.Last(lane))
+		}
+	}
 	s.lostAt = time.Now()
 	for ctx.Err() == nil {
 		s.once(ctx)
@@ -117,18 +128,23 @@ func (s *Session) logAttempt(ctx context.Context, err error) {
 	s.log.Log(ctx, level, "broker not reached", "broker", s.cfg.Broker.Redacted(), "attempts", s.attempts, "err", why)
 }
 
-// newState names a session. The number of starts stands above 20 bits for the sessions of one, so that the number rises over
-// all of them: a million connections, at the least pause, are twelve days of a broker that accepts and hangs up; then the
-// numbers run into those of the next start.
+// newState names a session. The number of starts stands above 32 bits for the sessions of one, so that the number rises over
+// all of them.
 func (s *Session) newState() wire.State {
 	s.sessions++
-	st := wire.State{Session: uint64(s.cfg.Boot)<<20 + s.sessions, Version: s.cfg.Version}
-	_, _ = rand.Read(st.Nonce[:]) // never fails
+	st := wire.State{Session: uint64(s.cfg.Boot)<<32 + s.sessions, Version: s.cfg.Version}
+	st.Nonce = newNonce()
 	return st
+}
+
+func newNonce() (n wire.ID) {
+	_, _ = rand.Read(n[:]) // never fails
+	return n
 }
 
 // newQueue returns the lane at index i of wire.Lanes as a new session begins it: behind what is delivered, which is
 // not sent again though the spool may still hold it.
 func (s *Session) newQueue(i int) *queue {
-	return &queue{lane: wire.Lanes[i], after: s.acks.deliveredThrough(i)}
+	through := s.acks.deliveredThrough(i)
+	return &queue{lane: wire.Lanes[i], after: through, mark: through, patience: leastPatience}
 }

@@ -229,8 +229,8 @@ func TestDeliversBothLanesInOrderThroughMosquitto(t *testing.T) {
 	checkComplete(t, got.seqs(wire.TopicEvents), 20)
 	checkComplete(t, got.seqs(wire.TopicSamples), 300)
 	want := []string{"first", "full", "offline"}
-	if s := got.states(); !slices.Equal(formsOf(s, 3<<20+1), want) {
-		t.Errorf("states %+v, want %v of session 3<<20 + 1", s, want)
+	if s := got.states(); !slices.Equal(formsOf(s, 3<<32+1), want) {
+		t.Errorf("states %+v, want %v of session 3<<32 + 1", s, want)
 	}
 }
 

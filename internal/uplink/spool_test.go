@@ -154,3 +154,10 @@ func sampleSeq(msg []byte) uint64 {
 	seq, _ := binary.Uvarint(b)
 	return seq
 }
+
+// lastOf returns the highest number given in lane.
+func (s *memSpool) lastOf(lane wire.Lane) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[lane]
+}

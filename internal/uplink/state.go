@@ -11,9 +11,9 @@ import (
 
 // A stateQueue is what the topic state is to get.
 type stateQueue struct {
-	first    []byte // the first message of the session, nil once it is sent
-	full     bool   // the full state is wanted
-	retained bool   // and the broker shall keep it
+	first    bool // the first form is wanted: a session or a nonce begins
+	full     bool // the full state is wanted
+	retained bool // and the broker shall keep it
 	flying   []stateFlight
 }
 
@@ -38,14 +38,21 @@ func (q *stateQueue) head() <-chan struct{} {
 // maxStates in flight: the first and the full state of a session's beginning. What changes meanwhile is told in one message.
 const maxStates = 2
 
-// sendFirst publishes the first message of the session and reports whether it did.
-func (c *conversation) sendFirst(now time.Time) bool {
-	if c.state.first == nil {
-		return false
+// sendFirst publishes the first message of the session, or of a renewed nonce, and reports whether it did.
+func (c *conversation) sendFirst(now time.Time) (bool, error) {
+	if !c.state.first {
+		return false, nil
 	}
-	c.sendState(c.state.first, true, now)
-	c.state.first = nil
-	return true
+	payload, err := c.encodeState(true, nil)
+	if err != nil {
+		return false, err
+	}
+	if c.cloud != nil {
+		c.cloud.nonces.announce(c.id.Nonce, now)
+	}
+	c.sendState(payload, true, now)
+	c.state.first = false
+	return true, nil
 }
 
 // sendFull publishes the full state if it is wanted, and reports whether it did.

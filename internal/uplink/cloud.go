@@ -1,0 +1,173 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"upsedge/internal/wire"
+)
+
+// A Cloud is what an enrolled agent's Session needs beyond the broker. With it records are freed by the topic acks alone, the
+// topics acks and orders are subscribed to, and the full state waits for a statement (design, sections 5 to 7).
+type Cloud struct {
+	Stream wire.ID                     // of the spool; what is said of another stream frees nothing
+	Last   func(lane wire.Lane) uint64 // the highest number the spool has given in lane, from memory; for several goroutines
+	// Order judges a message of the topic orders, one at a time, on a goroutine of its own, and returns soon after ctx ends.
+	// statement says that it was a statement, verified and bound to a nonce that this session announced: the full state
+	// follows. An error is a refusal: it is logged, and the session goes on.
+	Order func(ctx context.Context, o Order) (statement bool, err error)
+}
+
+// An Order is a message of the topic orders as it came. Nothing about it has been judged but its size and that it was not
+// retained.
+type Order struct {
+	JWS  []byte
+	Came time.Time // with the monotonic clock
+	// Announced returns when a nonce was announced on this session, before it left, with the monotonic clock. ok is false for
+	// every nonce but the last two: they are renewed, and an order may cross the renewal.
+	Announced func(nonce wire.ID) (at time.Time, ok bool)
+}
+
+const (
+	// MaxOrder is the size of the largest message on orders that is looked at: a statement with its key list and the entries
+	// of a thousand units.
+	MaxOrder = 256 << 10
+	// waitingOrders bounds what waits for Order, and with MaxOrder its memory. What comes beyond is dropped and counted: who
+	// asks waits for an answer, not for the broker's word.
+	waitingOrders = 8
+	subackTimeout = 15 * time.Second
+)
+
+var (
+	errNoSuback = errors.New("the broker did not answer SUBSCRIBE")
+	// errRefusedSubscription is of a broker that answered SUBSCRIBE with a failure, which the library takes for success.
+	errRefusedSubscription = errors.New("the broker refuses our subscription to acks and orders")
+)
+
+// A cloudSide is what one conversation keeps of the cloud.
+type cloudSide struct {
+	marks  *marks
+	nonces nonces
+	orders chan Order
+	proved chan struct{} // gets a value with each verified statement
+	drops  dropped
+
+	told    bool             // a statement was verified on this session
+	settled bool             // samples may go: the cloud has said its mark, or was given the time to
+	settle  <-chan time.Time // ends that time
+}
+
+func newCloudSide(s *Session) *cloudSide {
+	return &cloudSide{
+		marks:  newMarks(s.cfg.Cloud, &s.given, s.log),
+		orders: make(chan Order, waitingOrders), proved: make(chan struct{}, 1),
+		drops: dropped{log: s.log},
+	}
+}
+
+// received is called by the library for each message that comes in, in its order. It must not block: nothing of the session
+// moves meanwhile.
+func (c *conversation) received(_ mqtt.Client, m mqtt.Message) {
+	agent, leaf, err := wire.SplitTopic(m.Topic())
+	switch {
+	case err != nil || agent != c.s.cfg.AgentID:
+		c.cloud.drops.note("a message of a topic we did not subscribe to")
+	case leaf == wire.TopicAcks:
+		c.cloud.marks.take(m.Payload(), m.Retained())
+	case leaf != wire.TopicOrders:
+		c.cloud.drops.note("a message of a topic we did not subscribe to")
+	case m.Retained():
+		c.cloud.drops.note("a retained order")
+	case len(m.Payload()) > MaxOrder:
+		c.cloud.drops.note("an order too large")
+	default:
+		select {
+		case c.cloud.orders <- Order{JWS: m.Payload(), Came: time.Now(), Announced: c.cloud.nonces.announced}:
+		default:
+			c.cloud.drops.note("an order: they come faster than they can be judged")
+		}
+	}
+}
+
+// judge hands the orders on until ctx ends.
+func (c *conversation) judge(ctx context.Context) {
+	var refused string
+	for {
+		var o Order
+		select {
+		case <-ctx.Done():
+			return
+		case o = <-c.cloud.orders:
+		}
+		statement, err := c.s.cfg.Cloud.Order(ctx, o)
+		if err != nil && ctx.Err() == nil && err.Error() != refused {
+			refused = err.Error() // a flood of one kind is one line
+			c.s.log.Warn("order refused", "err", err)
+		}
+		if err == nil && statement {
+			select {
+			case c.cloud.proved <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// subscribe asks for the topics of the cloud and checks what the broker answers for each.
+func (c *conversation) subscribe(ctx context.Context) error {
+	filters := map[string]byte{}
+	for _, leaf := range []wire.Leaf{wire.TopicAcks, wire.TopicOrders} {
+		filters[wire.Topic(c.s.cfg.AgentID, leaf)] = wire.QoS
+	}
+	token := c.client.SubscribeMultiple(filters, nil)
+	timeout := time.NewTimer(subackTimeout)
+	defer timeout.Stop()
+	select {
+	case <-token.Done():
+	case err := <-c.lost:
+		return err
+	case <-timeout.C:
+		return errNoSuback
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := token.Error(); err != nil {
+		return c.reason(err)
+	}
+	granted := token.(*mqtt.SubscribeToken).Result()
+	for topic := range filters {
+		if code, ok := granted[topic]; !ok || code > wire.QoS { // 0x80 is a failure (MQTT 3.1.1, 3.9.3)
+			return fmt.Errorf("%w: code 0x%02x for %s", errRefusedSubscription, code, topic)
+		}
+	}
+	return nil
+}
+
+// nonces are the last two that a session announced.
+type nonces struct {
+	mu   sync.Mutex
+	ids  [2]wire.ID // the newest first; zero: none
+	when [2]time.Time
+}
+
+func (n *nonces) announce(id wire.ID, at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ids, n.when = [2]wire.ID{id, n.ids[0]}, [2]time.Time{at, n.when[0]}
+}
+
+func (n *nonces) announced(id wire.ID) (at time.Time, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, known := range n.ids {
+		if id == known && id != (wire.ID{}) {
+			return n.when[i], true
+		}
+	}
+	return time.Time{}, false
+}
