@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// heartbeat is how often an agent is heard at least; after silentAfter of them without a message it counts as silent
+// (event catalogue, 840).
+const (
+	heartbeat   = time.Minute
+	silentAfter = 3 * heartbeat
+)
+
+// An agent is what is known of one.
+type agent struct {
+	name    string
+	heard   time.Time // when something of it came last
+	silent  bool      // event 840 is raised
+	online  bool      // as it said itself
+	session uint64    // the current one, 0: none yet
+	nonce   wire.ID
+	fell    bool    // the number of the session was lower than that of the one before: only a new stream explains that
+	stream  wire.ID // of its last full state
+}
+
+// agent returns an agent, a new one if need be, and notes that it was heard; nil when there are too many.
+func (b *batch) agent(name string) *agent {
+	a := b.cache.agents[name]
+	if a == nil {
+		a = b.loadAgent(name)
+	}
+	if a == nil || b.err != nil {
+		return nil
+	}
+	b.cache.agents[name] = a
+	// A second is enough: what is measured are minutes.
+	if b.now.Sub(a.heard).Abs() >= time.Second {
+		a.heard = b.now
+		b.exec(`UPDATE agents SET heard = $1 WHERE name = $2`, millis(b.now), name)
+	}
+	if a.silent {
+		a.silent = false
+		b.exec(`UPDATE agents SET silent = 0 WHERE name = $1`, name)
+		b.endNotice(name, Silent, "")
+	}
+	return a
+}
+
+func (b *batch) loadAgent(name string) *agent {
+	a := &agent{name: name, heard: b.now}
+	var heard int64
+	var silent, online, fell int
+	var nonce, stream []byte
+	found := b.one(`SELECT heard, silent, online, session, nonce, fell, stream FROM agents WHERE name = $1`, []any{name},
+		&heard, &silent, &online, &a.session, &nonce, &fell, &stream)
+	if found {
+		a.heard, a.silent, a.online, a.fell = fromMillis(heard), silent != 0, online != 0, fell != 0
+		a.nonce, a.stream = id(nonce), id(stream)
+		return a
+	}
+	var have int
+	if b.one(`SELECT COUNT(*) FROM agents`, nil, &have); have >= maxAgents {
+		return nil
+	}
+	none := []byte{}
+	b.exec(`INSERT INTO agents (name, known, heard, silent, online, session, nonce, began, fell, stream, version, state, host)
+		VALUES ($1, $2, $2, 0, 0, 0, $3, 0, 0, $3, '', $3, $3)`, name, millis(b.now), none)
+	return a
+}
+
+// Listening tells whether messages can come now. While they cannot, nobody counts as silent, and the silence before counts no more.
+func (r *Receiver) Listening(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !on:
+		r.listening = time.Time{}
+	case r.listening.IsZero():
+		r.listening = r.o.Now()
+	}
+}
+
+// Watch raises event 840 for every agent that was silent for three heartbeats. It is to be called every few seconds.
+func (r *Receiver) Watch(ctx context.Context) error {
+	_, err := r.commit(ctx, func(b *batch) {
+		if r.listening.IsZero() || b.now.Sub(r.listening) < silentAfter {
+			return
+		}
+		var names []string
+		b.each(`SELECT name FROM agents WHERE silent = 0 AND heard <= $1 ORDER BY name`, []any{millis(b.now.Add(-silentAfter))},
+			func(rows *sql.Rows) error {
+				var name string
+				err := rows.Scan(&name)
+				names = append(names, name)
+				return err
+			})
+		for _, name := range names {
+			b.exec(`UPDATE agents SET silent = 1 WHERE name = $1`, name)
+			delete(b.cache.agents, name)
+			b.notice(name, Silent, "", "nothing heard for 3 heartbeats")
+		}
+	})
+	return err
+}

@@ -1,0 +1,183 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// A batch is one commit in the making. The first error of the database sticks: later statements do nothing, and nothing is
+// committed. What a message has wrong is no such error.
+type batch struct {
+	r     *Receiver
+	ctx   context.Context
+	tx    *sql.Tx
+	now   time.Time
+	err   error
+	cache *cache
+
+	touched []*lane // whose marks are to be told, in the order of their first message
+	answers []Answer
+	after   []func() // once it is committed
+}
+
+// Take keeps what the messages say, all of it or nothing, and returns what is to be published then. After an error none of them
+// is kept: the same messages can be taken again. A message that cannot be understood is set aside and is no error.
+func (r *Receiver) Take(ctx context.Context, messages []Message) ([]Answer, error) {
+	return r.commit(ctx, func(b *batch) {
+		for _, m := range messages {
+			b.take(m)
+		}
+		b.saveLanes()
+		b.tellMarks()
+	})
+}
+
+func (r *Receiver) commit(ctx context.Context, do func(*batch)) ([]Answer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ctx = context.WithoutCancel(ctx) // never half way
+	tx, err := r.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin a commit: %w", err)
+	}
+	b := &batch{r: r, ctx: ctx, tx: tx, now: r.o.Now(), cache: &r.cache}
+	if do(b); b.err == nil {
+		b.err = tx.Commit()
+	}
+	if b.err != nil {
+		r.cache.drop() // it has what the disk has not
+		return nil, errors.Join(fmt.Errorf("keep a batch: %w", b.err), rollback(tx))
+	}
+	for _, f := range b.after {
+		f()
+	}
+	r.cache.trim()
+	return b.answers, nil
+}
+
+func rollback(tx *sql.Tx) error {
+	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
+
+// take applies one message.
+func (b *batch) take(m Message) {
+	if b.err != nil {
+		return
+	}
+	it, err := read(m, b.schemas)
+	if b.err != nil {
+		return
+	}
+	if err != nil {
+		b.quarantine(m, err)
+		return
+	}
+	a := b.agent(it.agent)
+	if b.err != nil {
+		return
+	}
+	if a == nil {
+		b.quarantine(m, errTooManyAgents)
+		return
+	}
+	switch {
+	case it.record != nil:
+		if err := b.record(it.agent, it.record); err != nil {
+			b.quarantine(m, err)
+		}
+	case it.state != nil:
+		b.state(a, it)
+	default:
+		b.exec(`UPDATE agents SET host = $1 WHERE name = $2`, it.host, it.agent)
+	}
+}
+
+// tellMarks answers with the mark of every lane that was touched: also where it did not move, since what comes again was not
+// seen to be acknowledged.
+func (b *batch) tellMarks() {
+	for _, l := range b.touched {
+		b.tellMark(l)
+	}
+}
+
+func (b *batch) tellMark(l *lane) {
+	msg, err := wire.EncodeAck(wire.Ack{Stream: l.stream, Lane: l.lane, Through: l.through()})
+	if err != nil {
+		panic(err) // a lane that read has let pass
+	}
+	b.answer(l.agent, wire.TopicAcks, msg)
+}
+
+func (b *batch) answer(agent string, leaf wire.Leaf, payload []byte) {
+	b.answers = append(b.answers, Answer{wire.Topic(agent, leaf), payload})
+}
+
+func (b *batch) fail(err error) {
+	if b.err == nil && err != nil {
+		b.err = err
+	}
+}
+
+func (b *batch) exec(query string, args ...any) (changed int64) {
+	if b.err != nil {
+		return 0
+	}
+	res, err := b.tx.ExecContext(b.ctx, query, args...)
+	if err != nil {
+		b.fail(err)
+		return 0
+	}
+	changed, err = res.RowsAffected()
+	b.fail(err)
+	return changed
+}
+
+// one reads the first row of an answer, and reports whether there was one.
+func (b *batch) one(query string, args []any, dst ...any) bool {
+	if b.err != nil {
+		return false
+	}
+	err := b.tx.QueryRowContext(b.ctx, query, args...).Scan(dst...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false
+	}
+	b.fail(err)
+	return err == nil
+}
+
+// each calls fn for each row of an answer; fn scans it.
+func (b *batch) each(query string, args []any, fn func(*sql.Rows) error) {
+	if b.err != nil {
+		return
+	}
+	rows, err := b.tx.QueryContext(b.ctx, query, args...)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	for rows.Next() && err == nil {
+		err = fn(rows)
+	}
+	b.fail(errors.Join(err, rows.Err(), rows.Close()))
+}
+
+// millis is how the tables keep an instant.
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// flag is how the tables keep a yes or no.
+func flag(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}

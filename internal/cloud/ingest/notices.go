@@ -1,0 +1,41 @@
+package ingest
+
+import "log/slog"
+
+// What the operator is told of. 840 is its number in the event catalogue; the others are names of the threat model, section 6, or
+// like them.
+const (
+	Silent         = "840"                      // device without communication: its agent is silent
+	CloneSuspected = "identity.clone_suspected" // one identity, two contents; numbers that went back
+	SecondSession  = "identity.second_session"  // one session, two nonces; sessions that alternate
+	Malformed      = "ingest.malformed"         // a message that breaks the format
+	UnknownVersion = "ingest.unknown_version"   // a message of a version this program does not know
+	DatabaseLost   = "ingest.forgotten"         // an agent was told that we have what we have no more
+)
+
+// notice tells the operator of something: the first time as a row and a line of the log, again as a count until it has ended.
+func (b *batch) notice(agent, what, subject, detail string) {
+	again := b.exec(`UPDATE notices SET times = times + 1, last_at = $1 WHERE agent = $2 AND what = $3 AND subject = $4 AND ended_at IS NULL`,
+		millis(b.now), agent, what, subject)
+	if again > 0 || b.err != nil {
+		return
+	}
+	var id int64
+	b.one(`SELECT COALESCE(MAX(id), 0) + 1 FROM notices`, nil, &id)
+	b.exec(`INSERT INTO notices (id, agent, what, subject, detail, times, first_at, last_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $6)`,
+		id, agent, what, subject, detail, millis(b.now))
+	b.after = append(b.after, func() {
+		b.r.log.Warn("told the operator", "agent", agent, "event", what, "subject", subject, "detail", detail)
+	})
+}
+
+// endNotice ends what notice has begun.
+func (b *batch) endNotice(agent, what, subject string) {
+	ended := b.exec(`UPDATE notices SET ended_at = $1 WHERE agent = $2 AND what = $3 AND subject = $4 AND ended_at IS NULL`,
+		millis(b.now), agent, what, subject)
+	if ended > 0 {
+		b.after = append(b.after, func() {
+			b.r.log.LogAttrs(b.ctx, slog.LevelInfo, "over", slog.String("agent", agent), slog.String("event", what))
+		})
+	}
+}

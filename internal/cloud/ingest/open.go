@@ -1,0 +1,117 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"upsedge/internal/wire"
+)
+
+const fileName = "receiver.db"
+
+// Options are what a Receiver can be told. The zero value works.
+type Options struct {
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: nothing is logged
+	// Statement makes the signed answer to a session's first state, what is published on its orders; nil: none is given.
+	Statement func(agent string, nonce wire.ID, now time.Time) ([]byte, error)
+	driver    string // of database/sql; "": sqlite
+}
+
+// A Receiver takes messages and keeps what they say. Use Open. One process at a time writes to a directory.
+type Receiver struct {
+	o       Options
+	log     *slog.Logger
+	writer  *sql.DB
+	readers *sql.DB
+	lock    *os.File
+
+	mu        sync.Mutex // one batch at a time; guards what follows
+	cache     cache
+	listening time.Time // since when messages can come; zero: they cannot
+}
+
+// Open opens the database in dir, or makes it (SQLite, write-ahead log, every commit synced). A directory that another process
+// has open is an error, and so is a database of a newer version (ErrNewer).
+func Open(ctx context.Context, dir string, o Options) (*Receiver, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.driver == "" {
+		o.driver = "sqlite"
+	}
+	r := &Receiver{o: o, log: o.Log}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.cache.drop()
+	if err := r.open(ctx, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the records in %s: %w", dir, err), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Receiver) open(ctx context.Context, dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if r.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, fileName)
+	if r.writer, err = connect(r.o.driver, path, 1, "journal_mode(WAL)", "synchronous(FULL)"); err != nil {
+		return err
+	}
+	if err := migrate(ctx, r.writer); err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil { // the file's name, too, is on disk before anything is acknowledged
+		return err
+	}
+	r.readers, err = connect(r.o.driver, path, 2, "query_only(1)")
+	return err
+}
+
+func connect(driver, path string, conns int, pragmas ...string) (*sql.DB, error) {
+	// busy_timeout in ms; a reader never waits for the writer, only for the recovery of a log. cache_size in KiB when negative.
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-8000)"}, pragmas...), "_txlock": {"immediate"}}
+	db, err := sql.Open(driver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// Close ends the work. What was acknowledged is on disk whether it is called or not.
+func (r *Receiver) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{r.readers, r.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

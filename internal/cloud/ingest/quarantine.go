@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"upsedge/internal/wire"
+)
+
+// Bounds of what is set aside because it cannot be understood. The oldest makes room.
+const (
+	maxQuarantine = 1000     // messages
+	maxSpecimen   = 64 << 10 // bytes kept of each
+)
+
+// quarantine keeps a message that is not stored, and so never acknowledged to its agent, for a person to look at. The broker is
+// told that it arrived: it would deliver it again for ever.
+func (b *batch) quarantine(m Message, cause error) {
+	if b.err != nil {
+		return
+	}
+	what := Malformed
+	var version *wire.VersionError
+	if errors.As(cause, &version) {
+		what = UnknownVersion
+	}
+	reason := clean(cause.Error(), 300)
+	b.keepSpecimen(m, reason)
+	// A topic that is none of an agent has no name that could be trusted to be short.
+	agent, _, _ := wire.SplitTopic(m.Topic)
+	b.notice(agent, what, "", fmt.Sprintf("%s: %s", clean(m.Topic, 120), reason))
+}
+
+func (b *batch) keepSpecimen(m Message, reason string) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q ", m.Topic)
+	h.Write(m.Payload)
+	hash := h.Sum(nil)
+	if b.exec(`UPDATE quarantine SET copies = copies + 1, last_at = $1 WHERE hash = $2`, millis(b.now), hash) > 0 {
+		return
+	}
+	var id int64
+	b.one(`SELECT COALESCE(MAX(id), 0) + 1 FROM quarantine`, nil, &id)
+	part := m.Payload[:min(len(m.Payload), maxSpecimen)]
+	if part == nil {
+		part = []byte{}
+	}
+	b.exec(`INSERT INTO quarantine (hash, id, topic, reason, copies, first_at, last_at, length, payload) VALUES ($1, $2, $3, $4, 1, $5, $5, $6, $7)`,
+		hash, id, clean(m.Topic, 300), reason, millis(b.now), len(m.Payload), part)
+	b.exec(`DELETE FROM quarantine WHERE id <= $1`, id-maxQuarantine)
+}
+
+// clean makes a text of what came from outside: UTF-8 without control characters, n bytes at most.
+func clean(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}

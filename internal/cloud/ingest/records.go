@@ -1,0 +1,155 @@
+package ingest
+
+import (
+	"fmt"
+	"time"
+
+	"upsedge/internal/wire"
+)
+
+// record applies a record. It returns what forbids to keep it, which is the message's fault; errors of the database stick.
+//
+// Numbers that are settled are looked up; all others are new. So the usual record costs one insertion.
+func (b *batch) record(agent string, r *record) error {
+	l := b.lane(agent, r.Stream, r.Lane)
+	if b.err != nil {
+		return nil
+	}
+	if l == nil {
+		return errTooManyStreams
+	}
+	if len(l.settled) >= maxSpans && !l.settled.has(r.Seq) && !l.settled.has(r.Seq-1) {
+		return errTooManyHoles
+	}
+	about, err := b.about(l, r.gap)
+	if err != nil || b.err != nil {
+		return err
+	}
+	b.touch(l)
+	b.anchor(agent, r.Stamp)
+	b.learn(agent, r)
+	switch {
+	case !l.settled.has(r.Seq):
+		b.insert(l, r, false)
+	case !b.settledBefore(l, r):
+		return nil // it contradicts what is there: nothing it says counts
+	}
+	if r.gap != nil {
+		b.gap(l, about, r)
+	}
+	return nil
+}
+
+// settledBefore deals with a record whose number is stored or covered. It reports whether the record is to be believed.
+func (b *batch) settledBefore(l *lane, r *record) bool {
+	kept := b.kept(l, r.Seq)
+	switch {
+	case b.err != nil:
+		return false
+	case kept == nil:
+		b.insertLate(l, r)
+	case kept.hash() == r.hash():
+		b.adoptTime(l, kept, r)
+	case r.replacesItself():
+		// Its range is applied; what is here of the range stays.
+	case kept.replacesItself():
+		b.setAside(l, kept, r, false) // it was on its way before it came to harm
+	default:
+		b.conflict(l, kept, r)
+		return false
+	}
+	return true
+}
+
+// insertLate keeps a record that comes behind the gap which covers it: it was sent before it was lost. What was erased on purpose
+// is not kept.
+func (b *batch) insertLate(l *lane, r *record) {
+	if b.erased(l, r.Seq) {
+		return
+	}
+	b.insert(l, r, true)
+}
+
+func (b *batch) insert(l *lane, r *record, late bool) {
+	l.arrivals++
+	l.changed = true
+	l.highest = max(l.highest, r.Seq)
+	l.settled.add(r.Seq, r.Seq)
+	b.exec(`INSERT INTO records (lane, seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, l.id, int64(r.Seq), l.arrivals, millis(b.now), flag(late), r.class,
+		int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
+}
+
+// wallOf is how the tables keep the time of the wall clock: NULL without any.
+func wallOf(s wire.Stamp) any {
+	if s.Wall.IsZero() {
+		return nil
+	}
+	return millis(s.Wall)
+}
+
+// kept reads the record that has the number, nil when there is none.
+func (b *batch) kept(l *lane, seq uint64) *record {
+	r := &record{Record: wire.Record{Stream: l.stream, Lane: l.lane, Seq: seq}}
+	var bootID []byte
+	var mono int64
+	var wall *int64
+	if !b.one(`SELECT class, epoch, boot, boot_id, mono, wall, payload FROM records WHERE lane = $1 AND seq = $2`, []any{l.id, int64(seq)},
+		&r.class, &r.Epoch, &r.Boot, &bootID, &mono, &wall, &r.Payload) {
+		return nil
+	}
+	r.Stamp = stampOf(bootID, mono, wall)
+	if r.class == wire.ClassGap.String() {
+		if g, err := wire.DecodeGap(r.Payload); err == nil {
+			r.gap = &g
+		}
+	}
+	return r
+}
+
+func stampOf(bootID []byte, mono int64, wall *int64) wire.Stamp {
+	s := wire.Stamp{BootID: id(bootID), Mono: time.Duration(mono) * time.Microsecond}
+	if wall != nil {
+		s.Wall = fromMillis(*wall)
+	}
+	return s
+}
+
+// adoptTime gives a record that came without a time the one its copy has.
+func (b *batch) adoptTime(l *lane, kept, r *record) {
+	if kept.Stamp.Wall.IsZero() && !r.Stamp.Wall.IsZero() {
+		b.exec(`UPDATE records SET wall = $1 WHERE lane = $2 AND seq = $3`, wallOf(r.Stamp), l.id, int64(r.Seq))
+	}
+}
+
+// conflict is two records with one identity that do not say the same: a state directory restored, or two boxes that run the same
+// one (T-28). The first stays; the other is set aside, and from its number on nothing is acknowledged, so that the agent that
+// has it keeps it.
+func (b *batch) conflict(l *lane, kept, r *record) {
+	if l.frozen == 0 || r.Seq < l.frozen {
+		l.frozen, l.changed = r.Seq, true
+	}
+	b.setAside(l, kept, r, true)
+	b.notice(l.agent, CloneSuspected, subjectOf(l), fmt.Sprintf(
+		"record %d came with another content than before; nothing from there on is acknowledged", r.Seq))
+}
+
+func subjectOf(l *lane) string { return l.stream.String() + " " + l.lane.String() }
+
+// maxAsides of one lane are kept whole. The agent keeps what is not acknowledged, and has at most 64 on their way.
+const maxAsides = 256
+
+// setAside keeps a record beside the one that has its number.
+func (b *batch) setAside(l *lane, kept, r *record, conflict bool) {
+	hash, other := r.hash(), kept.hash()
+	if b.exec(`UPDATE asides SET copies = copies + 1 WHERE lane = $1 AND seq = $2 AND hash = $3`, l.id, int64(r.Seq), hash[:]) > 0 {
+		return
+	}
+	var have int
+	if b.one(`SELECT COUNT(*) FROM asides WHERE lane = $1`, []any{l.id}, &have); have >= maxAsides {
+		return
+	}
+	b.exec(`INSERT INTO asides (lane, seq, hash, kept, conflict, copies, arrived, class, epoch, boot, boot_id, mono, wall, payload)
+		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13)`, l.id, int64(r.Seq), hash[:], other[:], flag(conflict), millis(b.now),
+		r.class, int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
+}
