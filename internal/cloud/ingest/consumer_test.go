@@ -76,7 +76,9 @@ func newPeer(t testing.TB, addr string, b *box) *peer {
 	return p
 }
 
-func (p *peer) publish(m Message) mqtt.Token { return p.client.Publish(m.Topic, wire.QoS, false, m.Payload) }
+func (p *peer) publish(m Message) mqtt.Token {
+	return p.client.Publish(m.Topic, wire.QoS, false, m.Payload)
+}
 
 func (p *peer) through(lane wire.Lane) uint64 {
 	p.mu.Lock()

@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,12 +161,4 @@ func foreign(said, topic string) error {
 func id(b []byte) (out wire.ID) {
 	copy(out[:], b)
 	return out
-}
-
-// layoutBytes and hashes of schemas are kept as the agent announced them: uvarints.
-func appendUvarints(dst []byte, numbers ...uint64) []byte {
-	for _, n := range numbers {
-		dst = binary.AppendUvarint(dst, n)
-	}
-	return dst
 }
