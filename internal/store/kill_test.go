@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if job := os.Getenv(cutEnv); job != "" {
+		runCutChild(job, os.Stdout)
+		return
+	}
 	if !soak {
 		// A hundred times, the default, take half a minute under the race detector.
 		if err := flag.Set("rapid.checks", "12"); err != nil {

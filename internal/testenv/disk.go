@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -137,7 +138,13 @@ func (d *Disk) Cut(c Cut) {
 func (d *Disk) PowerUp() {
 	d.t.Helper()
 	_ = d.fence.Close()
-	if err := unix.Unmount(d.Dir, 0); err != nil {
+	err := unix.Unmount(d.Dir, 0)
+	for end := time.Now().Add(10 * time.Second); errors.Is(err, unix.EBUSY) && time.Now().Before(end); {
+		// A process being started elsewhere in this program holds copies of all descriptors for a moment.
+		time.Sleep(time.Millisecond)
+		err = unix.Unmount(d.Dir, 0)
+	}
+	if err != nil {
 		d.t.Fatalf("unmount %s after a cut: %v", d.Dir, err)
 	}
 	if err := d.mount(); err != nil {
