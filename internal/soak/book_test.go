@@ -2,7 +2,6 @@ package soak
 
 import (
 	"sync"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,18 +64,6 @@ func (b *book) size() int {
 	return len(b.told)
 }
 
-// missing counts what was told and the receiver neither has nor knows to be gone.
-func (b *book) missing(h *holding) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for id := range b.told {
-		if !h.settled(id) {
-			n++
-		}
-	}
-	return n
-}
-
 // sinceBoot is the clock that stamps are told on.
 func sinceBoot() time.Duration {
 	var ts unix.Timespec
@@ -98,39 +85,22 @@ type holding struct {
 	order   []identity
 	gone    map[wire.ID]map[wire.Lane][]span
 	gaps    []wire.Gap // of form two
-	copies  int        // that came again
 }
 
 func newHolding() *holding {
 	return &holding{records: map[identity]wire.Record{}, gone: map[wire.ID]map[wire.Lane][]span{}}
 }
 
-// add takes a record as a receiver does: the first of an identity is kept, the range of a gap always.
-func (h *holding) add(t testing.TB, r wire.Record) {
-	id := idOf(r)
-	was, again := h.records[id]
-	if again {
-		h.copies++
-	} else {
-		h.records[id] = r
-		h.order = append(h.order, id)
-	}
-	if r.Class != wire.ClassGap || again && string(was.Payload) == string(r.Payload) {
-		return
-	}
-	g, err := wire.DecodeGap(r.Payload)
-	if err != nil {
-		t.Errorf("gap %v %d: %v", r.Lane, r.Seq, err)
-		return
-	}
+// apply notes what a gap record says, whatever is held already.
+func (h *holding) apply(stream wire.ID, g wire.Gap) {
 	if g.Lane == 0 {
 		h.gaps = append(h.gaps, g)
 		return
 	}
-	if h.gone[r.Stream] == nil {
-		h.gone[r.Stream] = map[wire.Lane][]span{}
+	if h.gone[stream] == nil {
+		h.gone[stream] = map[wire.Lane][]span{}
 	}
-	h.gone[r.Stream][g.Lane] = append(h.gone[r.Stream][g.Lane], span{g.First, g.Last, g.Reason})
+	h.gone[stream][g.Lane] = append(h.gone[stream][g.Lane], span{g.First, g.Last, g.Reason})
 }
 
 // lost returns the gap that covers a number, if one does.

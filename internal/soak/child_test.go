@@ -29,6 +29,8 @@ type role struct {
 	Config   string    // of the agent, a file
 	MaxBytes int64     `json:",omitempty"` // of the spool, below what a configuration may say; 0: as configured
 	Fails    []stretch `json:",omitempty"` // calls of the database that fail
+
+	Receiver *receiverRole `json:",omitempty"` // another process: the receiver
 }
 
 func TestMain(m *testing.M) {
@@ -57,14 +59,8 @@ type report struct {
 	Ready   bool          `json:"ready,omitempty"`
 }
 
-// play runs the agent until SIGTERM. What a Put accepted is on the pipe before that Put returns: a kill takes none of it back.
+// play runs what the role says until SIGTERM.
 func (r role) play() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	cfg, err := config.Load(r.Config)
-	if err != nil {
-		return err
-	}
 	pipe := os.NewFile(reports, "reports")
 	var mu sync.Mutex
 	say := func(what report) {
@@ -75,6 +71,20 @@ func (r role) play() error {
 		mu.Lock()
 		defer mu.Unlock()
 		_, _ = pipe.Write(append(line, '\n')) // nobody reads any more: the parent is gone, and so are we
+	}
+	if r.Receiver != nil {
+		return receive(*r.Receiver, func() { say(report{Ready: true}) })
+	}
+	return r.agent(say)
+}
+
+// agent runs the agent. What a Put accepted is on the pipe before that Put returns: a kill takes none of it back.
+func (r role) agent(say func(report)) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg, err := config.Load(r.Config)
+	if err != nil {
+		return err
 	}
 	o := agent.Options{
 		Config: cfg, Version: "soak", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.Log.Level})),

@@ -46,17 +46,14 @@ func describe(r wire.Record) string {
 	return fmt.Sprintf("%v %d (%v, epoch %d, boot %d, %v, %d bytes)", r.Lane, r.Seq, r.Class, r.Epoch, r.Boot, r.Stamp.Mono, len(r.Payload))
 }
 
-// compare returns what is wrong with what a receiver holds after everything was delivered.
-func (b *book) compare(h *holding, allowed rules) []string {
+// compare adds what is wrong with what a receiver holds after everything was delivered.
+func (b *book) compare(h *holding, allowed rules, c *complaints) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var c complaints
-	b.compareTold(h, allowed, &c)
-	b.compareHeld(h, &c)
-	b.compareOrder(h, &c)
-	rows := readRows(h, &c)
-	b.compareCrashes(h, rows, &c)
-	return c.all()
+	b.compareTold(h, allowed, c)
+	b.compareHeld(h, c)
+	b.compareOrder(h, c)
+	b.compareCrashes(h, readRows(h, c), c)
 }
 
 // compareTold: what was accepted is there as it was, or a gap says why it is not.
@@ -139,9 +136,8 @@ func (b *book) compareOrder(h *holding, c *complaints) {
 	}
 }
 
-// holes returns the numbers that were given and of which nothing came.
-func holes(h *holding, stream wire.ID, stats store.Stats) []string {
-	var c complaints
+// holes adds the numbers that were given and of which nothing came.
+func holes(h *holding, stream wire.ID, stats store.Stats, c *complaints) {
 	for lane, last := range map[wire.Lane]uint64{wire.Events: stats.Events.Last, wire.Samples: stats.Samples.Last} {
 		for n := uint64(1); n <= last; n++ {
 			if id := (identity{stream, lane, n}); !h.settled(id) {
@@ -154,7 +150,6 @@ func holes(h *holding, stream wire.ID, stats store.Stats) []string {
 			}
 		}
 	}
-	return c.all()
 }
 
 // A block is one record of samples, or what is left of it here.

@@ -19,6 +19,7 @@ type kind struct {
 var everywhere = []kind{
 	{"agent killed", 6, func(w *world) { w.pause(300); w.killAgent(); w.pause(50); w.mend() }},
 	{"agent killed in its start", 3, func(w *world) { w.killAgent(); w.startAgent("agent.yaml"); w.pause(150); w.killAgent(); w.mend() }},
+	{"receiver killed", 4, func(w *world) { w.pause(300); w.killReceiver(); w.pause(200); w.mend() }},
 	{"agent stopped", 1, func(w *world) { w.pause(200); w.stopAgent(); w.mend() }},
 	{"agent's link cut", 6, func(w *world) { w.cut(w.up, agentSteps) }},
 	{"receiver's link cut", 4, func(w *world) { w.cut(w.down, receiverSteps) }},
@@ -173,7 +174,6 @@ func (w *world) rounds(n int) {
 	for _, p := range w.reckon() {
 		w.t.Error(p)
 	}
-	h := w.cloud.holding()
-	w.t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d copies, %d crash gaps; %v", n, took, time.Since(began)-took, w.book.size(), len(h.records), h.copies, len(h.gaps), w.counts)
+	w.t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d crash gaps; %v", n, took, time.Since(began)-took, w.book.size(), len(w.held.records), len(w.held.gaps), w.counts)
 	w.t.Log(tableOf(w.up, w.down))
 }

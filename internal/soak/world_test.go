@@ -34,8 +34,10 @@ type world struct {
 	book     *book
 	agent    *process
 	run      *run
-	cloud    *collector
+	receiver *process
+	cloud    receiverRole
 	counts   map[string]int // of what was done
+	held     *holding       // of the last reckoning
 	ground   ground
 	disk     *testenv.Disk // nil: the agent's state lies where everything does
 }
@@ -73,8 +75,15 @@ func newWorld(t testing.TB, rng *rand.Rand, on ground) *world {
 	}
 	w.configure("agent.yaml", true)
 	w.configure("drain.yaml", false)
-	w.cloud = collect(t, w.down.addr, "cloud")
+	w.cloud = receiverRole{Broker: "tcp://" + w.down.addr, Dir: w.file("receiver")}
+	w.startReceiver()
+	select {
+	case <-w.receiver.ready: // the broker keeps its session from now on
+	case <-time.After(patience):
+		t.Fatal("the receiver does not become ready")
+	}
 	t.Cleanup(func() {
+		w.killReceiver()
 		if w.agent != nil {
 			w.agent.kill()
 		}
@@ -173,6 +182,13 @@ func (w *world) mend() {
 	if w.agent == nil {
 		w.startAgent("agent.yaml")
 	}
+	if w.receiver != nil && w.receiver.over() {
+		w.t.Errorf("the receiver ended by itself: %v", w.receiver.cmd.ProcessState)
+		w.killReceiver()
+	}
+	if w.receiver == nil {
+		w.startReceiver()
+	}
 }
 
 // reckon lets everything be delivered and returns what is wrong with what the receiver holds then.
@@ -183,16 +199,13 @@ func (w *world) reckon() []string {
 	w.run.unsure = false
 	w.stopAgent()
 	w.startAgent("drain.yaml")
-	var held *holding
-	missing := 0
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		held = w.cloud.holding()
-		if missing = w.book.missing(held); missing == 0 {
-			break
-		}
+	w.killReceiver() // its pauses between attempts have grown long
+	w.startReceiver()
+	for deadline := time.Now().Add(patience); w.book.behind(w.t, w.cloud.Dir) > 0 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
 	}
 	w.stopAgent()
-	held = w.cloud.holding()
+	w.killReceiver()
 	s, err := store.Open(w.t.Context(), w.state, store.Options{})
 	if err != nil {
 		w.t.Fatal(err)
@@ -201,12 +214,15 @@ func (w *world) reckon() []string {
 	if err := s.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	problems := w.book.compare(held, rules{quota: w.ground.maxBytes > 0})
-	problems = append(problems, holes(held, stream, stats)...)
+	var c complaints
+	held := readHolding(w.t, w.cloud.Dir, &c)
+	w.book.compare(held, rules{quota: w.ground.maxBytes > 0}, &c)
+	holes(held, stream, stats, &c)
 	if n := stats.Events.Records + stats.Samples.Records; n > 0 {
-		problems = append(problems, fmt.Sprintf("%d records still wait in the store", n))
+		c.add("waiting", "%d records still wait in the store", n)
 	}
-	return problems
+	w.held = held
+	return c.all()
 }
 
 // keep copies what a person needs to look at a failure.
