@@ -13,6 +13,7 @@ import (
 	"upsedge/internal/store"
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups/upssim"
+	"upsedge/internal/wire"
 )
 
 // patience is how long something may take that has to come. It is never waited for where it does come.
@@ -198,21 +199,13 @@ func (w *world) reckon() []string {
 	w.up.leave(false)
 	w.run.unsure = false
 	w.stopAgent()
-	w.startAgent("drain.yaml")
-	w.killReceiver() // its pauses between attempts have grown long
-	w.startReceiver()
-	for deadline := time.Now().Add(patience); w.book.behind(w.t, w.cloud.Dir) > 0 && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
-	w.stopAgent()
-	w.killReceiver()
-	s, err := store.Open(w.t.Context(), w.state, store.Options{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	stats, stream := s.Stats(), s.Stream()
-	if err := s.Close(); err != nil {
-		w.t.Fatal(err)
+	var stats store.Stats
+	var stream wire.ID
+	for range 5 { // an agent says that it starts, and that may come behind everything
+		stats, stream = w.drain()
+		if stats.Events.Records+stats.Samples.Records == 0 {
+			break
+		}
 	}
 	var c complaints
 	held := readHolding(w.t, w.cloud.Dir, &c)
@@ -223,6 +216,30 @@ func (w *world) reckon() []string {
 	}
 	w.held = held
 	return c.all()
+}
+
+// drain lets an agent without units deliver what waits, ends everything and returns what the agent's store says then.
+func (w *world) drain() (store.Stats, wire.ID) {
+	w.t.Helper()
+	w.killReceiver() // its pauses between attempts have grown long
+	w.startReceiver()
+	w.startAgent("drain.yaml")
+	w.settle()
+	for deadline := time.Now().Add(patience); w.book.behind(w.t, w.cloud.Dir) > 0 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	time.Sleep(1200 * time.Millisecond) // what is acknowledged is deleted within a second; another turn finds what this one left
+	w.killAgent()
+	w.killReceiver()
+	s, err := store.Open(w.t.Context(), w.state, store.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stats, stream := s.Stats(), s.Stream()
+	if err := s.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return stats, stream
 }
 
 // keep copies what a person needs to look at a failure.
