@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -12,9 +11,6 @@ import (
 
 	"upsedge/internal/sampler"
 	"upsedge/internal/ups"
-	"upsedge/internal/ups/modbus"
-	"upsedge/internal/ups/smartups"
-	"upsedge/internal/ups/upssim"
 	"upsedge/internal/wire"
 )
 
@@ -29,13 +25,6 @@ type blockSize struct {
 	Rate    float64 `json:"cells_per_second_and_core"`
 	Allocs  float64 `json:"allocations_per_cell"`
 }
-
-// traces are simulated: what the simulated unit says as its supply and load wander, what it says when it stands still, and an
-// hour that holds two outages of ten minutes.
-var traces = []string{"noisy", "steady", "outage"}
-
-// traceTime is how long a trace is.
-const traceTime = time.Hour
 
 // blocks drives a unit through driver, batch and encoder, in simulated time.
 func (b *bench) blocks(ctx context.Context) (out []blockSize, err error) {
@@ -55,77 +44,26 @@ func (b *bench) blocks(ctx context.Context) (out []blockSize, err error) {
 	return out, nil
 }
 
-// A still is a line to one simulated unit on which no time passes.
-type still struct{ unit *upssim.Unit }
-
-func (l still) ReadHolding(_ context.Context, _ modbus.Priority, _ uint8, addr, count uint16, dst []uint16) ([]uint16, error) {
-	pdu := l.unit.Handle([]byte{3, byte(addr >> 8), byte(addr), byte(count >> 8), byte(count)})
-	if len(pdu) != 2+2*int(count) || pdu[0] != 3 {
-		return nil, fmt.Errorf("read %d/%d: % x", addr, count, pdu)
-	}
-	for i := range count {
-		dst[i] = uint16(pdu[2+2*i])<<8 | uint16(pdu[3+2*i])
-	}
-	return dst[:count], nil
-}
-
-func (still) Timing(uint8) modbus.Timing {
-	return modbus.Timing{ByteTime: byteTime, Gap: gap, Turnaround: turnaround}
-}
-func (still) Links() uint64 { return 1 }
-
 func (b *bench) measureBlocks(ctx context.Context, trace string, every, length time.Duration) (out blockSize, err error) {
 	begin := time.Now()
-	at := begin // of the reads
-	frozen := trace == "steady"
-	unit := upssim.New(upssim.Options{Seed: 1, Now: func() time.Time {
-		if frozen {
-			return begin
+	r := &recording{batch: sampler.NewBatch(func(t time.Time) time.Duration { return t.Sub(begin) }), encoder: wire.NewEncoder()}
+	err = play(ctx, trace, begin, length, func(reading *ups.Reading) error {
+		r.batch.Put(reading, serial)
+		return nil
+	}, func(step time.Duration) error {
+		if step%every == 0 {
+			return r.take()
 		}
-		return at
-	}})
-	d := smartups.New(smartups.Config{Name: "rack-a", Line: still{unit}, UnitID: 1, Now: func() time.Time { return at }})
-	plan, err := d.Connect(ctx, nil)
+		return nil
+	})
 	if err != nil {
 		return out, err
-	}
-	r := &recording{batch: sampler.NewBatch(func(t time.Time) time.Duration { return t.Sub(begin) }), encoder: wire.NewEncoder()}
-	noise := rand.New(rand.NewPCG(1, 2))
-	reading := &ups.Reading{}
-	for step := time.Duration(0); step < length; step += 100 * time.Millisecond {
-		if trace == "outage" {
-			unit.SetMains(step%(30*time.Minute) < 15*time.Minute || step%(30*time.Minute) >= 25*time.Minute)
-		}
-		for _, blk := range plan {
-			if !due(blk.Tier, step) {
-				continue
-			}
-			at = begin.Add(step + time.Duration(noise.Int64N(int64(3*time.Millisecond)))) // as late as reads are
-			if err := d.Read(ctx, blk, reading); err != nil {
-				return out, err
-			}
-			r.batch.Put(reading, "AS1234567890")
-		}
-		if (step+100*time.Millisecond)%every == 0 {
-			if err := r.take(); err != nil {
-				return out, err
-			}
-		}
 	}
 	out = blockSize{
 		Trace: trace, Seconds: every.Seconds(), Message: float64(r.bytes) / float64(r.messages),
 		Cell: float64(r.bytes) / float64(r.cells), Present: float64(r.bytes) / float64(r.present),
 	}
 	return out, r.speed(&out, b.encoding)
-}
-
-// due tells whether a tier is read at this step, at the default rates of a serial line.
-func due(t ups.Tier, step time.Duration) bool {
-	every := map[ups.Tier]time.Duration{
-		ups.TierWatch: 200 * time.Millisecond, ups.TierStatus: time.Second, ups.TierLive: 500 * time.Millisecond,
-		ups.TierSettings: 10 * time.Minute, ups.TierIdentity: time.Hour,
-	}[t]
-	return step%every == 0
 }
 
 // A recording is what came of a trace.

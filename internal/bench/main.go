@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func main() {
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, tcp")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
 	flag.BoolVar(&b.quick, "quick", false, "all at once and so briefly that the run takes less than 20 seconds and the numbers mean little")
@@ -111,6 +112,17 @@ func (b *bench) parts() []part {
 		}},
 		{"blocks", "sample blocks", func(ctx context.Context, r *report) (err error) {
 			r.Blocks, err = b.blocks(ctx)
+			return err
+		}},
+		{"spool", "what is kept on disk", func(ctx context.Context, r *report) (err error) {
+			r.Spool, err = b.spool(ctx)
+			return err
+		}},
+		{"network", "bytes on the network", func(ctx context.Context, r *report) (err error) {
+			r.Network, err = b.network(ctx)
+			if errors.Is(err, errMissing) {
+				r.Missing, err = append(r.Missing, fmt.Sprintf("bytes on the network: %v", err)), nil
+			}
 			return err
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {

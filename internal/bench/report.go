@@ -24,6 +24,8 @@ type report struct {
 	Pollers   []polled    `json:"pollers"`
 	Events    eventTime   `json:"mains_lost_to_metrics"`
 	Blocks    []blockSize `json:"sample_blocks"`
+	Spool     *spoolCost  `json:"spool,omitempty"`
+	Network   []wireBytes `json:"network,omitempty"`
 	Many      manyUnits   `json:"many_units_on_tcp"`
 	Rows      []row       `json:"rows"`
 	Missing   []string    `json:"not_measured"`
@@ -66,6 +68,9 @@ func (r *report) judge() {
 		most("mains lost to on_battery on /metrics, default tiers, p99", "%.0f ms", 300, r.Events.P99)
 	}
 	r.judgeBlocks(least, most)
+	if r.Spool != nil {
+		r.Spool.judge(least, most)
+	}
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
 		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
@@ -108,6 +113,12 @@ func (r *report) print(w io.Writer) {
 	}
 	if len(r.Blocks) > 0 {
 		r.printBlocks(w)
+	}
+	if r.Spool != nil {
+		r.Spool.print(w)
+	}
+	if len(r.Network) > 0 {
+		printNetwork(w, r.Network)
 	}
 	if r.Many.Units > 0 {
 		r.Many.print(w)
