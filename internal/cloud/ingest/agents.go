@@ -106,3 +106,49 @@ func (r *Receiver) Watch(ctx context.Context) error {
 	})
 	return err
 }
+
+// An AgentInfo is what is known of an agent.
+type AgentInfo struct {
+	Name    string
+	Heard   time.Time // when something of it came last
+	Silent  bool      // event 840 is raised
+	Online  bool      // as it said itself, in its current session
+	Session uint64    // 0: none yet
+	Version string
+	Stream  wire.ID // of its last full state
+	State   []byte  // the last full state, as it came
+	Host    []byte  // facts about the box, JSON, as they came
+}
+
+const selectAgents = `SELECT name, heard, silent, online, session, version, stream, state, host FROM agents`
+
+// Agent returns what is known of one agent; sql.ErrNoRows when nothing is.
+func (r *Reader) Agent(ctx context.Context, name string) (AgentInfo, error) {
+	out, err := r.agents(ctx, selectAgents+` WHERE name = $1`, name)
+	if err == nil && len(out) == 0 {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return AgentInfo{}, err
+	}
+	return out[0], nil
+}
+
+// Agents lists all agents by name.
+func (r *Reader) Agents(ctx context.Context) ([]AgentInfo, error) {
+	return r.agents(ctx, selectAgents+` ORDER BY name`)
+}
+
+func (r *Reader) agents(ctx context.Context, query string, args ...any) (out []AgentInfo, err error) {
+	err = r.each(ctx, query, args, func(rows *sql.Rows) error {
+		var a AgentInfo
+		var heard int64
+		var silent, online int
+		var stream []byte
+		err := rows.Scan(&a.Name, &heard, &silent, &online, &a.Session, &a.Version, &stream, &a.State, &a.Host)
+		a.Heard, a.Silent, a.Online, a.Stream = fromMillis(heard), silent != 0, online != 0, id(stream)
+		out = append(out, a)
+		return err
+	})
+	return out, err
+}

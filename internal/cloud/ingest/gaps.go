@@ -1,6 +1,10 @@
 package ingest
 
-import "upsedge/internal/wire"
+import (
+	"fmt"
+
+	"upsedge/internal/wire"
+)
 
 // Forgotten is the reason of gaps that the receiver states itself: the agent was told that these records are stored, and has them
 // no more, and they are not here. Its own database was lost.
@@ -20,7 +24,7 @@ func (b *batch) about(l *lane, g *wire.Gap) (*lane, error) {
 		return nil, nil
 	case about == nil:
 		return nil, errTooManyStreams
-	case len(about.settled) >= maxSpans && !about.settled.has(g.First) && !about.settled.has(g.Last):
+	case len(about.settled) >= maxSpans && !about.settled.touches(g.First, g.Last):
 		return nil, errTooManyHoles
 	}
 	return about, nil
@@ -80,7 +84,9 @@ func (b *batch) begins(l *lane, first uint64) {
 			break
 		}
 		s.Last = min(s.Last, first-1)
-		b.stateGap(l, 0, l, &wire.Gap{Lane: l.lane, First: s.First, Last: s.Last, Reason: Forgotten}, nil)
+		b.stateGap(l, 0, l, &wire.Gap{Lane: l.lane, First: s.First, Last: s.Last, Reason: Forgotten}, []byte{})
 		b.cover(l, s.First, s.Last)
+		b.notice(l.agent, DatabaseLost, "", fmt.Sprintf(
+			"%v %d to %d were acknowledged and are not here", l.lane, s.First, s.Last))
 	}
 }

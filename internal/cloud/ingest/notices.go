@@ -1,6 +1,11 @@
 package ingest
 
-import "log/slog"
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"time"
+)
 
 // What the operator is told of. 840 is its number in the event catalogue; the others are names of the threat model, section 6, or
 // like them.
@@ -38,4 +43,29 @@ func (b *batch) endNotice(agent, what, subject string) {
 			b.r.log.LogAttrs(b.ctx, slog.LevelInfo, "over", slog.String("agent", agent), slog.String("event", what))
 		})
 	}
+}
+
+// A Notice is what the operator is told.
+type Notice struct {
+	Agent, What, Subject, Detail string
+	Times                        int64
+	First, Last                  time.Time
+	Ended                        time.Time // zero: it is not over, or has no end
+}
+
+// Notices lists what the operator is told, the oldest first.
+func (r *Reader) Notices(ctx context.Context) (out []Notice, err error) {
+	err = r.each(ctx, `SELECT agent, what, subject, detail, times, first_at, last_at, ended_at FROM notices ORDER BY id`, nil, func(rows *sql.Rows) error {
+		var n Notice
+		var first, last int64
+		var ended *int64
+		err := rows.Scan(&n.Agent, &n.What, &n.Subject, &n.Detail, &n.Times, &first, &last, &ended)
+		n.First, n.Last = fromMillis(first), fromMillis(last)
+		if ended != nil {
+			n.Ended = fromMillis(*ended)
+		}
+		out = append(out, n)
+		return err
+	})
+	return out, err
 }

@@ -78,9 +78,12 @@ func (r *Receiver) open(ctx context.Context, dir string) (err error) {
 	if err := syncDir(dir); err != nil { // the file's name, too, is on disk before anything is acknowledged
 		return err
 	}
-	r.readers, err = connect(r.o.driver, path, 2, "query_only(1)")
+	r.readers, err = connect(r.o.driver, path, anyConns, "query_only(1)")
 	return err
 }
+
+// anyConns: readers open as many connections as are asked for. Who goes through a lane needs a second one to place its records.
+const anyConns = 0
 
 func connect(driver, path string, conns int, pragmas ...string) (*sql.DB, error) {
 	// busy_timeout in ms; a reader never waits for the writer, only for the recovery of a log. cache_size in KiB when negative.
@@ -90,7 +93,7 @@ func connect(driver, path string, conns int, pragmas ...string) (*sql.DB, error)
 		return nil, err
 	}
 	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
+	db.SetMaxIdleConns(max(conns, 2))
 	return db, nil
 }
 

@@ -1,10 +1,13 @@
 package ingest
 
 import (
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"upsedge/internal/wire"
 )
@@ -64,4 +67,26 @@ func clean(s string, n int) string {
 		s = strings.ToValidUTF8(s[:n], "")
 	}
 	return s
+}
+
+// A Specimen is a message that could not be understood.
+type Specimen struct {
+	Topic, Reason string
+	Copies        int64
+	First, Last   time.Time
+	Length        int    // of the message, bytes
+	Payload       []byte // its first 64 KiB
+}
+
+// Quarantine lists what could not be understood, the oldest first.
+func (r *Reader) Quarantine(ctx context.Context) (out []Specimen, err error) {
+	err = r.each(ctx, `SELECT topic, reason, copies, first_at, last_at, length, payload FROM quarantine ORDER BY id`, nil, func(rows *sql.Rows) error {
+		var s Specimen
+		var first, last int64
+		err := rows.Scan(&s.Topic, &s.Reason, &s.Copies, &first, &last, &s.Length, &s.Payload)
+		s.First, s.Last = fromMillis(first), fromMillis(last)
+		out = append(out, s)
+		return err
+	})
+	return out, err
 }

@@ -16,7 +16,7 @@ type Reader struct{ db *sql.DB }
 
 // OpenReader opens the database in dir for reading.
 func OpenReader(dir string) (*Reader, error) {
-	db, err := connect("sqlite", filepath.Join(dir, fileName), 2, "query_only(1)")
+	db, err := connect("sqlite", filepath.Join(dir, fileName), anyConns, "query_only(1)")
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +79,12 @@ type Stored struct {
 	Arrival int64       // 1, 2, 3 … in the order of arrival in its lane
 	Arrived time.Time   // here
 	Late    bool        // it came behind a gap that covers it
+	Time    Time
 }
 
 // Records calls fn for each record of a lane, in the order of their numbers. The payload is fn's to keep.
 func (r *Reader) Records(ctx context.Context, l LaneInfo, fn func(Stored) error) error {
+	p := placer{r: r, agent: l.Agent, anchors: map[wire.ID][]wire.Stamp{}}
 	return r.each(ctx, `SELECT seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload FROM records WHERE lane = $1 ORDER BY seq`,
 		[]any{l.id}, func(rows *sql.Rows) error {
 			s := Stored{Agent: l.Agent, Record: wire.Record{Stream: l.Stream, Lane: l.Lane}}
@@ -97,6 +99,9 @@ func (r *Reader) Records(ctx context.Context, l LaneInfo, fn func(Stored) error)
 			s.Arrived, s.Late = fromMillis(arrived), late != 0
 			s.Record.Stamp = stampOf(bootID, mono, wall)
 			s.Record.Class = classOf(s.Class)
+			if err := p.place(ctx, &s); err != nil {
+				return err
+			}
 			return fn(s)
 		})
 }
@@ -141,31 +146,6 @@ func (r *Reader) Gaps(ctx context.Context, agent string, stream wire.ID) (out []
 		}
 		out = append(out, g)
 		return nil
-	})
-	return out, err
-}
-
-// A Notice is what the operator is told.
-type Notice struct {
-	Agent, What, Subject, Detail string
-	Times                        int64
-	First, Last                  time.Time
-	Ended                        time.Time // zero: it is not over, or has no end
-}
-
-// Notices lists what the operator is told, the oldest first.
-func (r *Reader) Notices(ctx context.Context) (out []Notice, err error) {
-	err = r.each(ctx, `SELECT agent, what, subject, detail, times, first_at, last_at, ended_at FROM notices ORDER BY id`, nil, func(rows *sql.Rows) error {
-		var n Notice
-		var first, last int64
-		var ended *int64
-		err := rows.Scan(&n.Agent, &n.What, &n.Subject, &n.Detail, &n.Times, &first, &last, &ended)
-		n.First, n.Last = fromMillis(first), fromMillis(last)
-		if ended != nil {
-			n.Ended = fromMillis(*ended)
-		}
-		out = append(out, n)
-		return err
 	})
 	return out, err
 }

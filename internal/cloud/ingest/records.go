@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"fmt"
 	"time"
 
 	"upsedge/internal/wire"
@@ -18,7 +17,7 @@ func (b *batch) record(agent string, r *record) error {
 	if l == nil {
 		return errTooManyStreams
 	}
-	if len(l.settled) >= maxSpans && !l.settled.has(r.Seq) && !l.settled.has(r.Seq-1) {
+	if len(l.settled) >= maxSpans && !l.settled.touches(r.Seq, r.Seq) {
 		return errTooManyHoles
 	}
 	about, err := b.about(l, r.gap)
@@ -120,36 +119,4 @@ func (b *batch) adoptTime(l *lane, kept, r *record) {
 	if kept.Stamp.Wall.IsZero() && !r.Stamp.Wall.IsZero() {
 		b.exec(`UPDATE records SET wall = $1 WHERE lane = $2 AND seq = $3`, wallOf(r.Stamp), l.id, int64(r.Seq))
 	}
-}
-
-// conflict is two records with one identity that do not say the same: a state directory restored, or two boxes that run the same
-// one (T-28). The first stays; the other is set aside, and from its number on nothing is acknowledged, so that the agent that
-// has it keeps it.
-func (b *batch) conflict(l *lane, kept, r *record) {
-	if l.frozen == 0 || r.Seq < l.frozen {
-		l.frozen, l.changed = r.Seq, true
-	}
-	b.setAside(l, kept, r, true)
-	b.notice(l.agent, CloneSuspected, subjectOf(l), fmt.Sprintf(
-		"record %d came with another content than before; nothing from there on is acknowledged", r.Seq))
-}
-
-func subjectOf(l *lane) string { return l.stream.String() + " " + l.lane.String() }
-
-// maxAsides of one lane are kept whole. The agent keeps what is not acknowledged, and has at most 64 on their way.
-const maxAsides = 256
-
-// setAside keeps a record beside the one that has its number.
-func (b *batch) setAside(l *lane, kept, r *record, conflict bool) {
-	hash, other := r.hash(), kept.hash()
-	if b.exec(`UPDATE asides SET copies = copies + 1 WHERE lane = $1 AND seq = $2 AND hash = $3`, l.id, int64(r.Seq), hash[:]) > 0 {
-		return
-	}
-	var have int
-	if b.one(`SELECT COUNT(*) FROM asides WHERE lane = $1`, []any{l.id}, &have); have >= maxAsides {
-		return
-	}
-	b.exec(`INSERT INTO asides (lane, seq, hash, kept, conflict, copies, arrived, class, epoch, boot, boot_id, mono, wall, payload)
-		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13)`, l.id, int64(r.Seq), hash[:], other[:], flag(conflict), millis(b.now),
-		r.class, int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
 }

@@ -24,6 +24,12 @@ func (s spans) has(n uint64) bool {
 	return i < len(s) && s[i].First <= n
 }
 
+// touches reports whether adding first to last makes no further piece.
+func (s spans) touches(first, last uint64) bool {
+	i := s.at(first - 1)
+	return i < len(s) && s[i].First-1 <= last
+}
+
 // add puts the numbers first to last into the set. It reports whether one of them is new.
 func (s *spans) add(first, last uint64) bool {
 	from := s.at(first - 1) // the span that touches first, too

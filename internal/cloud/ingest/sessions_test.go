@@ -1,0 +1,101 @@
+package ingest
+
+import (
+	"testing"
+
+	"upsedge/internal/wire"
+)
+
+// online reports what the table says of an agent.
+func online(t testing.TB, r *Receiver, b *box) (session uint64, up bool) {
+	t.Helper()
+	a, err := r.Reader().Agent(t.Context(), b.name)
+	must(t, err)
+	return a.Session, a.Online
+}
+
+func wantSession(t testing.TB, r *Receiver, b *box, session uint64, up bool) {
+	t.Helper()
+	if s, on := online(t, r, b); s != session || on != up {
+		t.Errorf("session %d, online %v; want %d, %v", s, on, session, up)
+	}
+}
+
+func TestAWillCountsOnlyForItsSession(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(5, 1), b.full(5, 1), b.first(6, 2))
+	wantSession(t, r, b, 6, true)
+	take(t, r, b.will(5))
+	wantSession(t, r, b, 6, true)
+	take(t, r, b.will(6))
+	wantSession(t, r, b, 6, false)
+	take(t, r, b.first(5, 1)) // an old message, once more
+	wantSession(t, r, b, 6, false)
+	take(t, r, b.full(6, 2))
+	wantSession(t, r, b, 6, true)
+	wantTold(t, r)
+}
+
+func TestASessionIsToldTheMarks(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	wantMarks(t, take(t, r, b.first(5, 1)))
+	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.block(1, 0, 1)))
+	wantMarks(t, take(t, r, b.full(5, 1)), "rack7 events 1", "rack7 samples 1")
+	wantMarks(t, take(t, r, b.full(5, 1))) // a heartbeat
+	wantMarks(t, take(t, r, b.first(6, 2)), "rack7 events 1", "rack7 samples 1")
+	wantMarks(t, take(t, r, b.full(6, 2)), "rack7 events 1", "rack7 samples 1")
+	b.stream = wire.ID{42}
+	wantMarks(t, take(t, r, b.full(7, 3)), "rack7 events 0", "rack7 samples 0")
+}
+
+func TestOneSessionWithTwoNoncesIsASecondAgent(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(5, 1), b.first(5, 1))
+	wantTold(t, r)
+	take(t, r, b.first(5, 2), b.first(5, 1), b.first(5, 2))
+	wantTold(t, r, "rack7 identity.second_session 1")
+}
+
+func TestSessionsThatAlternateAreTwoCopies(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(3<<20+1, 1), b.full(3<<20+1, 1), b.publish(b.alarm(1, "one")))
+	take(t, r, b.first(4<<20+1, 2), b.full(4<<20+1, 2))
+	wantTold(t, r)
+	take(t, r, b.first(3<<20+2, 3), b.full(3<<20+2, 3))
+	wantTold(t, r, "rack7 identity.clone_suspected 1")
+}
+
+// An agent that has lost its database counts its sessions from the start, in a new stream.
+func TestASessionOfALowerNumberWithANewStreamIsNoCopy(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(3<<20+1, 1), b.full(3<<20+1, 1), b.publish(b.alarm(1, "one")))
+	b.stream = wire.ID{42}
+	take(t, r, b.first(1<<20+1, 2), b.full(1<<20+1, 2), b.publish(b.alarm(1, "first of the new one")))
+	wantTold(t, r)
+	wantSession(t, r, b, 1<<20+1, true)
+}
+
+// A broker that has forgotten may hand out a state that is older than the ones we know.
+func TestARetainedStateOfAnOlderSessionIsIgnored(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(6, 2))
+	old := b.first(4, 9)
+	old.Retained = true
+	take(t, r, old)
+	wantSession(t, r, b, 6, true)
+	wantTold(t, r)
+}
+
+func TestSessionsRememberedAreBounded(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	var messages []Message
+	for n := range uint64(maxSessions + 50) {
+		messages = append(messages, b.first(n+1, byte(n)))
+	}
+	take(t, r, messages...)
+	var n int
+	must(t, r.readers.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sessions`).Scan(&n))
+	if n != maxSessions {
+		t.Errorf("%d sessions remembered, want %d", n, maxSessions)
+	}
+}
