@@ -128,7 +128,7 @@ type StatedGap struct {
 func (r *Reader) Gaps(ctx context.Context, agent string, stream wire.ID) (out []StatedGap, err error) {
 	const query = `SELECT g.seq, COALESCE(a.lane, 0), g.first, g.last, g.body, g.reason, g.arrived
 		FROM gaps g JOIN lanes l ON l.id = g.lane LEFT JOIN lanes a ON a.id = g.about
-		WHERE l.agent = $1 AND l.stream = $2 ORDER BY g.seq, g.about, g.first`
+		WHERE l.agent = $1 AND l.stream = $2 ORDER BY g.seq, COALESCE(a.lane, 0), g.first`
 	err = r.each(ctx, query, []any{agent, stream[:]}, func(rows *sql.Rows) error {
 		g := StatedGap{Agent: agent, Stream: stream}
 		var body []byte
