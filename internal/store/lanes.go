@@ -51,6 +51,7 @@ func (t *tx) saveLanes() {
 		}
 		t.exec("UPDATE lanes SET last = ?, records = ?, bytes = ?, crc = ? WHERE lane = ?", r.last, r.records, r.bytes, r.crc(l), l)
 	}
+	t.used = t.over() + t.s.limit.pages
 	for _, l := range wire.Lanes {
 		if t.oldest[l] || t.before[l].records == 0 {
 			stamp := t.oldestStamp(l)
@@ -60,8 +61,13 @@ func (t *tx) saveLanes() {
 }
 
 func (t *tx) oldestStamp(l wire.Lane) wire.Stamp {
+	return t.stamp("SELECT boot_id, mono, wall FROM " + laneTables[l] + " ORDER BY seq LIMIT 1")
+}
+
+// stamp reads a stamp, the zero one if there is none.
+func (t *tx) stamp(query string, args ...any) wire.Stamp {
 	var boot, mono, wall any // one damaged record must not stop a commit
-	if !t.get([]any{&boot, &mono, &wall}, "SELECT boot_id, mono, wall FROM "+laneTables[l]+" ORDER BY seq LIMIT 1") {
+	if !t.get([]any{&boot, &mono, &wall}, query, args...) {
 		return wire.Stamp{}
 	}
 	b, _ := boot.([]byte)
@@ -76,15 +82,15 @@ func (t *tx) publish() {
 	size := s.sizeOnDisk()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fileBytes = size
+	s.fileBytes, s.usedPages = size, t.used
 	for _, l := range wire.Lanes {
 		s.lanes[l] = t.lanes[l]
-		if n := t.dropped[l]; n > 0 {
-			s.dropped[l][t.reason] += n
-		}
 		if t.lanes[l].last > t.before[l].last {
 			s.wake(l)
 		}
+	}
+	for _, l := range t.losses {
+		s.lost[l.lane][l.reason] = s.lost[l.lane][l.reason].and(l.Loss)
 	}
 	for _, fn := range t.after {
 		fn()
@@ -103,27 +109,27 @@ func (s *Store) sizeOnDisk() (n int64) {
 }
 
 // put numbers a record, stores it and returns the number.
-func (t *tx) put(lane wire.Lane, class wire.Class, epoch uint32, stamp wire.Stamp, payload []byte) uint64 {
+func (t *tx) put(lane wire.Lane, class wire.Class, o owner, stamp wire.Stamp, payload []byte) uint64 {
 	t.lanes[lane].last++
 	seq := t.lanes[lane].last
-	t.place(lane, &wire.Record{Seq: seq, Class: class, Epoch: epoch, Stamp: stamp, Payload: payload})
+	t.place(lane, o.unit, &wire.Record{Seq: seq, Class: class, Epoch: o.epoch, Stamp: stamp, Payload: payload})
 	return seq
 }
 
-// place stores a record under a number that is free.
-func (t *tx) place(lane wire.Lane, r *wire.Record) {
+// place seals a record of a unit and stores it under a number that is free.
+func (t *tx) place(lane wire.Lane, unit string, r *wire.Record) {
 	r.Stream, r.Lane, r.Boot = t.s.stream, lane, t.s.boot
 	t.lanes[lane].records++
 	t.lanes[lane].bytes += int64(len(r.Payload))
-	payload := r.Payload
-	if payload == nil {
-		payload = []byte{} // NULL would read as damage
+	k := t.key(unit, r.Epoch)
+	if t.err != nil {
+		return
 	}
 	t.exec("INSERT INTO "+laneTables[lane]+" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", int64(r.Seq), r.Class, r.Epoch, r.Boot,
-		r.Stamp.BootID[:], int64(r.Stamp.Mono), wallNanos(r.Stamp), recordCRC(r), payload)
+		r.Stamp.BootID[:], int64(r.Stamp.Mono), wallNanos(r.Stamp), -k.id, k.seal(r))
 	if t.s.o.Accepted != nil {
 		kept := *r
-		kept.Payload = append([]byte(nil), payload...) // an empty one as a reader gets it
+		kept.Payload = append([]byte(nil), r.Payload...) // an empty one as a reader gets it
 		t.accepted = append(t.accepted, kept)
 	}
 }
@@ -131,8 +137,8 @@ func (t *tx) place(lane wire.Lane, r *wire.Record) {
 // remove deletes the records first to last of a lane, both included, and what is known of gaps among them.
 func (t *tx) remove(lane wire.Lane, first, last uint64) (records int64) {
 	var bytes int64
-	t.get([]any{&records, &bytes}, "SELECT count(*), coalesce(sum(length(payload)), 0) FROM "+laneTables[lane]+
-		" WHERE seq BETWEEN ? AND ?", int64(first), int64(last))
+	t.get([]any{&records, &bytes}, fmt.Sprintf("SELECT count(*), coalesce(sum(length(payload) - %d * (seal < 0)), 0) FROM %s WHERE seq BETWEEN ? AND ?",
+		sealBytes, laneTables[lane]), int64(first), int64(last))
 	if records == 0 {
 		return 0
 	}

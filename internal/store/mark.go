@@ -58,8 +58,7 @@ func (t *tx) catchUp() {
 	lost := func(l wire.Lane) wire.Gap {
 		g := wire.Gap{Lane: l, First: t.lanes[l].last + 1, Last: mark[l], Reason: wire.GapDamage}
 		t.s.log.Error("the database lost commits", "lane", l, "first", g.First, "last", g.Last)
-		t.dropped[l] = g.Last - g.First + 1
-		t.reason = wire.GapDamage
+		t.lose(l, g.Reason, Loss{Records: g.Last - g.First + 1, First: g.First, Last: g.Last})
 		t.lanes[l].last = mark[l]
 		return g
 	}

@@ -25,6 +25,7 @@ func (s *Store) create(ctx context.Context) error {
 		t.plain(table)
 	}
 	t.plain(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	t.plain(fmt.Sprintf("PRAGMA user_version = %d", userVersion(schemaVersion)))
 	_, _ = rand.Read(s.stream[:]) // never fails
 	t.exec("INSERT INTO meta (id) VALUES (1)")
 	t.saveMeta("")
@@ -44,18 +45,6 @@ func (t *tx) plain(query string) {
 	if t.err == nil {
 		t.err = t.s.w.plain(t.ctx, query)
 	}
-}
-
-// compare tells a database of a newer program from a broken one.
-func (s *Store) compare(ctx context.Context, found []string) error {
-	if slices.Equal(found, schema) {
-		return nil
-	}
-	t := &tx{ctx: ctx, s: s}
-	if m, ok := t.loadMeta(); ok && m.version > schemaVersion {
-		return fmt.Errorf("made by a newer program: version %d of the tables, this program knows %d", m.version, schemaVersion)
-	}
-	return fmt.Errorf("%w: unexpected tables", ErrBroken)
 }
 
 type metaRow struct {
@@ -98,6 +87,7 @@ func (t *tx) beginRun(setAside string) {
 	}
 	t.saveMeta(setAside)
 	t.checkNumbers()
+	t.saveKeys()
 	t.catchUp()
 	t.interrupt()
 	list := t.loadInterruptions()
@@ -149,6 +139,10 @@ func (s *Store) putAside() (string, error) {
 	if err := os.Rename(from+"-wal", to+"-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
+	// Then the keys, which open it. What is left of an earlier attempt has the same name.
+	if err := os.Rename(s.keysDir(), to+keysSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
@@ -177,10 +171,13 @@ func (s *Store) lastAside() (last int) {
 func (s *Store) forgetAside(n int) {
 	for ; n > 0; n-- {
 		old := filepath.Join(s.dir, fmt.Sprintf("%s.broken-%d", fileName, n))
-		if os.Remove(old) != nil {
+		if _, err := os.Stat(old); err != nil {
 			return
 		}
-		_ = os.Remove(old + "-wal")
+		if err := removeAside(old); err != nil {
+			s.log.Warn("a broken file of long ago is not removed", "err", err)
+			return
+		}
 	}
 }
 
@@ -208,9 +205,20 @@ func (s *Store) AgentID(ctx context.Context) (string, error) {
 	return id.String(), nil
 }
 
+// newSuffix ends the name of a file that is not whole yet.
+const newSuffix = ".new"
+
 // writeFile makes a file whole or not at all.
 func writeFile(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := writeUnnamed(path, text); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeUnnamed is writeFile without the last step: a power cut may yet take the name.
+func writeUnnamed(path, text string) error {
+	f, err := os.OpenFile(path+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -218,8 +226,5 @@ func writeFile(path, text string) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return os.Rename(path+newSuffix, path)
 }

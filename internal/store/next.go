@@ -57,7 +57,7 @@ func (s *Store) read(ctx context.Context, lane wire.Lane, after uint64, maxRecor
 	}
 	size := 0
 	for rows.Next() {
-		r, ok, err := scanRecord(rows, lane)
+		r, ok, err := s.scanRecord(rows, lane)
 		if err != nil {
 			return nil, 0, errors.Join(err, rows.Close())
 		}
@@ -67,20 +67,37 @@ func (s *Store) read(ctx context.Context, lane wire.Lane, after uint64, maxRecor
 		if size += len(r.Payload); len(out) > 0 && size > maxBytes {
 			break
 		}
-		r.Stream = s.stream
 		out = append(out, r)
 	}
 	return out, 0, errors.Join(rows.Err(), rows.Close())
 }
 
-const selectRecords = "SELECT seq, class, epoch, boot, boot_id, mono, wall, crc, payload FROM %s WHERE seq > ? ORDER BY seq LIMIT ?"
+const selectRecords = "SELECT seq, class, epoch, boot, boot_id, mono, wall, seal, payload FROM %s WHERE seq > ? ORDER BY seq LIMIT ?"
 
 // scanRecord reads a row; ok is false when it is not what was put. A flipped bit may even have changed the type of a value.
-func scanRecord(rows *sql.Rows, lane wire.Lane) (r wire.Record, ok bool, err error) {
+func (s *Store) scanRecord(rows *sql.Rows, lane wire.Lane) (r wire.Record, ok bool, err error) {
+	r, seal, ok, err := scanRow(rows, lane)
+	r.Stream = s.stream
+	return r, ok && err == nil && s.unseal(&r, seal), err
+}
+
+// unseal opens the payload of r as it is stored, and reports whether the record is what was put.
+func (s *Store) unseal(r *wire.Record, seal int64) (ok bool) {
+	if seal >= 0 { // of version 1, not sealed yet
+		return seal == recordCRC(r)
+	}
+	if k := s.ring.get(-seal); k != nil {
+		r.Payload, ok = k.open(r, r.Payload)
+	}
+	return ok
+}
+
+// scanRow reads a row as it is stored; ok is false when it has values that no record has.
+func scanRow(rows *sql.Rows, lane wire.Lane) (r wire.Record, seal int64, ok bool, err error) {
 	var seq int64
-	var class, epoch, boot, bootID, mono, wall, crc, payload any
-	if err := rows.Scan(&seq, &class, &epoch, &boot, &bootID, &mono, &wall, &crc, &payload); err != nil {
-		return r, false, err
+	var class, epoch, boot, bootID, mono, wall, sealed, payload any
+	if err := rows.Scan(&seq, &class, &epoch, &boot, &bootID, &mono, &wall, &sealed, &payload); err != nil {
+		return r, 0, false, err
 	}
 	r.Lane, r.Seq = lane, uint64(seq)
 	ok = true
@@ -100,34 +117,52 @@ func scanRecord(rows *sql.Rows, lane wire.Lane) (r wire.Record, ok bool, err err
 	id := bytes(bootID)
 	r.Stamp = stampOf(id, number(mono, 0), number(wall, 0))
 	r.Payload = bytes(payload)
-	sum := number(crc, 1<<32-1)
-	ok = ok && len(id) == len(wire.ID{}) && sum == recordCRC(&r)
-	return r, ok, nil
+	return r, number(sealed, 0), ok && len(id) == len(wire.ID{}), nil
 }
 
 // replaceDamaged puts a gap record in the place of a damaged one: under its own number in the events lane, under a new one of
-// the events lane for samples. Nothing happens if the record is gone or fine by now.
+// the events lane for samples. Where its key is gone all that follow are looked at, too. Nothing happens if the record is gone
+// or fine by now.
 func (s *Store) replaceDamaged(ctx context.Context, lane wire.Lane, seq uint64) error {
 	what := fmt.Sprintf("replace damaged record %d of lane %v", seq, lane)
 	return s.write(ctx, what, durable, func(t *tx) {
-		t.reason = wire.GapDamage
 		t.hold()
-		stillBad := false
+		stillBad, keyGone := false, false
 		t.each(func(rows *sql.Rows) (bool, error) {
-			r, ok, err := scanRecord(rows, lane)
-			stillBad = err == nil && !ok && r.Seq == seq
+			r, seal, ok, err := scanRow(rows, lane)
+			if r.Stream = s.stream; err == nil && r.Seq == seq {
+				keyGone = seal < 0 && s.ring.lost(-seal) != ""
+				stillBad = keyGone || !ok || !s.unseal(&r, seal)
+			}
 			return false, err
 		}, fmt.Sprintf(selectRecords, laneTables[lane]), int64(seq-1), 1)
-		if !stillBad || t.err != nil {
-			return
+		switch {
+		case t.err != nil || !stillBad:
+		case keyGone:
+			t.sweep(lane, seq)
+		default:
+			t.replace(lane, seq)
 		}
-		t.dropped[lane] = uint64(t.remove(lane, seq, seq))
-		g := wire.Gap{Lane: lane, First: seq, Last: seq, Reason: wire.GapDamage}
-		if lane == wire.Events {
-			t.placeGap(seq, g, s.o.Now())
-		} else {
-			t.putGap(g, s.o.Now())
-		}
-		t.after = append(t.after, func() { s.log.Warn("damaged record replaced by a gap", "lane", lane, "seq", seq) })
 	})
+}
+
+// replace puts a gap in the place of a damaged record. A damaged gap record that names numbers is made anew: what it said is known.
+func (t *tx) replace(lane wire.Lane, seq uint64) {
+	g := wire.Gap{Lane: lane, First: seq, Last: seq, Reason: wire.GapDamage}
+	var known wire.Gap
+	var reason string
+	anew := lane == wire.Events && t.get([]any{&known.Lane, &known.First, &known.Last, &reason}, "SELECT lane, first, last, reason FROM gaps WHERE seq = ?", int64(seq))
+	t.hold()
+	if known.Reason = wire.GapReason(reason); anew && t.plausible(known) {
+		g = known
+		t.remove(lane, seq, seq)
+	} else {
+		t.lose(lane, wire.GapDamage, Loss{Records: uint64(t.remove(lane, seq, seq)), First: seq, Last: seq})
+	}
+	if lane == wire.Events {
+		t.placeGap(seq, g, t.s.o.Now())
+	} else {
+		t.putGap(g, t.s.o.Now())
+	}
+	t.after = append(t.after, func() { t.s.log.Warn("damaged record replaced by a gap", "lane", lane, "seq", seq) })
 }

@@ -34,7 +34,7 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 		}
 		through := t.lanes[wire.Samples].last
 		for _, b := range blocks {
-			t.put(wire.Samples, wire.ClassSamples, b.Epoch, b.First, b.Payload)
+			t.put(wire.Samples, wire.ClassSamples, owner{b.Unit, b.Epoch}, b.First, b.Payload)
 		}
 		for unit, b := range lastOfUnit(blocks) {
 			t.resumed(unit, b.first)
@@ -44,7 +44,13 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 		t.after = append(t.after, func() { s.settle(blocks, false) })
 	}
 	// Without the reserve: on a full disk it is for what cannot wait.
-	err := s.inTurn(ctx, what, func(ctx context.Context) error { return s.commit(ctx, what, durable, fn) })
+	err := s.inTurn(ctx, what, func(ctx context.Context) error {
+		err := s.commit(ctx, what, durable, fn)
+		if err == nil {
+			s.tidySome(ctx)
+		}
+		return err
+	})
 	if err != nil && !errors.Is(err, ErrClosed) {
 		s.mu.Lock()
 		s.settle(blocks, true)
@@ -119,12 +125,12 @@ func (t *tx) putEvent(unit string, e Event) {
 		t.fail(err)
 		return
 	}
-	seq := t.put(wire.Events, wire.ClassAlarm, e.Epoch, e.Stamp, payload)
+	seq := t.put(wire.Events, wire.ClassAlarm, owner{unit, e.Epoch}, e.Stamp, payload)
 	if e.Kind == ups.Raise {
 		t.exec("INSERT OR REPLACE INTO raises VALUES (?, ?, ?)", unit, raiseKey(e.ID, e.Group), int64(seq))
 	}
 	if p := e.Picture; p != nil {
-		t.put(wire.Events, wire.ClassPicture, e.Epoch, p.First, wire.PicturePayload(seq, p.Payload))
+		t.put(wire.Events, wire.ClassPicture, owner{unit, e.Epoch}, p.First, wire.PicturePayload(seq, p.Payload))
 	}
 }
 
@@ -159,7 +165,7 @@ func (t *tx) placeGap(seq uint64, g wire.Gap, stamp wire.Stamp) {
 		t.fail(err)
 		return
 	}
-	t.place(wire.Events, &wire.Record{Seq: seq, Class: wire.ClassGap, Stamp: stamp, Payload: payload})
+	t.place(wire.Events, g.Unit, &wire.Record{Seq: seq, Class: wire.ClassGap, Stamp: stamp, Payload: payload})
 	if g.Lane != 0 {
 		t.exec("INSERT INTO gaps VALUES (?, ?, ?, ?, ?)", int64(seq), g.Lane, int64(g.First), int64(g.Last), string(g.Reason))
 	}

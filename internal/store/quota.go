@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"fmt"
 
 	"upsedge/internal/wire"
 )
@@ -31,7 +32,6 @@ func (t *tx) over() int64 {
 // makeRoom drops what is oldest until the database is within its budget: samples first, and for the sake of an event pictures and
 // then events, too. It never drops what this commit puts, which begins after through in the lane. The stamp is that of the gap records.
 func (t *tx) makeRoom(lane wire.Lane, through uint64, stamp wire.Stamp) {
-	t.reason = wire.GapQuota
 	keep := t.before[wire.Samples].last
 	for over := t.over(); over > 0 && t.err == nil; over = t.over() {
 		if t.dropSamples(keep, over, stamp) {
@@ -50,21 +50,35 @@ func (t *tx) dropSamples(through uint64, pages int64, stamp wire.Stamp) bool {
 	if last == 0 || t.err != nil {
 		return false
 	}
-	t.dropped[wire.Samples] += uint64(t.remove(wire.Samples, first, last))
-	g := wire.Gap{Lane: wire.Samples, First: first, Last: last, Reason: wire.GapQuota}
-	var seq, from, to int64
+	t.drop(wire.Samples, wire.GapQuota, first, last)
+	t.gapOfSamples(wire.Gap{Lane: wire.Samples, First: first, Last: last, Reason: wire.GapQuota}, stamp)
+	return true
+}
+
+// drop removes the records first to last of a lane and counts them as lost.
+func (t *tx) drop(lane wire.Lane, why wire.GapReason, first, last uint64) {
+	from, to := t.stampAt(lane, first), t.stampAt(lane, last)
+	records := uint64(t.remove(lane, first, last))
+	t.lose(lane, why, Loss{Records: records, First: first, Last: last, From: from, To: to})
+}
+
+// gapOfSamples puts a gap of the samples lane, or lets the newest one of the same reason grow: when it ends before this one with no
+// record between, and nobody has seen it yet. What lies between the two is gone or has a gap of its own.
+func (t *tx) gapOfSamples(g wire.Gap, stamp wire.Stamp) {
+	var seq, between int64
 	handed := t.hold()
-	if t.get([]any{&seq, &from, &to}, "SELECT seq, first, last FROM gaps WHERE lane = ? AND reason = ? ORDER BY seq DESC LIMIT 1",
-		wire.Samples, string(wire.GapQuota)) &&
-		uint64(seq) > handed && uint64(seq) >= t.s.firstEvent && uint64(to) < first {
-		// What lies between the two is gone or a damaged record with a gap of its own.
-		g.First = uint64(from)
-		t.remove(wire.Events, uint64(seq), uint64(seq))
-		t.placeGap(uint64(seq), g, stamp)
-		return true
+	if t.get([]any{&seq}, "SELECT seq FROM gaps WHERE lane = ? AND reason = ? ORDER BY seq DESC LIMIT 1", g.Lane, string(g.Reason)) &&
+		uint64(seq) > handed && uint64(seq) >= t.s.firstEvent {
+		old, ok := t.gapAt(uint64(seq))
+		if ok && old.Lane == g.Lane && old.Reason == g.Reason && old.Last < g.First &&
+			!t.get([]any{&between}, "SELECT seq FROM samples WHERE seq > ? AND seq < ? LIMIT 1", int64(old.Last), int64(g.First)) {
+			g.First = old.First
+			t.remove(wire.Events, uint64(seq), uint64(seq))
+			t.placeGap(uint64(seq), g, stamp)
+			return
+		}
 	}
 	t.putGap(g, stamp)
-	return true
 }
 
 // dropEvents replaces the oldest run of records of a class, alarms or pictures, up to the number through by one gap record, which
@@ -82,15 +96,39 @@ func (t *tx) dropEvents(class wire.Class, through uint64, pages int64, stamp wir
 	}
 	t.s.dropFrom[class] = first
 	t.hold()
-	t.dropped[wire.Events] += uint64(t.remove(wire.Events, first, last))
-	var before int64
-	for t.get([]any{&before}, "SELECT first FROM gaps WHERE seq = ? AND lane = ? AND reason = ?",
-		int64(first-1), wire.Events, string(wire.GapQuota)) {
-		t.remove(wire.Events, first-1, first-1)
-		first = uint64(before)
-	}
-	t.placeGap(last, wire.Gap{Lane: wire.Events, First: first, Last: last, Reason: wire.GapQuota}, stamp)
+	t.drop(wire.Events, wire.GapQuota, first, last)
+	t.gapOfEvents(wire.Gap{Lane: wire.Events, First: first, Last: last, Reason: wire.GapQuota}, stamp)
 	return true
+}
+
+// gapOfEvents puts a gap under the last number of a run of the events lane that was removed. It takes in those of the same reason
+// directly before it.
+func (t *tx) gapOfEvents(g wire.Gap, stamp wire.Stamp) {
+	t.hold()
+	for {
+		old, ok := t.gapAt(g.First - 1)
+		if !ok || old.Lane != wire.Events || old.Reason != g.Reason || old.Last != g.First-1 {
+			break
+		}
+		t.remove(wire.Events, g.First-1, g.First-1)
+		g.First = old.First
+	}
+	t.placeGap(g.Last, g, stamp)
+}
+
+// gapAt reads the gap record under a number of the events lane, false if there is none that can be read. The table gaps, which has no
+// checksum, is only where to look.
+func (t *tx) gapAt(seq uint64) (g wire.Gap, ok bool) {
+	t.each(func(rows *sql.Rows) (bool, error) {
+		r, whole, err := t.s.scanRecord(rows, wire.Events)
+		if err == nil && whole && r.Seq == seq && r.Class == wire.ClassGap {
+			var bad error
+			g, bad = wire.DecodeGap(r.Payload)
+			ok = bad == nil
+		}
+		return false, err
+	}, fmt.Sprintf(selectRecords, laneTables[wire.Events]), int64(seq-1), 1)
+	return g, ok
 }
 
 // oldestRun returns the range of the first rows of a query that together fill the given pages. With step 1 it ends before the

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	schemaVersion = 1
 	applicationID = 0x75707365 // "upse", in the header of the file
 	pageSize      = 4096       // bytes; also the block of most flash file systems
 )
@@ -17,20 +16,25 @@ const (
 // schema is executed in one transaction. The lanes carry no constraint beyond their key on purpose: a flipped bit in a value
 // must show as one damaged record, not as a file that fails its structural check. Text stands here as SQLite keeps it, it is
 // compared at Open.
+//
+// seal is the number of the key with a minus sign, or, of what version 1 wrote and nobody has sealed yet, its CRC-32C.
 var schema = []string{
 	`CREATE TABLE meta (id INTEGER PRIMARY KEY, version INTEGER, stream BLOB, boot INTEGER, set_aside TEXT, crc INTEGER)`,
 	`CREATE TABLE lanes (lane INTEGER PRIMARY KEY, last INTEGER, records INTEGER, bytes INTEGER, crc INTEGER)`,
-	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
-	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
+	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
+	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
 	`CREATE TABLE gaps (seq INTEGER PRIMARY KEY, lane INTEGER, first INTEGER, last INTEGER, reason TEXT)`,
 	`CREATE TABLE raises (unit TEXT, alarm INTEGER, seq INTEGER, PRIMARY KEY (unit, alarm)) WITHOUT ROWID`,
-	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, crc INTEGER) WITHOUT ROWID`,
+	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, seal INTEGER) WITHOUT ROWID`,
 	`CREATE TABLE interruptions (id INTEGER PRIMARY KEY, unit TEXT, boot_id BLOB, mono INTEGER, wall INTEGER, to_boot_id BLOB, to_mono INTEGER, to_wall INTEGER)`,
+	`CREATE TABLE keys (id INTEGER PRIMARY KEY, unit TEXT, epoch INTEGER, gone TEXT, crc INTEGER)`,
+	`CREATE TABLE keyring (id INTEGER PRIMARY KEY, next INTEGER, crc INTEGER)`,
+	`CREATE TABLE unsealed (lane INTEGER PRIMARY KEY, first INTEGER, last INTEGER)`,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// recordCRC covers every field, so that a flipped bit in a number is told as well as one in the payload.
+// recordCRC is what version 1 kept with a record: it covers every field.
 func recordCRC(r *wire.Record) int64 {
 	var b [50]byte
 	b[0], b[1] = byte(r.Lane), byte(r.Class)

@@ -51,6 +51,11 @@ type Store struct {
 	readers  *sql.DB
 	selects  [len(laneTables)]*sql.Stmt
 
+	ring           ring
+	keyRowsDamaged bool     // the table of keys is to be written anew
+	leftKeys       []string // key files that nothing needs
+	tidyWork       tidy     // guarded by turn
+
 	stream     wire.ID
 	boot       uint32
 	firstEvent uint64 // the first number of the events lane that this run can give
@@ -68,8 +73,9 @@ type Store struct {
 	setAside    string
 	lanes       [len(laneTables)]laneRow
 	oldest      [len(laneTables)]wire.Stamp
-	dropped     [len(laneTables)]map[wire.GapReason]uint64
+	lost        [len(laneTables)]map[wire.GapReason]Loss
 	fileBytes   int64
+	usedPages   int64
 	changed     [len(laneTables)]chan struct{}
 	interrupted []Interrupted
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -96,28 +95,48 @@ func (t *tx) closeInterruption(unit string, from wire.Stamp) {
 	})
 }
 
-// saveState keeps the alarm state of a unit.
+// saveState keeps the alarm state of a unit, sealed with the unit's key of epoch 0: it belongs to no epoch, and every erasure of the
+// unit takes it.
 func (t *tx) saveState(unit string, state []byte) {
-	t.exec("INSERT INTO units (unit, run, state, crc) VALUES (?, 0, ?, ?) ON CONFLICT (unit) DO UPDATE "+
-		"SET state = excluded.state, crc = excluded.crc", unit, state, numbersCRC(state))
+	k := t.key(unit, 0)
+	if t.err != nil {
+		return
+	}
+	t.exec("INSERT INTO units (unit, run, state, seal) VALUES (?, 0, ?, ?) ON CONFLICT (unit) DO UPDATE "+
+		"SET state = excluded.state, seal = excluded.seal", unit, k.sealState(t.s.stream, unit, state), -k.id)
 }
 
 // AlarmState returns what PutEvents was given last for the unit, nil without any, and a *CorruptError if it is damaged: the
 // unit then begins without a state.
 func (s *Store) AlarmState(ctx context.Context, unit string) ([]byte, error) {
-	var state []byte
-	var crc any
-	err := s.one(ctx, []any{&state, &crc}, "SELECT state, crc FROM units WHERE unit = ?", unit)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && state == nil && crc == nil {
+	var stored, seal any
+	err := s.one(ctx, []any{&stored, &seal}, "SELECT state, seal FROM units WHERE unit = ?", unit)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && stored == nil && seal == nil {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the alarm state of %q: %w", unit, err)
 	}
-	if sum, ok := crc.(int64); !ok || sum != numbersCRC(state) {
-		return nil, &CorruptError{What: fmt.Sprintf("the alarm state of %q", unit)}
+	if state, ok := s.openState(unit, stored, seal); ok {
+		return state, nil
 	}
-	return bytes.Clone(state), nil
+	return nil, &CorruptError{What: fmt.Sprintf("the alarm state of %q", unit)}
+}
+
+// openState returns the alarm state of a row of the table units, false if it is not what was saved.
+func (s *Store) openState(unit string, stored, seal any) ([]byte, bool) {
+	b, _ := stored.([]byte)
+	n, ok := seal.(int64)
+	switch {
+	case !ok:
+		return nil, false
+	case n >= 0: // of version 1, not sealed yet
+		return append([]byte{}, b...), n == numbersCRC(b)
+	}
+	if k := s.ring.get(-n); k != nil {
+		return k.openState(s.stream, unit, b)
+	}
+	return nil, false
 }
 
 // one reads a single row on a reading connection.

@@ -86,11 +86,11 @@ type tx struct {
 	lanes    [len(laneTables)]laneRow
 	before   [len(laneTables)]laneRow
 	oldest   [len(laneTables)]bool // the oldest record may be another one now
-	dropped  [len(laneTables)]uint64
-	reason   wire.GapReason // of dropped
-	holding  bool           // hand is held
-	accepted []wire.Record  // for Options.Accepted
-	after    []func()       // run under mu once it is committed: memory follows the disk
+	losses   []loss
+	used     int64         // pages
+	holding  bool          // hand is held
+	accepted []wire.Record // for Options.Accepted
+	after    []func()      // run under mu once it is committed: memory follows the disk
 }
 
 // write runs fn as one commit, when its turn has come; on a full disk with the help of the reserve. ctx ends the waiting,
@@ -121,6 +121,7 @@ func (s *Store) commit(ctx context.Context, what string, d durability, fn func(*
 		t.loadLanes()
 		fn(t)
 		t.saveLanes()
+		t.nameKeys()
 		if t.err == nil {
 			t.err = s.w.plain(ctx, "COMMIT")
 		}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"upsedge/internal/wire"
+)
+
+// schemaVersion is the version of the tables. It stands in the table meta, and since version 2 as user_version in the header of the
+// file, where a program that must not touch a newer file finds it. meta keeps its columns and its checksum in every version: by them
+// programs of version 1 know that a file is too new for them.
+const schemaVersion = 2
+
+// A step takes the tables from one version to the next in one commit, so that a crash leaves the one or the other. It is short whatever
+// the file holds: what takes long (sealing what waits) is left for afterwards, in pieces, with rows of both kinds readable meanwhile.
+type step struct {
+	from   int
+	tables []string // of the version from
+	do     func(*tx)
+}
+
+// steps in their order. The last one ends at schemaVersion.
+var steps = []step{{1, schema1, (*tx).toVersion2}}
+
+// schema1 are the tables of version 1.
+var schema1 = []string{
+	schema[0],
+	schema[1],
+	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
+	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
+	schema[4],
+	schema[5],
+	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, crc INTEGER) WITHOUT ROWID`,
+	schema[7],
+}
+
+// toVersion2 names the checksum what it becomes and notes what is to be sealed.
+func (t *tx) toVersion2() {
+	for _, table := range []string{"events", "samples", "units"} {
+		t.plain("ALTER TABLE " + table + " RENAME COLUMN crc TO seal")
+	}
+	for _, table := range schema[8:11] {
+		t.plain(table)
+	}
+	for _, l := range wire.Lanes {
+		t.plain(fmt.Sprintf("INSERT INTO unsealed SELECT %d, coalesce(min(seq), 1), coalesce(max(seq), 0) FROM %s", l, laneTables[l]))
+	}
+}
+
+// migrate takes the tables that were found to those of this program.
+func (s *Store) migrate(ctx context.Context, found []string) error {
+	t := &tx{ctx: ctx, s: s}
+	m, ok := t.loadMeta()
+	switch {
+	case t.err != nil && structural(t.err):
+		return t.err
+	case ok && m.version > schemaVersion:
+		return newer(int(m.version))
+	}
+	i := slices.IndexFunc(steps, func(st step) bool { return slices.Equal(found, st.tables) })
+	if i < 0 || !ok || m.version != int64(steps[i].from) {
+		return t.errOr(fmt.Errorf("%w: unexpected tables", ErrBroken))
+	}
+	for _, st := range steps[i:] {
+		s.log.Info("the database is taken to a newer version", "from", st.from, "to", st.from+1)
+		err := s.alone(context.WithoutCancel(ctx), func(t *tx) {
+			st.do(t)
+			m.version = int64(st.from + 1)
+			t.plain(fmt.Sprintf("PRAGMA user_version = %d", userVersion(st.from+1)))
+			t.exec("UPDATE meta SET version = ?, crc = ? WHERE id = 1", m.version, m.crc())
+		})
+		if err != nil {
+			return fmt.Errorf("take the database to version %d: %w", st.from+1, err)
+		}
+	}
+	return nil
+}
+
+// alone runs fn as one commit while there are no lanes yet, or none of this version.
+func (s *Store) alone(ctx context.Context, fn func(*tx)) error {
+	t := &tx{ctx: ctx, s: s}
+	if t.err = s.w.begin(ctx, durable); t.err != nil {
+		return t.err
+	}
+	fn(t)
+	t.plain("COMMIT")
+	if t.err != nil {
+		_ = s.w.plain(ctx, "ROLLBACK")
+	}
+	return t.err
+}
