@@ -3,8 +3,8 @@ package soak
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -53,7 +53,7 @@ func (b *book) compare(h *holding, allowed rules, c *complaints) {
 	b.compareTold(h, allowed, c)
 	b.compareHeld(h, c)
 	b.compareOrder(h, c)
-	b.compareCrashes(h, readRows(h, c), c)
+	b.compareCrashes(h, readRows(b.everything(h), c), c)
 }
 
 // compareTold: what was accepted is there as it was, or a gap says why it is not.
@@ -159,11 +159,30 @@ type block struct {
 	first, last time.Duration // of its rows
 }
 
-// readRows decodes every block and returns those of each unit by their numbers; no row may come twice.
-func readRows(h *holding, c *complaints) map[string][]block {
-	ids := slices.SortedFunc(slices.Values(h.order), func(a, b identity) int {
-		return cmp.Or(bytes.Compare(a.stream[:], b.stream[:]), cmp.Compare(a.lane, b.lane), cmp.Compare(a.seq, b.seq))
+// everything returns what was ever accepted or arrived, by number.
+func (b *book) everything(h *holding) []wire.Record {
+	all := maps.Clone(h.records)
+	for id, versions := range b.told {
+		all[id] = versions[len(versions)-1]
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b wire.Record) int {
+		return cmp.Or(bytes.Compare(a.Stream[:], b.Stream[:]), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Seq, b.Seq))
 	})
+}
+
+// learn returns every schema that was announced, also by blocks that were dropped since.
+func learn(all []wire.Record) *wire.Schemas {
+	schemas := new(wire.Schemas)
+	for _, r := range all {
+		if r.Class == wire.ClassSamples {
+			_, _ = schemas.DecodeBody(r.Payload) // those before an announcement are read again
+		}
+	}
+	return schemas
+}
+
+// readRows decodes every block and returns those of each unit by their numbers; no row and no event may be there twice.
+func readRows(all []wire.Record, c *complaints) map[string][]block {
 	type row struct {
 		unit   string
 		tier   ups.Tier
@@ -173,25 +192,21 @@ func readRows(h *holding, c *complaints) map[string][]block {
 	}
 	seen := map[row]uint64{}
 	units := map[string][]block{}
-	var schemas wire.Schemas
+	schemas := learn(all)
 	events := map[string]uint64{}
-	for _, id := range ids {
-		r := h.records[id]
+	for _, r := range all {
 		if r.Class == wire.ClassAlarm {
 			what := fmt.Sprint(r.Stream, r.Stamp.BootID, r.Stamp.Mono, string(r.Payload))
 			if was, twice := events[what]; twice {
-				c.add("duplicated", "event %d says what %d says", id.seq, was)
+				c.add("duplicated", "event %d says what %d says", r.Seq, was)
 			}
-			events[what] = id.seq
+			events[what] = r.Seq
 		}
 		if r.Class != wire.ClassSamples {
 			continue
 		}
 		content, err := schemas.DecodeBody(r.Payload)
-		if unknown := (*wire.UnknownSchemaError)(nil); errors.As(err, &unknown) {
-			c.add("schema", "%s: %v", describe(r), err)
-			continue
-		} else if err != nil {
+		if err != nil {
 			c.add("unreadable", "%s: %v", describe(r), err)
 			continue
 		}
@@ -204,9 +219,9 @@ func readRows(h *holding, c *complaints) map[string][]block {
 			for _, at := range s.At {
 				key := row{content.Unit, s.Tier, layout, r.Stamp.BootID, at}
 				if was, twice := seen[key]; twice {
-					c.add("duplicated", "a row of %s at %d ms in %d and %d", content.Unit, at, was, id.seq)
+					c.add("duplicated", "a row of %s at %d ms in %d and %d", content.Unit, at, was, r.Seq)
 				}
-				seen[key] = id.seq
+				seen[key] = r.Seq
 				b.first, b.last = min(b.first, ms(at)), max(b.last, ms(at))
 			}
 		}

@@ -59,17 +59,71 @@ func (c cut) String() string {
 type proxy struct {
 	name, addr, broker string
 	opaque             bool // the stream is encrypted: it is cut by bytes
+	tally              *tally
 
 	mu      sync.Mutex
 	armed   *cut
 	left    int    // packets of that step until it falls
 	budget  [2]int // opaque: bytes until the next cut, by direction; 0: none
 	live    map[*wired]bool
-	done    map[step]map[string]int // cuts that fell
-	passed  map[step]int            // packets that went through
 	closing bool
 	away    bool // nobody gets through
 	wg      sync.WaitGroup
+}
+
+// A tally counts what proxies did, over many worlds.
+type tally struct {
+	mu     sync.Mutex
+	done   map[string]map[string]int // cuts that fell, by proxy and step
+	passed map[string]int            // packets
+}
+
+func newTally() *tally { return &tally{done: map[string]map[string]int{}, passed: map[string]int{}} }
+
+// fell counts a cut.
+func (y *tally) fell(proxy string, c cut) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	key := proxy + " " + c.at.String()
+	if y.done[key] == nil {
+		y.done[key] = map[string]int{}
+	}
+	y.done[key][placeNames[c.place]]++
+	y.done[key][mannerNames[c.how]]++
+}
+
+func (y *tally) pass(proxy string, s step) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.passed[proxy+" "+s.String()]++
+}
+
+// count returns how many cuts fell in a place of a step.
+func (y *tally) count(proxy string, s step, p place) int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.done[proxy+" "+s.String()][placeNames[p]]
+}
+
+// String is a table of the cuts by step, with the packets.
+func (y *tally) String() string {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	var b strings.Builder
+	words := slices.Concat(placeNames[:], mannerNames[:])
+	fmt.Fprintf(&b, "%-34s %8s", "cuts by step", "packets")
+	for _, w := range words {
+		fmt.Fprintf(&b, " %9s", w)
+	}
+	b.WriteByte('\n')
+	for _, s := range slices.Sorted(maps.Keys(y.passed)) {
+		fmt.Fprintf(&b, "%-34s %8d", s, y.passed[s])
+		for _, w := range words {
+			fmt.Fprintf(&b, " %9d", y.done[s][w])
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // wired is one connection through the proxy.
@@ -80,15 +134,14 @@ type wired struct {
 	slow           [2]bool
 }
 
-func newProxy(t testing.TB, name, broker string) *proxy {
+func newProxy(t testing.TB, name, broker string, count *tally) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &proxy{
-		name: name, addr: l.Addr().String(), broker: broker, live: map[*wired]bool{},
-		done: map[step]map[string]int{}, passed: map[step]int{},
+		name: name, addr: l.Addr().String(), broker: broker, live: map[*wired]bool{}, tally: count,
 	}
 	p.wg.Go(func() {
 		for {
@@ -249,14 +302,14 @@ func (p *proxy) next(r *bufio.Reader) (raw []byte, kind string, err error) {
 func (p *proxy) consult(s step, size int) *cut {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.passed[s]++
+	p.tally.pass(p.name, s)
 	if b := &p.budget[s.dir]; *b > 0 {
 		if *b -= size; *b > 0 {
 			return nil
 		}
 		*b = 0
 		c := cut{at: s, place: middle, how: manner(rand.IntN(2))}
-		p.count(c)
+		p.tally.fell(p.name, c)
 		return &c
 	}
 	if p.armed == nil || p.armed.at != s {
@@ -267,17 +320,8 @@ func (p *proxy) consult(s step, size int) *cut {
 	}
 	c := p.armed
 	p.armed = nil
-	p.count(*c)
+	p.tally.fell(p.name, *c)
 	return c
-}
-
-// count notes a cut that fell; the caller holds mu.
-func (p *proxy) count(c cut) {
-	if p.done[c.at] == nil {
-		p.done[c.at] = map[string]int{}
-	}
-	p.done[c.at][placeNames[c.place]]++
-	p.done[c.at][mannerNames[c.how]]++
 }
 
 var errCut = errors.New("cut")
@@ -343,28 +387,4 @@ func (w *wired) send(to net.Conn, d direction, raw []byte) error {
 		}
 	}
 	return nil
-}
-
-// tableOf prints the cuts that fell, by step, and the packets that went through.
-func tableOf(proxies ...*proxy) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-34s %8s", "cuts by step", "packets")
-	words := slices.Concat(placeNames[:], mannerNames[:])
-	for _, w := range words {
-		fmt.Fprintf(&b, " %9s", w)
-	}
-	b.WriteByte('\n')
-	for _, p := range proxies {
-		p.mu.Lock()
-		steps := slices.SortedFunc(maps.Keys(p.passed), func(a, b step) int { return strings.Compare(a.String(), b.String()) })
-		for _, s := range steps {
-			fmt.Fprintf(&b, "%-34s %8d", p.name+" "+s.String(), p.passed[s])
-			for _, w := range words {
-				fmt.Fprintf(&b, " %9d", p.done[s][w])
-			}
-			b.WriteByte('\n')
-		}
-		p.mu.Unlock()
-	}
-	return b.String()
 }

@@ -1,6 +1,8 @@
 package soak
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -21,7 +23,13 @@ var everywhere = []kind{
 	{"agent killed in its start", 3, func(w *world) { w.killAgent(); w.startAgent("agent.yaml"); w.pause(150); w.killAgent(); w.mend() }},
 	{"receiver killed", 4, func(w *world) { w.pause(300); w.killReceiver(); w.pause(200); w.mend() }},
 	{"agent stopped", 1, func(w *world) { w.pause(200); w.stopAgent(); w.mend() }},
-	{"agent's link cut", 6, func(w *world) { w.cut(w.up, agentSteps) }},
+	{"agent's link cut", 6, func(w *world) {
+		if w.ground.tls {
+			w.cutBytes()
+			return
+		}
+		w.cut(w.up, agentSteps)
+	}},
 	{"receiver's link cut", 4, func(w *world) { w.cut(w.down, receiverSteps) }},
 	{"calls of the database fail", 2, (*world).callsFail},
 	{"mains fail", 3, func(w *world) { w.units[w.rng.IntN(len(w.units))].SetMains(w.rng.IntN(2) == 0) }},
@@ -83,12 +91,10 @@ func (w *world) cut(p *proxy, steps []step) {
 
 // rarest returns a step and a place that fell least often.
 func (p *proxy) rarest(steps []step, rng *rand.Rand) (at step, where place) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	least := 1 << 30
 	for _, i := range rng.Perm(len(steps)) {
 		for _, j := range rng.Perm(len(placeNames)) {
-			if n := p.done[steps[i]][placeNames[j]]; n < least {
+			if n := p.tally.count(p.name, steps[i], place(j)); n < least {
 				at, where, least = steps[i], place(j), n
 			}
 		}
@@ -113,7 +119,7 @@ func (w *world) round() {
 		}
 	}
 	w.mend()
-	w.pause(150)
+	w.pause(400)
 }
 
 // grounds are the worlds that rounds are made in, with how many of a hundred rounds.
@@ -123,6 +129,7 @@ var grounds = []struct {
 }{
 	{ground{name: "plain"}, 40},
 	{ground{name: "ext4", fs: "ext4", kinds: diskKinds}, 20},
+	{ground{name: "TLS", tls: true}, 5},
 	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: quotaKinds}, 10},
 	{ground{name: "xfs", fs: "xfs", kinds: diskKinds}, 10},
 }
@@ -137,20 +144,55 @@ var diskKinds = []kind{
 	{"power cut of the disk", 6, (*world).powerCut},
 }
 
+// TestRounds makes a few rounds on two of the grounds.
 func TestRounds(t *testing.T) {
-	n := 10
-	if text := os.Getenv("N"); text != "" {
-		n, _ = strconv.Atoi(text)
+	rng, sum := seeded(t), new(total)
+	for _, g := range grounds[:2] {
+		t.Run(g.name, func(t *testing.T) { newWorld(t, rng, g.ground, newTally()).rounds(8, sum) })
 	}
-	for i, g := range grounds {
-		t.Run(g.name, func(t *testing.T) {
-			w := newWorld(t, seeded(t, i), g.ground)
-			w.rounds(n)
-		})
-	}
+	t.Log(sum)
 }
 
-func seeded(t *testing.T, stream int) *rand.Rand {
+// TestSoakRounds makes a thousand rounds, or as many as UPSEDGE_SOAK_ROUNDS says, on all grounds.
+func TestSoakRounds(t *testing.T) {
+	if os.Getenv("UPSEDGE_SOAK") == "" {
+		t.Skip("a soak test: make soak runs it")
+	}
+	left := 1000
+	if text := os.Getenv("UPSEDGE_SOAK_ROUNDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("UPSEDGE_SOAK_ROUNDS: %v", err)
+		}
+		left = n
+	}
+	const series = 25 // rounds until everything is compared
+	rng, count, sum := seeded(t), newTally(), new(total)
+	for n := 0; left > 0 && !t.Failed(); n++ {
+		g := pick(rng)
+		rounds := min(left, series)
+		left -= rounds
+		t.Run(fmt.Sprintf("%d %s", n, g.name), func(t *testing.T) { newWorld(t, rng, g, count).rounds(rounds, sum) })
+	}
+	t.Logf("%v\n%v", sum, count)
+}
+
+// pick returns a ground as often as its share says.
+func pick(rng *rand.Rand) ground {
+	sum := 0
+	for _, g := range grounds {
+		sum += g.share
+	}
+	n := rng.IntN(sum)
+	for _, g := range grounds {
+		if n -= g.share; n < 0 {
+			return g.ground
+		}
+	}
+	panic("unreachable")
+}
+
+func seeded(t *testing.T) *rand.Rand {
 	seed := rand.Uint64()
 	if text := os.Getenv("UPSEDGE_SOAK_SEED"); text != "" {
 		var err error
@@ -159,21 +201,49 @@ func seeded(t *testing.T, stream int) *rand.Rand {
 		}
 	}
 	t.Logf("UPSEDGE_SOAK_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, uint64(stream)))
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// rounds makes n rounds and compares.
-func (w *world) rounds(n int) {
+// A total is what many worlds came to.
+type total struct {
+	rounds, accepted, held, gone, crashes int
+	took                                  time.Duration
+	done                                  map[string]int
+}
+
+func (s *total) String() string {
+	text := fmt.Sprintf("%d rounds in %v: %d numbers accepted, %d records held, %d numbers covered by gaps, %d gaps of crashes",
+		s.rounds, s.took.Round(time.Second), s.accepted, s.held, s.gone, s.crashes)
+	for _, k := range slices.Sorted(maps.Keys(s.done)) {
+		text += fmt.Sprintf("\n%6d %s", s.done[k], k)
+	}
+	return text
+}
+
+// rounds makes n rounds, compares, and adds up.
+func (w *world) rounds(n int, sum *total) {
 	w.t.Helper()
 	w.mend()
 	began := time.Now()
 	for range n {
 		w.round()
 	}
-	took := time.Since(began)
 	for _, p := range w.reckon() {
 		w.t.Error(p)
 	}
-	w.t.Logf("%d rounds in %v, then %v: %d records accepted, %d held, %d crash gaps; %v", n, took, time.Since(began)-took, w.book.size(), len(w.held.records), len(w.held.gaps), w.counts)
-	w.t.Log(tableOf(w.up, w.down))
+	gone := 0
+	for id := range w.book.told {
+		if _, held := w.held.records[id]; !held {
+			gone++
+		}
+	}
+	sum.rounds, sum.took = sum.rounds+n, sum.took+time.Since(began)
+	sum.accepted, sum.held, sum.gone, sum.crashes = sum.accepted+len(w.book.told), sum.held+len(w.held.records), sum.gone+gone, sum.crashes+len(w.held.gaps)
+	if sum.done == nil {
+		sum.done = map[string]int{}
+	}
+	for k, n := range w.counts {
+		sum.done[k] += n
+	}
+	w.t.Logf("%d rounds in %v: %d accepted, %d held, %d gaps of crashes; %v", n, time.Since(began).Round(time.Millisecond), len(w.book.told), len(w.held.records), len(w.held.gaps), w.counts)
 }

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -49,6 +50,7 @@ type ground struct {
 	fs       string // file system of the agent's state, "" for no disk of its own
 	units    int    // 0: two
 	maxBytes int64  // of the spool, 0 for a great one
+	tls      bool   // between agent and broker
 	kinds    []kind // beside those that every world has
 }
 
@@ -60,7 +62,7 @@ func (g ground) watch() time.Duration {
 	return 25 * time.Millisecond
 }
 
-func newWorld(t testing.TB, rng *rand.Rand, on ground) *world {
+func newWorld(t testing.TB, rng *rand.Rand, on ground, count *tally) *world {
 	t.Helper()
 	w := &world{t: t, rng: rng, dir: t.TempDir(), book: newBook(), counts: map[string]int{}, ground: on}
 	w.state = w.file("state")
@@ -68,8 +70,15 @@ func newWorld(t testing.TB, rng *rand.Rand, on ground) *world {
 		w.disk = testenv.NewDisk(t, on.fs)
 		w.state = filepath.Join(w.disk.Dir, "state")
 	}
-	w.broker = testenv.Mosquitto(t, "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true")
-	w.up, w.down = newProxy(t, "agent", w.broker.Addr), newProxy(t, "receiver", w.broker.Addr)
+	conf, addr := "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true", ""
+	if on.tls {
+		var second string
+		addr, second = w.tlsListener()
+		conf += "\n" + second
+	}
+	w.broker = testenv.Mosquitto(t, conf)
+	w.up, w.down = newProxy(t, "agent", cmp.Or(addr, w.broker.Addr), count), newProxy(t, "receiver", w.broker.Addr, count)
+	w.up.opaque = on.tls
 	for i := range max(2, on.units) {
 		u := upssim.New(upssim.Options{Seed: uint64(i + 1), AliveWhenEmpty: true})
 		w.units, w.addrs = append(w.units, u), append(w.addrs, serve(t, u))
@@ -116,12 +125,17 @@ func serve(t testing.TB, u *upssim.Unit) string {
 }
 
 func (w *world) configure(name string, units bool) {
+	link := fmt.Sprintf("{broker: \"tcp://%s\", insecure: true, agent_id: %s}", w.up.addr, agentID)
+	if w.ground.tls {
+		link = fmt.Sprintf("{broker: \"tls://%s\", tls: {ca_file: %s, cert_file: %s, key_file: %s}}",
+			w.up.addr, w.file("ca.crt"), w.file("agent.crt"), w.file("agent.key"))
+	}
 	text := fmt.Sprintf(`state_dir: %s
 spool: {flush: 100ms}
-uplink: {broker: "tcp://%s", insecure: true, agent_id: %s}
+uplink: %s
 metrics: {listen: ""}
 local: {listen: "", socket: ""}
-`, w.state, w.up.addr, agentID)
+`, w.state, link)
 	if units {
 		text += "units:\n"
 		for i, addr := range w.addrs {
