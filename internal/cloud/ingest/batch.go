@@ -174,8 +174,8 @@ func millis(t time.Time) int64 { return t.UnixMilli() }
 
 func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
-// flag is how the tables keep a yes or no.
-func flag(yes bool) int {
+// yesNo is how the tables keep a yes or no.
+func yesNo(yes bool) int {
 	if yes {
 		return 1
 	}

@@ -75,7 +75,7 @@ func (b *batch) insert(l *lane, r *record, late bool) {
 	l.highest = max(l.highest, r.Seq)
 	l.settled.add(r.Seq, r.Seq)
 	b.exec(`INSERT INTO records (lane, seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, l.id, int64(r.Seq), l.arrivals, millis(b.now), flag(late), r.class,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, l.id, int64(r.Seq), l.arrivals, millis(b.now), yesNo(late), r.class,
 		int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
 }
 
