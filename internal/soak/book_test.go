@@ -58,12 +58,6 @@ func (b *book) end(r *run, clean bool) {
 	r.ended, r.clean = sinceBoot(), clean
 }
 
-func (b *book) size() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.told)
-}
-
 // sinceBoot is the clock that stamps are told on.
 func sinceBoot() time.Duration {
 	var ts unix.Timespec
@@ -85,6 +79,7 @@ type holding struct {
 	order   []identity
 	gone    map[wire.ID]map[wire.Lane][]span
 	gaps    []wire.Gap // of form two
+	late    int        // records that came behind later ones
 }
 
 func newHolding() *holding {

@@ -35,6 +35,21 @@ var everywhere = []kind{
 	{"mains fail", 3, func(w *world) { w.units[w.rng.IntN(len(w.units))].SetMains(w.rng.IntN(2) == 0) }},
 }
 
+// killAll kills agent, broker and receiver, one right behind the other, and starts them in another order.
+func (w *world) killAll() {
+	w.pause(400)
+	kill := []func(){w.killAgent, w.killReceiver, w.broker.Kill}
+	start := []func(){func() { w.startAgent("agent.yaml") }, w.startReceiver, w.broker.Start}
+	for _, i := range w.rng.Perm(len(kill)) {
+		kill[i]()
+	}
+	w.pause(100)
+	for _, i := range w.rng.Perm(len(start)) {
+		start[i]()
+		w.pause(60)
+	}
+}
+
 func (w *world) pause(most int) { time.Sleep(time.Duration(w.rng.IntN(most+1)) * time.Millisecond) }
 
 // settle waits until the agent is ready.
@@ -59,14 +74,25 @@ var (
 		{down, "PUBACK"},
 	}
 	receiverSteps = []step{
-		{up, "CONNECT"}, {down, "CONNACK"}, {up, "SUBSCRIBE"}, {down, "SUBACK"}, {down, "PUBLISH events"}, {down, "PUBLISH samples"}, {up, "PUBACK"},
+		{up, "CONNECT"},
+		{down, "CONNACK"},
+		{up, "SUBSCRIBE"},
+		{down, "SUBACK"},
+		{down, "PUBLISH state first"},
+		{up, "PUBLISH orders"},
+		{down, "PUBLISH state full"},
+		{down, "PUBLISH events"},
+		{down, "PUBLISH samples"},
+		{up, "PUBACK"},
+		{up, "PUBLISH acks"},
+		{down, "PUBACK"},
 	}
 )
 
 // beginning are the steps that only a new connection has.
 func beginning(s step) bool {
 	switch s.kind {
-	case "CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "PUBLISH state first":
+	case "CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "PUBLISH state first", "PUBLISH state full", "PUBLISH orders":
 		return true
 	}
 	return false
@@ -127,11 +153,18 @@ var grounds = []struct {
 	ground
 	share int
 }{
-	{ground{name: "plain"}, 40},
-	{ground{name: "ext4", fs: "ext4", kinds: diskKinds}, 20},
-	{ground{name: "TLS", tls: true}, 5},
-	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: quotaKinds}, 10},
-	{ground{name: "xfs", fs: "xfs", kinds: diskKinds}, 10},
+	{ground{name: "broker that saves", kinds: brokerKinds}, 30},
+	{ground{name: "ext4", fs: "ext4", kinds: slices.Concat(brokerKinds, diskKinds)}, 15},
+	{ground{name: "broker that forgets", forgets: true, kinds: brokerKinds}, 20},
+	{ground{name: "TLS", tls: true, kinds: brokerKinds}, 10},
+	{ground{name: "stand-alone", alone: true}, 10},
+	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: slices.Concat(brokerKinds, quotaKinds)}, 5},
+	{ground{name: "xfs", fs: "xfs", kinds: slices.Concat(brokerKinds, diskKinds)}, 10},
+}
+
+var brokerKinds = []kind{
+	{"broker killed", 4, func(w *world) { w.pause(300); w.broker.Kill(); w.pause(300); w.broker.Start() }},
+	{"all killed", 3, (*world).killAll},
 }
 
 var quotaKinds = []kind{
@@ -206,14 +239,14 @@ func seeded(t *testing.T) *rand.Rand {
 
 // A total is what many worlds came to.
 type total struct {
-	rounds, accepted, held, gone, crashes int
-	took                                  time.Duration
-	done                                  map[string]int
+	rounds, accepted, held, gone, crashes, late int
+	took                                        time.Duration
+	done                                        map[string]int
 }
 
 func (s *total) String() string {
-	text := fmt.Sprintf("%d rounds in %v: %d numbers accepted, %d records held, %d numbers covered by gaps, %d gaps of crashes",
-		s.rounds, s.took.Round(time.Second), s.accepted, s.held, s.gone, s.crashes)
+	text := fmt.Sprintf("%d rounds in %v: %d numbers accepted, %d records held, %d numbers covered by gaps, %d gaps of crashes, %d records behind later ones",
+		s.rounds, s.took.Round(time.Second), s.accepted, s.held, s.gone, s.crashes, s.late)
 	for _, k := range slices.Sorted(maps.Keys(s.done)) {
 		text += fmt.Sprintf("\n%6d %s", s.done[k], k)
 	}
@@ -239,6 +272,7 @@ func (w *world) rounds(n int, sum *total) {
 	}
 	sum.rounds, sum.took = sum.rounds+n, sum.took+time.Since(began)
 	sum.accepted, sum.held, sum.gone, sum.crashes = sum.accepted+len(w.book.told), sum.held+len(w.held.records), sum.gone+gone, sum.crashes+len(w.held.gaps)
+	sum.late += w.held.late
 	if sum.done == nil {
 		sum.done = map[string]int{}
 	}

@@ -51,6 +51,8 @@ type ground struct {
 	units    int    // 0: two
 	maxBytes int64  // of the spool, 0 for a great one
 	tls      bool   // between agent and broker
+	alone    bool   // the agent has no cloud: the broker's word frees, and it is not killed
+	forgets  bool   // the broker keeps nothing over a kill, and what it keeps in memory is bounded
 	kinds    []kind // beside those that every world has
 }
 
@@ -62,6 +64,19 @@ func (g ground) watch() time.Duration {
 	return 25 * time.Millisecond
 }
 
+// brokerConf is what an agent without a cloud needs of its broker (FORMAT.md, section 8), or what people run: acknowledged from
+// memory, written every few seconds.
+func (g ground) brokerConf() string {
+	switch {
+	case g.alone:
+		return "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true"
+	case g.forgets:
+		return "persistence false\nmax_queued_messages 200"
+	default:
+		return "persistence true\nautosave_interval 3"
+	}
+}
+
 func newWorld(t testing.TB, rng *rand.Rand, on ground, count *tally) *world {
 	t.Helper()
 	w := &world{t: t, rng: rng, dir: t.TempDir(), book: newBook(), counts: map[string]int{}, ground: on}
@@ -70,7 +85,7 @@ func newWorld(t testing.TB, rng *rand.Rand, on ground, count *tally) *world {
 		w.disk = testenv.NewDisk(t, on.fs)
 		w.state = filepath.Join(w.disk.Dir, "state")
 	}
-	conf, addr := "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true", ""
+	conf, addr := on.brokerConf(), ""
 	if on.tls {
 		var second string
 		addr, second = w.tlsListener()
@@ -83,9 +98,12 @@ func newWorld(t testing.TB, rng *rand.Rand, on ground, count *tally) *world {
 		u := upssim.New(upssim.Options{Seed: uint64(i + 1), AliveWhenEmpty: true})
 		w.units, w.addrs = append(w.units, u), append(w.addrs, serve(t, u))
 	}
+	if !on.alone {
+		w.enrol()
+	}
 	w.configure("agent.yaml", true)
 	w.configure("drain.yaml", false)
-	w.cloud = receiverRole{Broker: "tcp://" + w.down.addr, Dir: w.file("receiver")}
+	w.cloud.Broker, w.cloud.Dir = "tcp://"+w.down.addr, w.file("receiver")
 	w.startReceiver()
 	select {
 	case <-w.receiver.ready: // the broker keeps its session from now on
@@ -223,7 +241,7 @@ func (w *world) reckon() []string {
 	}
 	var c complaints
 	held := readHolding(w.t, w.cloud.Dir, &c)
-	w.book.compare(held, rules{quota: w.ground.maxBytes > 0}, &c)
+	w.book.compare(held, rules{quota: w.ground.maxBytes > 0, late: !w.ground.alone}, &c)
 	holes(held, stream, stats, &c)
 	if n := stats.Events.Records + stats.Samples.Records; n > 0 {
 		c.add("waiting", "%d records still wait in the store", n)
