@@ -35,11 +35,11 @@ type Order struct {
 
 const (
 	// MaxOrder is the size of the largest message on orders that is looked at: a statement with its key list and the entries
-	// of a thousand units.
-	MaxOrder = 256 << 10
+	// of a thousand units takes a third of it.
+	MaxOrder = 1 << 20
 	// waitingOrders bounds what waits for Order, and with MaxOrder its memory. What comes beyond is dropped and counted: who
 	// asks waits for an answer, not for the broker's word.
-	waitingOrders = 8
+	waitingOrders = 4
 	subackTimeout = 15 * time.Second
 )
 
@@ -48,6 +48,9 @@ var (
 	// errRefusedSubscription is of a broker that answered SUBSCRIBE with a failure, which the library takes for success.
 	errRefusedSubscription = errors.New("the broker refuses our subscription to acks and orders")
 )
+
+// cloudTopics are what an enrolled agent subscribes to.
+var cloudTopics = [...]wire.Leaf{wire.TopicAcks, wire.TopicOrders}
 
 // A cloudSide is what one conversation keeps of the cloud.
 type cloudSide struct {
@@ -121,7 +124,7 @@ func (c *conversation) judge(ctx context.Context) {
 // subscribe asks for the topics of the cloud and checks what the broker answers for each.
 func (c *conversation) subscribe(ctx context.Context) error {
 	filters := map[string]byte{}
-	for _, leaf := range []wire.Leaf{wire.TopicAcks, wire.TopicOrders} {
+	for _, leaf := range cloudTopics {
 		filters[wire.Topic(c.s.cfg.AgentID, leaf)] = wire.QoS
 	}
 	token := c.client.SubscribeMultiple(filters, nil)

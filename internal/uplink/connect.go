@@ -32,6 +32,7 @@ func (s *Session) connect(ctx context.Context) (*conversation, error) {
 	}
 	c := &conversation{s: s, id: s.newState(), link: l, lost: make(chan error, 1)}
 	if s.cfg.Cloud != nil {
+		l.in.listen = true
 		c.cloud = newCloudSide(s)
 	}
 	for i := range wire.Lanes {

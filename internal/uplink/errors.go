@@ -66,6 +66,7 @@ var explanations = []struct {
 	{Distrusted, "the broker's certificate is not valid now, or this box's clock is wrong", isExpired},
 	{Distrusted, "the broker's certificate is not acceptable", isType[*tls.CertificateVerificationError]},
 	{Unreached, "the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
+	{Unreached, "this is no sound broker", isType[*PeerError]},
 	{Rejected, "this agent may not read its own topics", isErr(errRefusedSubscription)},
 	{Unreached, "nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
 	{Unreached, "the broker's name cannot be looked up", isType[*net.DNSError]},

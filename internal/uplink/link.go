@@ -20,12 +20,14 @@ const (
 	chunk = 4 << 10
 )
 
-// A link is the connection under one MQTT session, as the client library sees it. It adds what the library lacks: writes that
+// A link is the connection under one MQTT session, as the client library sees it. It adds what the library lacks: a guard over
+// what comes in; writes that
 // fail when the peer takes nothing for a while, however long the message; a paced rate; word of each message that has been
 // handed to the kernel; and an end that no deaf peer can delay.
 type link struct {
-	net.Conn               // TLS or plain
-	raw      net.Conn      // the socket below
+	net.Conn          // TLS or plain
+	raw      net.Conn // the socket below
+	in       *guard
 	pace     *rate.Limiter // nil: unlimited
 
 	turn  chan struct{} // holds one token: whoever took it writes. The library pings from a goroutine of its own.
@@ -37,7 +39,7 @@ type link struct {
 }
 
 func newLink(conn, raw net.Conn, maxRate int64) *link {
-	l := &link{Conn: conn, raw: raw, turn: make(chan struct{}, 1), wrote: make(chan struct{}, 1), ended: make(chan struct{})}
+	l := &link{Conn: conn, raw: raw, in: newGuard(conn), turn: make(chan struct{}, 1), wrote: make(chan struct{}, 1), ended: make(chan struct{})}
 	l.turn <- struct{}{}
 	l.progress.Store(time.Now().UnixNano())
 	if maxRate > 0 {
@@ -48,12 +50,18 @@ func newLink(conn, raw net.Conn, maxRate int64) *link {
 	return l
 }
 
+// Read reads what the guard lets through.
+func (l *link) Read(b []byte) (int, error) { return l.in.Read(b) }
+
 // Write writes all of b, one MQTT packet: the library writes each packet at once.
 func (l *link) Write(b []byte) (int, error) {
 	select {
 	case <-l.turn:
 	case <-l.ended:
 		return 0, net.ErrClosed
+	}
+	if len(b) > 0 {
+		l.in.wrote(b[0])
 	}
 	n, err := l.writeChunks(b)
 	l.turn <- struct{}{}
@@ -67,7 +75,7 @@ func (l *link) Write(b []byte) (int, error) {
 }
 
 // isPublish tells a PUBLISH by its packet type (MQTT 3.1.1, 2.2.1).
-func isPublish(packet []byte) bool { return len(packet) > 0 && packet[0]>>4 == 3 }
+func isPublish(packet []byte) bool { return len(packet) > 0 && packet[0]>>4 == typePublish }
 
 func (l *link) writeChunks(b []byte) (n int, err error) {
 	publish := isPublish(b) // a ping gets through to a broker that has forgotten our records
@@ -114,7 +122,7 @@ func (l *link) wait(size int) error {
 func (l *link) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline sets the deadline of reads only. The library uses it around CONNECT.
-func (l *link) SetDeadline(t time.Time) error { return l.Conn.SetReadDeadline(t) }
+func (l *link) SetDeadline(t time.Time) error { return l.in.setDeadline(t) }
 
 // hangUp ends the connection at once. The goodbye of TLS is left out: with a deaf peer it takes up to 5 s.
 func (l *link) hangUp() {
