@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -78,7 +77,7 @@ func TestSoakSizeAndStartOfABigSpool(t *testing.T) {
 				n += len(r)
 				after = r[len(r)-1].Seq
 			}
-			t.Log(fmt.Sprintf("read %d records in %v, RSS %s", n, time.Since(begun), rss(t)))
+			t.Logf("read %d records in %v, RSS %s", n, time.Since(begun), rss(t))
 		})
 	}
 }
