@@ -1,59 +1,439 @@
 package clock
 
 import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"upsedge/internal/wire"
 )
 
-func TestStampsCarryWallTimeOnlyWhenTrusted(t *testing.T) {
-	c, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	trusted := false
-	c.trusted = func() bool { return trusted }
+// A box is a machine on synctest's clock, with a wall clock that says what it is set to and a time service that comes and goes.
+type box struct {
+	began  time.Time     // of this boot
+	slept  time.Duration // while Go's clock stood still
+	ahead  time.Duration // of the wall clock against synctest's, which is taken for the truth
+	served Service
+}
 
-	now := time.Now()
-	early := c.Stamp(now)
-	if !early.Wall.IsZero() {
-		t.Errorf("an untrusted clock attached %v, want no wall time", early.Wall)
-	}
-	if early.Mono <= 0 || early.BootID != c.Boot() {
-		t.Errorf("stamp %+v, want the monotonic time of this boot", early)
-	}
+var truth = time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
 
-	trusted = true
-	late := c.Complete(early)
-	if d := late.Wall.Sub(now); d < -time.Second || d > time.Second {
-		t.Errorf("corrected backwards to %v, %v away from %v", late.Wall, d, now)
+// newBox enters the year in which the tests play.
+func newBox() *box {
+	time.Sleep(time.Until(truth))
+	return &box{began: time.Now().Add(-time.Minute)}
+}
+
+func (b *box) mono() time.Duration { return time.Since(b.began) + b.slept }
+
+func (b *box) clock() *Clock {
+	return Of(Machine{
+		Boot: wire.ID{7}, Mono: b.mono, Service: func() Service { return b.served },
+		Wall: func() time.Time { return time.Now().Round(0).Add(b.slept + b.ahead) },
+	})
+}
+
+// set sets the wall clock.
+func (b *box) set(t time.Time) { b.ahead = t.Sub(time.Now().Round(0).Add(b.slept)) }
+
+func (b *box) sync(on bool) {
+	if on {
+		b.ahead = 0
 	}
-	trusted = false
-	if !c.Trusted() {
-		t.Error("a clock once set is no longer trusted")
+	b.served = Service{Set: on, Error: 20 * time.Millisecond}
+}
+
+// watch tells changes to the list until the test ends.
+func watch(t *testing.T, c *Clock) *[]Change {
+	var list []Change
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = c.Watch(ctx, func(n Change) { list = append(list, n) })
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return &list
+}
+
+func TestNoWallTimeBeforeTheClockIsSet(t *testing.T) {
+	for _, start := range []time.Time{time.Unix(0, 0), time.Date(2038, 1, 19, 3, 14, 7, 0, time.UTC), truth.Add(time.Hour)} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox()
+			b.set(start)
+			c := b.clock()
+			news := watch(t, c)
+			type mark struct {
+				stamp wire.Stamp
+				truth time.Time
+			}
+			var marks []mark
+			for range 600 { // ten minutes that nobody can place
+				marks = append(marks, mark{c.Stamp(time.Now()), time.Now()})
+				if s := marks[len(marks)-1].stamp; !s.Wall.IsZero() || c.Trusted() {
+					t.Fatalf("an unset clock attached %v", s.Wall)
+				}
+				time.Sleep(time.Second)
+			}
+			b.sync(true)
+			time.Sleep(2 * time.Second)
+			for i, m := range marks {
+				s := c.Complete(m.stamp)
+				if off := s.Wall.Sub(m.truth).Abs(); off > time.Second || s.Mono != m.stamp.Mono {
+					t.Fatalf("placed at %v, %v away", s.Wall, off)
+				}
+				if i > 0 && m.stamp.Mono <= marks[i-1].stamp.Mono {
+					t.Fatalf("stamp %d does not come after the one before", i)
+				}
+			}
+			if st := c.Status(); st.State != wire.ClockSynced || st.Error != 20*time.Millisecond {
+				t.Errorf("%+v, want synced within 20ms", st)
+			}
+			if len(*news) != 1 || (*news)[0].State != wire.ClockSynced || (*news)[0].Step != 0 {
+				t.Errorf("news %+v, want that it is synced and nothing else: nobody had trusted it", *news)
+			}
+		})
 	}
+}
+
+func TestAnInstantNeverGetsTwoTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.sync(true)
+		c := b.clock()
+		news := watch(t, c)
+		before := time.Now()
+		told := c.Stamp(before)
+		time.Sleep(time.Minute)
+		b.ahead = -time.Hour // by the service itself, which says that it is right
+		time.Sleep(time.Minute)
+		if again := c.Stamp(before); again != told {
+			t.Errorf("%v and then %v for one instant", told, again)
+		}
+		after := c.Stamp(time.Now())
+		if d := after.Wall.Sub(told.Wall); d != 2*time.Minute-time.Hour || after.Mono <= told.Mono {
+			t.Errorf("two minutes later is %v later on the wall, %v on the monotonic clock", d, after.Mono-told.Mono)
+		}
+		if len(*news) != 2 || (*news)[1].Step != -time.Hour || (*news)[1].State != wire.ClockSynced {
+			t.Errorf("news %+v, want a step of an hour back", *news)
+		}
+	})
+}
+
+func TestAClockSetByHandMovesNoStamp(t *testing.T) {
+	for _, step := range []time.Duration{-time.Hour, 24 * time.Hour, -30 * 365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox()
+			b.sync(true)
+			c := b.clock()
+			news := watch(t, c)
+			time.Sleep(time.Minute)
+			b.sync(false) // the kernel takes the mark away when someone sets the clock
+			b.ahead = step
+			time.Sleep(100 * time.Second)
+			if s := c.Stamp(time.Now()); s.Wall.Sub(time.Now()).Abs() > time.Second {
+				t.Errorf("%v, want %v whatever the machine's clock says", s.Wall, time.Now())
+			}
+			st := c.Status()
+			if want := 20*time.Millisecond + 100*time.Second/2000; st.State != wire.ClockHoldover || (st.Error-want).Abs() > time.Millisecond {
+				t.Errorf("%+v, want holdover and %v", st, want)
+			}
+			stepped := false
+			for _, n := range *news {
+				stepped = stepped || n.Step == step && n.State == wire.ClockHoldover
+			}
+			if !stepped {
+				t.Errorf("news %+v, want a step of %v", *news, step)
+			}
+		})
+	}
+}
+
+func TestTheCloudTellsTheTimeWhereNobodyElseDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.set(time.Unix(0, 0))
+		c := b.clock()
+		news := watch(t, c)
+		early := c.Stamp(time.Now())
+		at := time.Now()
+		announced := time.Now()
+		time.Sleep(300 * time.Millisecond)
+		signed := time.Now()
+		time.Sleep(1700 * time.Millisecond)
+		c.Told(signed, announced, time.Now())
+		if s := c.Complete(early); s.Wall.Sub(at).Abs() > time.Second {
+			t.Errorf("placed %v, %v away", s.Wall, s.Wall.Sub(at))
+		}
+		if st := c.Status(); st.State != wire.ClockSynced || st.Error < time.Second || st.Error > 1002*time.Millisecond {
+			t.Errorf("%+v, want synced within half of two seconds", st)
+		}
+		time.Sleep(10 * time.Hour)
+		if st := c.Status(); st.State != wire.ClockHoldover || st.Error < 17*time.Second {
+			t.Errorf("%+v ten hours later, want holdover and 500 ppm more", st)
+		}
+		b.sync(true)
+		time.Sleep(2 * time.Second)
+		if st := c.Status(); st.State != wire.ClockSynced || st.Error != 20*time.Millisecond {
+			t.Errorf("%+v with a time service, want its word", st)
+		}
+		for _, n := range *news {
+			if n.Off != 0 {
+				t.Errorf("news %+v: nobody had trusted the machine's clock", n)
+			}
+		}
+	})
+}
+
+func TestCloudAndTimeServiceThatDisagreeAreNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.sync(true)
+		b.ahead = 5 * time.Minute
+		c := b.clock()
+		news := watch(t, c)
+		for range 3 {
+			c.Told(time.Now(), time.Now(), time.Now())
+			time.Sleep(2 * time.Second)
+		}
+		off := 0
+		for _, n := range *news {
+			if n.Off > 0 {
+				off++
+				if (n.Off - 5*time.Minute).Abs() > time.Second {
+					t.Errorf("off by %v, want 5m", n.Off)
+				}
+			}
+		}
+		if st := c.Status(); off != 1 || st.Error < 4*time.Minute {
+			t.Errorf("told %d times, %+v; want once, and a bound that says so", off, st)
+		}
+	})
+}
+
+func TestMonotonicTimeGoesOnWhileTheMachineSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.sync(true)
+		c := b.clock()
+		before := time.Now()
+		first := c.Stamp(before)
+		time.Sleep(time.Second)
+		b.slept = time.Hour
+		after := c.Stamp(time.Now())
+		if d := after.Mono - first.Mono; d != time.Hour+time.Second {
+			t.Errorf("an hour asleep and a second awake are %v", d)
+		}
+		if d := after.Wall.Sub(first.Wall); d != time.Hour+time.Second {
+			t.Errorf("an hour asleep and a second awake are %v on the wall clock", d)
+		}
+		if again := c.Stamp(before); again != first {
+			t.Errorf("%+v and then %+v for one instant before the sleep", first, again)
+		}
+	})
+}
+
+// TestOrderAndTimesHoldWhateverTheClockDoes lets the wall clock jump at random and asks of every stamp: mono rises, the same
+// instant has the same stamp for ever, and while only a right time service sets the clock, the time is right.
+func TestOrderAndTimesHoldWhateverTheClockDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		c := b.clock()
+		random := rand.New(rand.NewPCG(27, 6))
+		type mark struct {
+			at    time.Time
+			truth time.Time
+			stamp wire.Stamp
+		}
+		var marks []mark
+		for n := range 5000 {
+			switch random.IntN(6) {
+			case 0:
+				b.sync(true)
+			case 1:
+				b.sync(false)
+				b.ahead = time.Duration(random.Int64N(int64(24*365*time.Hour))) - 12*365*time.Hour
+			case 2:
+				b.sync(false)
+				b.set([]time.Time{time.Unix(0, 0), time.Date(2038, 1, 19, 3, 14, 7, 0, time.UTC)}[random.IntN(2)])
+			case 3:
+				b.slept += time.Duration(random.Int64N(int64(time.Hour)))
+			}
+			now := time.Now()
+			m := mark{now, now.Round(0).Add(b.slept), c.Stamp(now)}
+			if n > 0 && m.stamp.Mono <= marks[n-1].stamp.Mono {
+				t.Fatalf("stamp %d: %v after %v", n, m.stamp.Mono, marks[n-1].stamp.Mono)
+			}
+			marks = append(marks, m)
+			time.Sleep(time.Second + time.Duration(random.Int64N(int64(time.Minute))))
+		}
+		b.sync(true)
+		time.Sleep(time.Second)
+		placed := 0
+		for i, m := range marks {
+			s := c.Complete(m.stamp)
+			if !m.stamp.Wall.IsZero() && s != m.stamp {
+				t.Fatalf("stamp %d changed from %v to %v", i, m.stamp, s)
+			}
+			if off := s.Wall.Sub(m.truth).Abs(); off > time.Second {
+				t.Fatalf("stamp %d: %v, %v away from the truth", i, s.Wall, off)
+			}
+			if m.stamp.Wall.IsZero() {
+				placed++
+			}
+		}
+		if placed == 0 || placed == len(marks) {
+			t.Errorf("%d of %d stamps were placed afterwards: the test tries nothing", placed, len(marks))
+		}
+	})
 }
 
 func TestStampOfAnotherBootStaysAsItIs(t *testing.T) {
-	c, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.trusted = func() bool { return true }
-	other := wire.Stamp{BootID: wire.ID{1}, Mono: time.Hour}
-	if got := c.Complete(other); got != other {
-		t.Errorf("Complete(%+v) = %+v: another boot's monotonic clock says nothing about this one's wall clock", other, got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.sync(true)
+		other := wire.Stamp{BootID: wire.ID{1}, Mono: time.Hour}
+		if got := b.clock().Complete(other); got != other {
+			t.Errorf("Complete(%+v) = %+v: another boot's monotonic clock says nothing about this one's wall clock", other, got)
+		}
+	})
 }
 
-func TestMonotonicTimeRisesWithTheProcessClock(t *testing.T) {
+func TestThisMachineHasAClock(t *testing.T) {
 	c, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := time.Now()
+	s := c.Stamp(a)
+	if s.Mono <= 0 || s.BootID == (wire.ID{}) || s.BootID != c.Boot() {
+		t.Errorf("stamp %+v, want the monotonic time of this boot", s)
+	}
 	if got := c.Mono(a.Add(3*time.Second)) - c.Mono(a); got != 3*time.Second {
 		t.Errorf("3 s apart on the process clock, %v apart on the boot clock", got)
+	}
+	t.Logf("%+v, published %+v", c.Status(), published())
+}
+
+func TestTheFloorOutlivesRestarts(t *testing.T) {
+	dir := t.TempDir()
+	built := truth.Add(-30 * 24 * time.Hour)
+	boot := func(t *testing.T) (*box, *Clock) {
+		b := newBox()
+		b.set(time.Unix(0, 0))
+		c := b.clock()
+		if err := c.Remember(dir, built); err != nil {
+			t.Fatal(err)
+		}
+		return b, c
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, c := boot(t)
+		if at, sure := c.Certificates(); sure || !at.Equal(built) {
+			t.Errorf("first start: %v %v, want the build", at, sure)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b, c := boot(t)
+		watch(t, c)
+		b.sync(true)
+		time.Sleep(49 * time.Hour)
+		if at, sure := c.Certificates(); !sure || at.Sub(time.Now()).Abs() > time.Second {
+			t.Errorf("synced: %v %v, want now", at, sure)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		_, c := boot(t)
+		at, sure := c.Certificates()
+		if want := truth.Add(48 * time.Hour); sure || at.Sub(want).Abs() > time.Minute {
+			t.Errorf("after a restart: %v %v, want %v, a day before the end at most", at, sure, want)
+		}
+		watch(t, c)
+		c.Told(truth.Add(100*24*time.Hour), time.Now(), time.Now())
+		time.Sleep(2 * time.Second)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b, c := boot(t)
+		if at, sure := c.Certificates(); sure || at.Sub(truth.Add(100*24*time.Hour)).Abs() > time.Minute {
+			t.Errorf("after a signed time: %v %v", at, sure)
+		}
+		news := watch(t, c)
+		b.served = Service{Set: true, Error: time.Millisecond} // with the clock at 1970
+		time.Sleep(3 * time.Second)
+		if c.Trusted() || len(*news) != 1 || (*news)[0].Off == 0 {
+			t.Errorf("a time service that says 1970 is believed, news %+v", *news)
+		}
+	})
+}
+
+func TestADayIn2038IsOverWhenTheClockIsSetRight(t *testing.T) {
+	dir := t.TempDir()
+	for i, ahead := range []time.Duration{12 * 365 * 24 * time.Hour, 0, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox()
+			c := b.clock()
+			if err := c.Remember(dir, truth); err != nil {
+				t.Fatal(err)
+			}
+			if at, _ := c.Certificates(); i == 2 && at.Sub(truth) > time.Hour {
+				t.Errorf("the floor is still at %v", at)
+			}
+			watch(t, c)
+			b.sync(true)
+			b.ahead = ahead
+			time.Sleep(2 * time.Minute)
+		})
+	}
+}
+
+func TestTheFloorIsWrittenOnceADay(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox()
+		b.sync(true)
+		c := b.clock()
+		if err := c.Remember(dir, truth); err != nil {
+			t.Fatal(err)
+		}
+		watch(t, c)
+		writes, last := 0, ""
+		for range 10 * 24 {
+			time.Sleep(time.Hour)
+			if text, err := os.ReadFile(filepath.Join(dir, floorFile)); err == nil && string(text) != last {
+				writes, last = writes+1, string(text)
+			}
+		}
+		if writes < 9 || writes > 10 {
+			t.Errorf("%d writes in ten days, want one a day", writes)
+		}
+	})
+}
+
+func TestADamagedFloorIsNoFloor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), floorFile)
+	if err := writeTimes(path, times{sync: truth, sign: truth}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readTimes(path); err != nil || !got.sync.Equal(truth) || !got.sign.Equal(truth) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for bit := range len(whole) * 8 {
+		b := []byte(strings.Clone(string(whole)))
+		b[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readTimes(path); err == nil || got != (times{}) {
+			t.Errorf("bit %d: %+v, %v", bit, got, err)
+		}
 	}
 }
