@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
@@ -43,7 +45,7 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	done := make(chan error, 1)
 	go func() {
 		done <- agent.Run(ctx, agent.Options{
-			Config: cfg, Version: version, Reload: reload, Log: log,
+			Config: cfg, Version: version, Built: builtAt(), Reload: reload, Log: log,
 			Ready: func() { notify(daemon.SdNotifyReady) },
 			Alive: func() { notify(daemon.SdNotifyWatchdog) },
 		})
@@ -84,3 +86,12 @@ func reloading() string {
 
 // notify tells the service manager; without one there is nobody to tell.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// builtAt returns the time of the source, zero where the build did not say.
+func builtAt() time.Time {
+	seconds, err := strconv.ParseInt(built, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

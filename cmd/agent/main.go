@@ -19,8 +19,11 @@ import (
 	"upsedge/internal/config"
 )
 
-// version is set at build time.
-var version = "development"
+// Set at build time: the version, and the Unix time of the last change of the source.
+var (
+	version = "development"
+	built   = ""
+)
 
 type commands struct {
 	Config string `help:"Configuration file." default:"${config}" placeholder:"FILE"`

@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Version string
+	Built   time.Time     // when the source of the program was last changed: no clock that is right says less. Zero: not known
 	Reload  <-chan Reload // configurations read anew; nil: never
 	Ready   func()        // called once every part was ready once; nil: nobody waits
 	Alive   func()        // called now and then while the agent makes progress; nil: no watchdog
@@ -109,12 +110,16 @@ func runOnce(ctx context.Context, o *Options) error {
 		return err
 	}
 	cfg := o.Config
+	rememberErr := a.clock.Remember(cfg.StateDir, o.Built)
 	a.store, err = store.Open(ctx, cfg.StateDir, store.Options{
 		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: cfg.Spool.MaxBytes, Log: o.Log,
 		Accepted: o.Accepted,
 	}.Through(o.outside.driver))
 	if err != nil {
 		return fmt.Errorf("state_dir: %w", err)
+	}
+	if rememberErr != nil { // costs what earlier runs knew of the time
+		o.Log.Error("the earliest that it can be is when this program was built", "err", rememberErr)
 	}
 	if err := a.build(ctx, cfg); err != nil {
 		return errors.Join(err, a.store.Close())
@@ -149,7 +154,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		a.link.session, err = newUplink(uplinkParts{
 			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
 			units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
-			enrolled: isEnrolled(cfg.StateDir),
+			enrolled: isEnrolled(cfg.StateDir), order: a.newOrder(cfg.StateDir),
 		})
 		if err != nil {
 			return err
@@ -192,6 +197,7 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error { return a.own.run(ctx) })
+	g.Go(func() error { return a.followTime(ctx) })
 	if u := a.Config.Uplink; u != nil {
 		g.Go(func() error { return a.link.session.Run(sending) })
 		if u.CertFile != "" {

@@ -43,6 +43,8 @@ type bubble struct {
 
 	mu      sync.Mutex
 	sockets map[string]*socket // by unit
+	ahead   time.Duration      // of the wall clock
+	unset   bool               // no time service sets it
 
 	stopAgent context.CancelFunc // nil: it does not run
 	ended     chan error
@@ -133,10 +135,31 @@ func (b *bubble) stop() {
 	}
 }
 
-// clock is that of a machine that was booted an hour before the bubble began, with a wall clock that is set.
+// clock is that of a machine that was booted an hour before the bubble began. A time service sets its wall clock, until
+// setClock.
 func (b *bubble) clock() (*clock.Clock, error) {
-	now := time.Now()
-	return clock.Of(wire.ID{7}, now, now.Sub(b.began), func() bool { return true }), nil
+	return clock.Of(clock.Machine{
+		Boot: wire.ID{7},
+		Mono: func() time.Duration { return time.Since(b.began) },
+		Wall: func() time.Time {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return time.Now().Round(0).Add(b.ahead)
+		},
+		Service: func() clock.Service {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return clock.Service{Set: !b.unset, Error: 10 * time.Millisecond}
+		},
+	}), nil
+}
+
+// setClock makes the wall clock of the machine show t from now on, whether it is right or not, and says whether a time service
+// stands for it.
+func (b *bubble) setClock(t time.Time, service bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ahead, b.unset = t.Sub(time.Now().Round(0)), !service
 }
 
 // scrape returns the series that /metrics shows: "ups_up{ups=\"rack-a\"} 1".

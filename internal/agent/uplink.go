@@ -190,6 +190,8 @@ func (p uplinkParts) reject(ctx context.Context, rec wire.Record, err error) err
 func (p uplinkParts) fullState() *wire.FullState {
 	now := time.Now()
 	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow, Now: p.clock.Stamp(now)}
+	known := p.clock.Status()
+	full.Clock, full.ClockError = known.State, known.Error
 	full.Alarms = p.own.active()
 	for _, u := range p.units() {
 		full.Units = append(full.Units, u.wire(now, p.clock))

@@ -30,6 +30,8 @@ const (
 	// loose is where the kernel takes a clock for unsynchronised (NTP_PHASE_LIMIT of Linux' timex.h), and we the cloud's word for
 	// holdover: nine hours after it.
 	loose = 16 * time.Second
+	// slack is how far below the floor a time service may be, since the clock of who built the program was no better.
+	slack = 24 * time.Hour
 	// wrong is how far off a clock may be before that is news (event catalogue, 833).
 	wrong = time.Minute
 )
@@ -163,7 +165,7 @@ func (c *Clock) look() {
 	}
 	c.looked, c.raw = mono, raw
 	said := c.m.Service()
-	if now := wall(raw, mono); (said.Set || said.Was) && now.Before(c.floor.certain()) {
+	if now := wall(raw, mono); (said.Set || said.Was) && now.Before(c.floor.certain().Add(-slack)) {
 		// It was never that early: whoever set the clock did not know.
 		if said.Set && !c.floor.below {
 			c.change(Change{Off: c.floor.certain().Sub(now)})

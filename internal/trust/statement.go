@@ -10,7 +10,8 @@ import (
 // A Statement is the cloud's word to one session of an agent: the time, the keys in force, and what concerns single units. A
 // session carries out nothing before it has one.
 type Statement struct {
-	Time    time.Time // when it was signed: after the nonce was announced and before the statement arrived
+	Time    time.Time     // when it was signed: after the nonce was announced and before the statement arrived
+	Age     time.Duration // of the nonce when it arrived: Time is at most that long ago
 	Keys    *Keys
 	Entries []Entry
 }

@@ -21,7 +21,7 @@ import (
 
 // Bounds of what is signed. They are checked before anything is parsed.
 const (
-	MaxStatement = 1 << 20   // bytes of a statement as it crosses the network; a thousand units take a third of it
+	MaxStatement = 256 << 10 // bytes of a statement as it crosses the network; a thousand units take about as much
 	MaxKeyList   = 16 << 10  // bytes of the list of keys inside it
 	MaxKeys      = 32        // in a list
 	MaxPurposes  = 8         // of a key

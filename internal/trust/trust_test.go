@@ -39,9 +39,13 @@ const testAgent = "box-7"
 
 var (
 	testNonce   = wire.ID{0x0f, 0x1e, 0x2d, 0x3c, 0x4b, 0x5a, 0x69, 0x78, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0}
-	testSession = trust.Session{Nonce: testNonce, Age: 1500 * time.Millisecond}
+	testSession = announced(testNonce, 1500*time.Millisecond)
 	testTime    = time.Date(2026, 3, 1, 9, 30, 0, 125e6, time.UTC)
 )
+
+func announced(id wire.ID, age time.Duration) trust.Announced {
+	return func(nonce wire.ID) (time.Duration, bool) { return age, nonce == id }
+}
 
 func testList(version uint64) trust.Keys {
 	return trust.Keys{Version: version, Keys: []trust.Key{
@@ -103,7 +107,7 @@ func TestGoldenStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := testStatement()
-	want.Keys = &list
+	want.Keys, want.Age = &list, 1500*time.Millisecond
 	if d := cmp.Diff(&want, got); d != "" {
 		t.Errorf("-signed +verified:\n%s", d)
 	}
@@ -145,15 +149,15 @@ func TestStatementHoldsForOneAgentOneSessionAndAWhile(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		agent   string
-		session trust.Session
+		session trust.Announced
 		code    string
 	}{
 		{"as it is meant", testAgent, testSession, ""},
-		{"at the last moment", testAgent, trust.Session{Nonce: testNonce, Age: trust.MaxAge}, ""},
+		{"at the last moment", testAgent, announced(testNonce, trust.MaxAge), ""},
 		{"another agent", "box-8", testSession, "NOT_BOUND"},
-		{"another session", testAgent, trust.Session{Nonce: wire.ID{1}, Age: time.Second}, "EXPIRED"},
-		{"too late", testAgent, trust.Session{Nonce: testNonce, Age: trust.MaxAge + 1}, "EXPIRED"},
-		{"before the nonce", testAgent, trust.Session{Nonce: testNonce, Age: -1}, "EXPIRED"},
+		{"another session", testAgent, announced(wire.ID{1}, time.Second), "EXPIRED"},
+		{"too late", testAgent, announced(testNonce, trust.MaxAge+1), "EXPIRED"},
+		{"before the nonce", testAgent, announced(testNonce, -1), "EXPIRED"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := trust.New(row.agent, public(testRoot), trust.InState(t.TempDir()))

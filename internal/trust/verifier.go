@@ -14,11 +14,9 @@ import (
 // 256 kbit/s brings the largest statement in half a minute, and a session renews its nonce.
 const MaxAge = 2 * time.Minute
 
-// A Session is the connection that a statement must have been made for.
-type Session struct {
-	Nonce wire.ID
-	Age   time.Duration // since the nonce was announced, on the monotonic clock of the boot
-}
+// Announced returns how long ago a nonce was announced on the session that a message came on, by the monotonic clock of the boot;
+// ok is false for every other nonce.
+type Announced func(nonce wire.ID) (age time.Duration, ok bool)
 
 // Versions remembers the highest version of a list of keys. Save returns when it is on disk.
 type Versions interface {
@@ -45,9 +43,9 @@ func New(agent string, root ed25519.PublicKey, versions Versions) *Verifier {
 	return v
 }
 
-// Statement verifies a message of the topic orders as a statement for the session. The error is a *Refusal, or says that the
+// Statement verifies a message of the topic orders as a statement for the session it came on. The error is a *Refusal, or says that the
 // version of the keys cannot be kept on disk.
-func (v *Verifier) Statement(msg []byte, session Session) (*Statement, error) {
+func (v *Verifier) Statement(msg []byte, announced Announced) (*Statement, error) {
 	e, err := open(string(msg), Type(ForStatement), MaxStatement)
 	if err != nil {
 		return nil, err
@@ -70,17 +68,23 @@ func (v *Verifier) Statement(msg []byte, session Session) (*Statement, error) {
 		return nil, err
 	}
 	agent, nonce, err := s.body(e.payload)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case agent != v.agent:
-		return nil, notForUs("a statement for agent %q", agent)
-	case nonce != session.Nonce:
-		return nil, expired("a statement for another session")
-	case session.Age < 0 || session.Age > MaxAge:
-		return nil, expired("the nonce is %v old, want at most %v", session.Age.Round(time.Second), MaxAge)
 	}
-	return s, v.advance(s.Keys.Version)
+	if agent != v.agent {
+		return nil, notForUs("a statement for agent %q", agent)
+	}
+	age, ok := announced(nonce)
+	if !ok {
+		return nil, expired("a statement for another session")
+	}
+	if s.Age = age; age < 0 || age > MaxAge {
+		return nil, expired("the nonce is %v old, want at most %v", age.Round(time.Second), MaxAge)
+	}
+	if err := v.advance(s.Keys.Version); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // advance raises the version that no list may be below. It is on disk before a statement counts.
