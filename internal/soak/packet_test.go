@@ -93,3 +93,34 @@ func kindOf(raw []byte, head int) string {
 	}
 	return kind + " " + leaf
 }
+
+// body returns the packet id and the payload of a PUBLISH with quality of service 1.
+func body(raw []byte) (id uint16, payload []byte) {
+	at := 1
+	for raw[at]&0x80 != 0 {
+		at++
+	}
+	at++
+	at += 2 + int(binary.BigEndian.Uint16(raw[at:]))
+	return binary.BigEndian.Uint16(raw[at:]), raw[at+2:]
+}
+
+// decode returns the record of a message on events or samples.
+func decode(leaf wire.Leaf, msg []byte) (rec wire.Record, ok bool, err error) {
+	switch leaf {
+	case wire.TopicEvents:
+		m, err := wire.DecodeEventMessage(msg)
+		if err != nil {
+			return rec, false, err
+		}
+		return m.Record, true, nil
+	case wire.TopicSamples:
+		var none wire.Schemas
+		m, err := none.Decode(msg)
+		if m == nil {
+			return rec, false, err
+		}
+		return m.Record, true, nil
+	}
+	return rec, false, nil
+}

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"upsedge/internal/wire"
 )
 
 // A place says where in a packet a cut falls.
@@ -67,7 +70,8 @@ type proxy struct {
 	budget  [2]int // opaque: bytes until the next cut, by direction; 0: none
 	live    map[*wired]bool
 	closing bool
-	away    bool // nobody gets through
+	away    bool              // nobody gets through
+	acked   func(wire.Record) // told of each record whose PUBACK goes to the agent; nil: nobody asks
 	wg      sync.WaitGroup
 }
 
@@ -132,6 +136,7 @@ type wired struct {
 	mu             sync.Mutex
 	dark           bool // nothing goes through any more
 	slow           [2]bool
+	sent           map[uint16]wire.Record // by packet id, where somebody asks; guarded by mu
 }
 
 func newProxy(t testing.TB, name, broker string, count *tally) *proxy {
@@ -224,7 +229,7 @@ func (p *proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	w := &wired{client: client, broker: broker}
+	w := &wired{client: client, broker: broker, sent: map[uint16]wire.Record{}}
 	defer w.close(false)
 	p.mu.Lock()
 	if p.closing || p.away {
@@ -278,12 +283,37 @@ func (p *proxy) pump(w *wired, d direction) {
 		case w.isDark():
 			continue
 		case c == nil:
+			p.follow(w, kind, raw)
 			err = w.send(to, d, raw)
 		default:
 			err = p.fall(w, to, *c, raw)
 		}
 		if err != nil {
 			return
+		}
+	}
+}
+
+// follow notes which records the broker acknowledges.
+func (p *proxy) follow(w *wired, kind string, raw []byte) {
+	p.mu.Lock()
+	tell := p.acked
+	p.mu.Unlock()
+	if tell == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if kind == "PUBACK" {
+		id := binary.BigEndian.Uint16(raw[2:])
+		if r, ok := w.sent[id]; ok {
+			tell(r)
+			delete(w.sent, id)
+		}
+	} else if leaf, ok := strings.CutPrefix(kind, "PUBLISH "); ok {
+		id, payload := body(raw)
+		if r, ok, _ := decode(wire.Leaf(leaf), payload); ok {
+			w.sent[id] = r
 		}
 	}
 }

@@ -92,6 +92,18 @@ func (w *world) killReceiver() {
 	}
 }
 
+func (w *world) stopReceiver() {
+	w.t.Helper()
+	select {
+	case <-w.receiver.ready:
+	case <-time.After(2 * time.Second): // it cannot get through; it listens to signals by then
+	}
+	if code := w.receiver.stop(); code != 0 {
+		w.t.Errorf("the receiver ended with exit code %d", code)
+	}
+	w.receiver = nil
+}
+
 // behind counts the lanes of which the receiver has not settled all that was accepted.
 func (b *book) behind(t testing.TB, dir string) (n int) {
 	t.Helper()

@@ -22,7 +22,8 @@ var everywhere = []kind{
 	{"agent killed", 6, func(w *world) { w.pause(300); w.killAgent(); w.pause(50); w.mend() }},
 	{"agent killed in its start", 3, func(w *world) { w.killAgent(); w.startAgent("agent.yaml"); w.pause(150); w.killAgent(); w.mend() }},
 	{"receiver killed", 4, func(w *world) { w.pause(300); w.killReceiver(); w.pause(200); w.mend() }},
-	{"agent stopped", 1, func(w *world) { w.pause(200); w.stopAgent(); w.mend() }},
+	{"agent stopped", 2, func(w *world) { w.goodbye(w.up); w.stopAgent(); w.mend() }},
+	{"receiver stopped", 1, func(w *world) { w.goodbye(w.down); w.stopReceiver(); w.mend() }},
 	{"agent's link cut", 6, func(w *world) {
 		if w.ground.tls {
 			w.cutBytes()
@@ -88,6 +89,23 @@ var (
 		{down, "PUBACK"},
 	}
 )
+
+// lastSteps are what only an orderly end has.
+var lastSteps = map[string][]step{
+	"agent":    {{up, "PUBLISH state offline"}, {up, "DISCONNECT"}},
+	"receiver": {{up, "DISCONNECT"}},
+}
+
+// goodbye arms a cut at the end of a connection.
+func (w *world) goodbye(p *proxy) {
+	w.pause(300)
+	if p.opaque {
+		return
+	}
+	c := cut{n: 1, how: manner(w.rng.IntN(3)), long: 100 * time.Millisecond}
+	c.at, c.place = p.rarest(lastSteps[p.name], w.rng)
+	p.arm(c)
+}
 
 // beginning are the steps that only a new connection has.
 func beginning(s step) bool {
@@ -188,9 +206,7 @@ func TestRounds(t *testing.T) {
 
 // TestSoakRounds makes a thousand rounds, or as many as UPSEDGE_SOAK_ROUNDS says, on all grounds.
 func TestSoakRounds(t *testing.T) {
-	if os.Getenv("UPSEDGE_SOAK") == "" {
-		t.Skip("a soak test: make soak runs it")
-	}
+	needSoak(t)
 	left := 1000
 	if text := os.Getenv("UPSEDGE_SOAK_ROUNDS"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -208,6 +224,13 @@ func TestSoakRounds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", n, g.name), func(t *testing.T) { newWorld(t, rng, g, count).rounds(rounds, sum) })
 	}
 	t.Logf("%v\n%v", sum, count)
+}
+
+func needSoak(t *testing.T) {
+	t.Helper()
+	if os.Getenv("UPSEDGE_SOAK") == "" {
+		t.Skip("a soak test: make soak runs it")
+	}
 }
 
 // pick returns a ground as often as its share says.

@@ -3,6 +3,7 @@ package soak
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -52,6 +53,7 @@ type ground struct {
 	maxBytes int64  // of the spool, 0 for a great one
 	tls      bool   // between agent and broker
 	alone    bool   // the agent has no cloud: the broker's word frees, and it is not killed
+	conf     string // of the broker; "": as alone and forgets have it
 	forgets  bool   // the broker keeps nothing over a kill, and what it keeps in memory is bounded
 	kinds    []kind // beside those that every world has
 }
@@ -68,6 +70,8 @@ func (g ground) watch() time.Duration {
 // memory, written every few seconds.
 func (g ground) brokerConf() string {
 	switch {
+	case g.conf != "":
+		return g.conf
 	case g.alone:
 		return "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true"
 	case g.forgets:
@@ -272,6 +276,14 @@ func (w *world) drain() (store.Stats, wire.ID) {
 		w.t.Fatal(err)
 	}
 	return stats, stream
+}
+
+// copyState copies a directory beside the state directory, or that itself, in place of what was there.
+func (w *world) copyState(from, to string) {
+	w.t.Helper()
+	if err := errors.Join(os.RemoveAll(w.file(to)), os.CopyFS(w.file(to), os.DirFS(w.file(from)))); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // keep copies what a person needs to look at a failure.
