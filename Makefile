@@ -92,6 +92,7 @@ soak: ## tests named TestSoak…, under load for SOAK (10m)
 .PHONY: bench
 bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON
 	@$(GOBUILD) -o .cache/bin/bench ./internal/bench
+	@$(GOBUILD) -o .cache/bin/receiver ./internal/cloud/ingest/receiver
 	@cd internal/bench/peers/simonvetter && $(GOBUILD) -o ../../../../.cache/bin/peer-simonvetter . || echo "bench: goes on without simonvetter/modbus" >&2
 	@exec .cache/bin/bench $(ARGS)
 

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,6 +34,9 @@ type bench struct {
 	only     string // parts to measure, "" = all
 	profile  string // directory for profiles of the agent with many units, "" = none
 	quick    bool
+	whole    bool   // drain all of the backlog over the thin link, too
+	receiver string // path of the receiver
+	mu       sync.Mutex
 	dir      string // scratch
 
 	warmUp, window time.Duration // of the refreshes
@@ -53,8 +57,10 @@ func main() {
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, tcp")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
+	flag.StringVar(&b.receiver, "receiver", ".cache/bin/receiver", "the receiver that make bench builds: a `binary`")
+	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes twenty minutes")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
 	flag.BoolVar(&b.quick, "quick", false, "all at once and so briefly that the run takes less than 20 seconds and the numbers mean little")
 	flag.Parse()
@@ -120,16 +126,28 @@ func (b *bench) parts() []part {
 		}},
 		{"network", "bytes on the network", func(ctx context.Context, r *report) (err error) {
 			r.Network, err = b.network(ctx)
-			if errors.Is(err, errMissing) {
-				r.Missing, err = append(r.Missing, fmt.Sprintf("bytes on the network: %v", err)), nil
-			}
-			return err
+			return b.orMissing(r, "bytes on the network", err)
+		}},
+		{"backlog", "a backlog that drains", func(ctx context.Context, r *report) (err error) {
+			r.Backlogs, err = b.backlogs(ctx)
+			return b.orMissing(r, "draining a backlog", err)
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)
 			return err
 		}},
 	}
+}
+
+// orMissing notes what a program that is not here keeps from being measured.
+func (b *bench) orMissing(r *report, what string, err error) error {
+	if !errors.Is(err, errMissing) {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.Missing = append(r.Missing, fmt.Sprintf("%s: %v", what, err))
+	return nil
 }
 
 func (b *bench) settle() {

@@ -26,6 +26,7 @@ type report struct {
 	Blocks    []blockSize `json:"sample_blocks"`
 	Spool     *spoolCost  `json:"spool,omitempty"`
 	Network   []wireBytes `json:"network,omitempty"`
+	Backlogs  []drained   `json:"backlogs,omitempty"`
 	Many      manyUnits   `json:"many_units_on_tcp"`
 	Rows      []row       `json:"rows"`
 	Missing   []string    `json:"not_measured"`
@@ -71,6 +72,7 @@ func (r *report) judge() {
 	if r.Spool != nil {
 		r.Spool.judge(least, most)
 	}
+	judgeBacklogs(r.Backlogs, least, most)
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
 		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
@@ -119,6 +121,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if len(r.Network) > 0 {
 		printNetwork(w, r.Network)
+	}
+	if len(r.Backlogs) > 0 {
+		printBacklogs(w, r.Backlogs)
 	}
 	if r.Many.Units > 0 {
 		r.Many.print(w)
