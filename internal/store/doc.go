@@ -3,6 +3,8 @@
 // and the knowledge of what an earlier run left unfinished. It does not encode samples, does not retry, and knows no network;
 // DESIGN.md beside it says what the tables hold and what survives a power cut (design, sections 5 and 12).
 //
+// What is put is sealed with a key per unit and epoch, which can be destroyed for itself (Erase).
+//
 // The promise: what a Put accepted and nobody acknowledged is there after any crash, under the number it got. What is lost
 // all the same, to the quota or to a damaged page, leaves a gap record in the events lane.
 //
@@ -29,10 +31,10 @@ var (
 	ErrClosed = errors.New("the store is closed")
 )
 
-// A CorruptError is a single damaged entry outside the lanes. In the lanes it becomes a gap record instead.
+// A CorruptError is a single damaged entry outside the lanes, or one whose key is lost. In the lanes it becomes a gap record instead.
 type CorruptError struct{ What string }
 
-func (e *CorruptError) Error() string { return e.What + " does not match its checksum" }
+func (e *CorruptError) Error() string { return e.What + " is damaged, or its key is lost" }
 
 // Samples is one encoded block of one unit. Payload is not kept after the call.
 type Samples struct {
