@@ -3,6 +3,6 @@
 // the agent's store accepted is compared with what the receiver holds. It owns the faults, the book of what was accepted and the
 // comparison; every part in between is the real one.
 //
-// It has tests only. The short form runs with go test, the long one with make soak: UPSEDGE_SOAK is how long ("10m") or how many
-// rounds ("1000 rounds"), UPSEDGE_SOAK_SEED repeats a run's choices.
+// It has tests only. The short form runs with go test, the long one with make soak, where UPSEDGE_SOAK is set; UPSEDGE_SOAK_ROUNDS is
+// how many rounds it makes (1000), UPSEDGE_SOAK_SEED repeats a run's choices, UPSEDGE_SOAK_GROUND names the only ground to make them on.
 package soak

@@ -175,10 +175,23 @@ func (p *proxy) arm(c cut) {
 	p.armed, p.left = &c, c.n
 }
 
-// disarm lets everything pass from now on; connections that are dark end.
+func (p *proxy) isArmed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.armed != nil
+}
+
+// disarm lets everything pass from now on.
 func (p *proxy) disarm() {
 	p.mu.Lock()
 	p.armed, p.budget = nil, [2]int{}
+	p.mu.Unlock()
+	p.lift()
+}
+
+// lift ends connections that are dark, and the dripping of others.
+func (p *proxy) lift() {
+	p.mu.Lock()
 	var dark []*wired
 	for w := range p.live {
 		w.mu.Lock()

@@ -130,7 +130,10 @@ func (w *world) cut(p *proxy, steps []step) {
 	if beginning(c.at) {
 		p.hangUpAll()
 	}
-	w.pause(500)
+	for end := time.Now().Add(time.Second); p.isArmed() && time.Now().Before(end); { // what does not fall now may later
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.pause(200)
 }
 
 // rarest returns a step and a place that fell least often.
@@ -237,6 +240,9 @@ func needSoak(t *testing.T) {
 func pick(rng *rand.Rand) ground {
 	sum := 0
 	for _, g := range grounds {
+		if g.name == os.Getenv("UPSEDGE_SOAK_GROUND") {
+			return g.ground
+		}
 		sum += g.share
 	}
 	n := rng.IntN(sum)

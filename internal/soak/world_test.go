@@ -208,8 +208,8 @@ func (w *world) stopAgent() {
 // mend lets everything run undisturbed.
 func (w *world) mend() {
 	w.t.Helper()
-	w.up.disarm()
-	w.down.disarm()
+	w.up.lift()
+	w.down.lift()
 	if w.agent != nil && w.agent.over() {
 		if !w.run.unsure {
 			w.t.Errorf("the agent ended by itself: %v", w.agent.cmd.ProcessState)
@@ -231,6 +231,8 @@ func (w *world) mend() {
 // reckon lets everything be delivered and returns what is wrong with what the receiver holds then.
 func (w *world) reckon() []string {
 	w.t.Helper()
+	w.up.disarm()
+	w.down.disarm()
 	w.mend()
 	w.up.leave(false)
 	w.run.unsure = false
