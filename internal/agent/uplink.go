@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,8 +146,8 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 	return uplink.New(cfg, p.store), nil
 }
 
-func brokerTLS(cfg *config.Uplink) (*tls.Config, error) {
-	t, err := uplink.TLSConfig(cfg.CAFile, cfg.CertFile, cfg.KeyFile)
+func brokerTLS(cfg *config.Uplink) (*uplink.Credentials, error) {
+	t, err := uplink.ReadCredentials(cfg.CAFile, cfg.CertFile, cfg.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("uplink.tls: %w", err)
 	}

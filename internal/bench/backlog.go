@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -106,8 +105,12 @@ func (b *bench) drain(ctx context.Context, d *drained, thin bool, limit time.Dur
 		return err
 	}
 	alarms := &alarmTimes{store: s, picture: picture, put: map[uint64]time.Time{}}
+	files, err := uplink.ReadCredentials(filepath.Join(dir, "cert.pem"), "", "")
+	if err != nil {
+		return err
+	}
 	session := uplink.New(uplink.Config{
-		Broker: &url.URL{Scheme: "tls", Host: address}, TLS: &tls.Config{RootCAs: broker.roots}, AgentID: benchAgent, Boot: s.Boot(), Version: "bench",
+		Broker: &url.URL{Scheme: "tls", Host: address}, TLS: files, AgentID: benchAgent, Boot: s.Boot(), Version: "bench",
 		Full:  func() *wire.FullState { return &wire.FullState{Agent: benchAgent, Stream: s.Stream(), Boot: s.Boot()} },
 		Cloud: cloudOf(s), Observe: uplink.Observer{Delivered: alarms.delivered},
 	}, s)

@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,13 +16,14 @@ import (
 //
 // Without Cloud the broker's PUBACK frees a record, nothing is subscribed to, and the full state is published at once.
 type Config struct {
-	Broker   *url.URL    // tls://host[:8883] or, on loopback and with Insecure, tcp://host[:1883]
-	TLS      *tls.Config // for tls://, see TLSConfig; nil means the system's roots and no certificate of ours
-	Insecure bool        // allows tcp:// to loopback
-	AgentID  string      // in topics, and the client identifier
-	Boot     uint32      // starts of the agent, counted in the store; makes session numbers rise over all of them
-	MaxRate  int64       // bytes per second, 0 is unlimited
-	Version  string      // of the agent, in the first message of a session
+	Broker   *url.URL     // tls://host[:8883] or, on loopback and with Insecure, tcp://host[:1883]
+	TLS      *Credentials // for tls://; nil means the system's authorities and no certificate of ours
+	Time     Time         // for the dates of certificates; nil: this machine's clock, to be trusted
+	Insecure bool         // allows tcp:// to loopback
+	AgentID  string       // in topics, and the client identifier
+	Boot     uint32       // starts of the agent, counted in the store; makes session numbers rise over all of them
+	MaxRate  int64        // bytes per second, 0 is unlimited
+	Version  string       // of the agent, in the first message of a session
 	// Full returns what the full state says now. It reads memory: a session stands still meanwhile.
 	Full    func() *wire.FullState
 	Changed <-chan struct{} // gets a value when the full state is to be published again; nil if never. Not to be closed
@@ -75,6 +75,13 @@ func (o Observer) delivered(rec wire.Record, at time.Time) {
 	if o.Delivered != nil {
 		o.Delivered(rec, at)
 	}
+}
+
+func (c *Config) time() (time.Time, bool) {
+	if c.Time == nil {
+		return time.Now(), true
+	}
+	return c.Time()
 }
 
 // check returns what makes the configuration unusable, nil if nothing does.

@@ -31,6 +31,7 @@ const (
 
 var (
 	errStopped  = errors.New("stopped")
+	errRenewed  = errors.New("connected anew")
 	errAckStall = fmt.Errorf("the broker acknowledged nothing for %v", ackStall)
 )
 
@@ -66,6 +67,8 @@ func (c *conversation) serve(ctx context.Context) error {
 	err := c.work(ctx)
 	if errors.Is(err, errStopped) {
 		err = c.finish(ctx)
+	} else if errors.Is(err, errRenewed) {
+		c.client.Disconnect(uint(hangUpWithin.Milliseconds())) // without "offline": it comes right back
 	}
 	err = c.reason(err)
 	c.end()
@@ -109,7 +112,7 @@ func (c *conversation) idle() bool {
 // reason returns why the connection ended. A message that was in flight says only that it did; the library's own word comes
 // right behind.
 func (c *conversation) reason(err error) error {
-	if errors.Is(err, errStopped) || errors.Is(err, errAckStall) {
+	if errors.Is(err, errStopped) || errors.Is(err, errAckStall) || errors.Is(err, errRenewed) || errors.Is(err, errDates) {
 		return err
 	}
 	wait := time.NewTimer(hangUpWithin)
@@ -206,11 +209,16 @@ func (c *conversation) work(ctx context.Context) error {
 			c.lanes[0].stir()
 		case <-c.lanes[1].changed:
 			c.lanes[1].stir()
+		case <-c.s.renew:
+			return errRenewed
 		case <-c.s.cfg.Changed:
 			c.wantFull(true)
 		case <-beat.C:
 			c.beat()
 		case <-check.C: // also wakes a lane that rests after an error of the spool
+			if err := c.s.distrusted(c.link); err != nil {
+				return err
+			}
 			now := time.Now()
 			if c.stuck(now) {
 				return errAckStall

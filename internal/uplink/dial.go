@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -31,34 +30,22 @@ func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 func (s *Session) open(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	if s.cfg.Broker.Scheme == "tls" {
+		conn, raw, proven, err := s.dialSecure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l := newLink(conn, raw, s.cfg.MaxRate)
+		l.proven = proven
+		return l, nil
+	}
 	raw, err := s.cfg.Dial(ctx, s.cfg.address())
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.Broker.Scheme == "tcp" {
-		if a, ok := raw.RemoteAddr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-			_ = raw.Close()
-			return nil, fmt.Errorf("%s leads to %v, which is not this machine: plain TCP refused", s.cfg.Broker.Hostname(), a.IP)
-		}
-		return newLink(raw, raw, s.cfg.MaxRate), nil
-	}
-	conn := tls.Client(raw, s.tlsConfig())
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if a, ok := raw.RemoteAddr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		_ = raw.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", s.cfg.address(), err)
+		return nil, fmt.Errorf("%s leads to %v, which is not this machine: plain TCP refused", s.cfg.Broker.Hostname(), a.IP)
 	}
-	s.cfg.Observe.secured()
-	return newLink(conn, raw, s.cfg.MaxRate), nil
-}
-
-func (s *Session) tlsConfig() *tls.Config {
-	cfg := s.cfg.TLS.Clone() // of nil: nil
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	if cfg.ServerName == "" {
-		cfg.ServerName = s.cfg.Broker.Hostname()
-	}
-	return cfg
+	return newLink(raw, raw, s.cfg.MaxRate), nil
 }

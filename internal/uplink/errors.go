@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -33,6 +34,10 @@ func failureOf(err error) Failure {
 		if e.is(err) {
 			return Failure{e.trouble, e.words}
 		}
+	}
+	var h *handshakeError
+	if errors.As(err, &h) && h.verified && isType[*net.OpError](err) {
+		return Failure{Rejected, "the broker ends the handshake when it sees our certificate, or none"}
 	}
 	return Failure{}
 }
@@ -64,6 +69,8 @@ var explanations = []struct {
 	{Distrusted, "the broker's certificate is not signed by an authority we trust, see uplink.tls.ca_file", isUnknownAuthority},
 	{Distrusted, "the broker's certificate is for another name", isType[x509.HostnameError]},
 	{Distrusted, "the broker's certificate is not valid now, or this box's clock is wrong", isExpired},
+	{Distrusted, "the broker's certificate was out of date", isErr(errDates)},
+	{Distrusted, "the broker's TLS is too old or too weak: the least is TLS 1.2 with forward secrecy", isTooWeak},
 	{Distrusted, "the broker's certificate is not acceptable", isType[*tls.CertificateVerificationError]},
 	{Unreached, "the broker does not speak TLS on this port", isType[tls.RecordHeaderError]},
 	{Unreached, "this is no sound broker", isType[*PeerError]},
@@ -74,8 +81,9 @@ var explanations = []struct {
 	{Unreached, "the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
 }
 
-// Alerts of TLS about certificates. Source: RFC 8446, 6.2.
+// Alerts of TLS about certificates and about what the two ends have in common. Source: RFC 8446, 6.2.
 const (
+	alertHandshakeFailure       tls.AlertError = 40
 	alertBadCertificate         tls.AlertError = 42
 	alertUnsupportedCertificate tls.AlertError = 43
 	alertCertificateRevoked     tls.AlertError = 44
@@ -83,6 +91,8 @@ const (
 	alertCertificateUnknown     tls.AlertError = 46
 	alertUnknownCA              tls.AlertError = 48
 	alertAccessDenied           tls.AlertError = 49
+	alertProtocolVersion        tls.AlertError = 70
+	alertInsufficientSecurity   tls.AlertError = 71
 	alertCertificateRequired    tls.AlertError = 116
 )
 
@@ -110,6 +120,17 @@ func isAlert(alerts ...tls.AlertError) func(error) bool {
 func isRemote(err error, a tls.AlertError) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error" && op.Err != nil && op.Err.Error() == a.Error()
+}
+
+// isTooWeak finds a peer with which nothing is in common that is good enough: it says so before its certificate was seen, or chose
+// what was not offered, for which crypto/tls has no type.
+func isTooWeak(err error) bool {
+	var h *handshakeError
+	if !errors.As(err, &h) || h.verified {
+		return false
+	}
+	return isAlert(alertHandshakeFailure, alertProtocolVersion, alertInsufficientSecurity)(err) ||
+		strings.Contains(err.Error(), "unsupported protocol version") || strings.Contains(err.Error(), "unconfigured cipher suite")
 }
 
 func isUnknownAuthority(err error) bool { return isType[x509.UnknownAuthorityError](err) }

@@ -29,6 +29,7 @@ type link struct {
 	raw      net.Conn // the socket below
 	in       *guard
 	pace     *rate.Limiter // nil: unlimited
+	proven   bool          // the dates of the peer's certificate were judged by a clock to be trusted; of the session's goroutine
 
 	turn  chan struct{} // holds one token: whoever took it writes. The library pings from a goroutine of its own.
 	wrote chan struct{} // gets a value when a PUBLISH has been written

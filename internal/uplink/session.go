@@ -26,6 +26,7 @@ type Session struct {
 	log   *slog.Logger
 	acks  *acker
 	retry backoff
+	renew chan struct{} // holds at most one: the session is to be replaced by another
 
 	given [len(wire.Lanes)]atomic.Uint64 // the highest number published, of this run or possibly one before, by index in wire.Lanes
 
@@ -49,7 +50,16 @@ func New(cfg Config, spool Spool) *Session {
 	}
 	return &Session{
 		cfg: cfg, spool: spool, log: log, acks: newAcker(spool, log),
-		retry: backoff{least: leastPause, most: mostPause},
+		retry: backoff{least: leastPause, most: mostPause}, renew: make(chan struct{}, 1),
+	}
+}
+
+// Renew replaces the session in use by another one soon, so that it rests on the certificates that are in place now. It never
+// waits; without a session nothing happens, since the next one does anyway.
+func (s *Session) Renew() {
+	select {
+	case s.renew <- struct{}{}:
+	default:
 	}
 }
 
@@ -100,12 +110,21 @@ func (s *Session) once(ctx context.Context) {
 		s.cfg.Observe.reconnected()
 	}
 	s.served = true
+	select {
+	case <-s.renew: // of before this session
+	default:
+	}
 	err = c.serve(ctx)
 	s.cfg.Observe.connected(false)
 	s.lostAt = time.Now()
 	lived := s.lostAt.Sub(began)
 	if lived >= healthy {
 		s.retry.reset()
+	}
+	if errors.Is(err, errRenewed) {
+		s.retry.reset()
+		s.log.Info("broker left, to connect anew with the renewed files", "after", lived.Round(time.Millisecond))
+		return
 	}
 	if errors.Is(err, errStopped) {
 		s.log.Info("broker left", "after", lived.Round(time.Millisecond))

@@ -120,7 +120,7 @@ func TestDeliversOverTLSWithAClientCertificate(t *testing.T) {
 	a.server("broker", localhost, time.Time{})
 	broker := tlsBroker(t, a, a, "broker")
 	certFile, keyFile := a.client("rack7")
-	conf, err := TLSConfig(a.file, certFile, keyFile)
+	conf, err := ReadCredentials(a.file, certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestSaysInPlainWordsWhatIsWrongWithCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			broker := tlsBroker(t, a, a, c.server)
-			conf, err := TLSConfig(c.ca, c.cert, c.key)
+			conf, err := ReadCredentials(c.ca, c.cert, c.key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestSaysInPlainWordsWhyTheBrokerIsNotReached(t *testing.T) {
 	}
 }
 
-func TestTLSConfigNamesTheFileAndTheReason(t *testing.T) {
+func TestReadCredentialsNamesTheFileAndTheReason(t *testing.T) {
 	a := newAuthority(t, "ca")
 	certFile, keyFile := a.client("rack7")
 	_, otherKey := a.client("rack8")
@@ -208,8 +208,8 @@ func TestTLSConfigNamesTheFileAndTheReason(t *testing.T) {
 		{"a directory as key", "", certFile, a.dir, "not a regular file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := TLSConfig(c.ca, c.cert, c.key); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("TLSConfig = %v, want an error with %q", err, c.want)
+			if _, err := ReadCredentials(c.ca, c.cert, c.key); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("ReadCredentials = %v, want an error with %q", err, c.want)
 			}
 		})
 	}
