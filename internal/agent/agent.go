@@ -151,8 +151,13 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	}
 	flusher.health = a.own.stored
 	if cfg.Uplink != nil {
+		if secure(cfg.Uplink) {
+			if a.link.files, err = brokerTLS(cfg.Uplink); err != nil {
+				return err
+			}
+		}
 		a.link.session, err = newUplink(uplinkParts{
-			cfg: cfg.Uplink, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
+			cfg: cfg.Uplink, files: a.link.files, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
 			units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 			enrolled: isEnrolled(cfg.StateDir), order: a.newOrder(cfg.StateDir),
 		})
@@ -200,8 +205,8 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.followTime(ctx) })
 	if u := a.Config.Uplink; u != nil {
 		g.Go(func() error { return a.link.session.Run(sending) })
-		if u.CertFile != "" {
-			g.Go(func() error { return a.link.followCertificate(ctx, u.CertFile, a.own.certificate) })
+		if a.link.files != nil {
+			g.Go(func() error { return a.link.followFiles(ctx, a.own.certificate, a.Log) })
 		}
 	}
 	g.Go(func() error { return a.local.Run(ctx) })

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/hooks/auth"
 
 	"upsedge/internal/clock"
 	"upsedge/internal/config"
@@ -41,6 +40,10 @@ type bubble struct {
 	telling bool // what the agent logged is of use when the test fails
 	serves  sync.WaitGroup
 
+	way     way // from the agent to the broker
+	version string
+	reload  chan Reload
+
 	mu      sync.Mutex
 	sockets map[string]*socket // by unit
 	ahead   time.Duration      // of the wall clock
@@ -59,7 +62,7 @@ func newBubble(t *testing.T, units string) *bubble {
 	t.Helper()
 	time.Sleep(time.Until(enterTime))
 	b := &bubble{
-		t: t, began: time.Now().Add(-time.Hour), log: &diary{}, telling: true, sockets: map[string]*socket{},
+		t: t, began: time.Now().Add(-time.Hour), log: &diary{}, telling: true, sockets: map[string]*socket{}, version: "test",
 		broker: mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)}), // not served: it has no listener, and its housekeeping would wake every second
 	}
 	b.text = fmt.Sprintf(`
@@ -70,7 +73,7 @@ metrics: {listen: ""}
 local: {listen: "", socket: ""}
 units:
 %s`, filepath.Join(t.TempDir(), "state"), units)
-	if err := b.broker.AddHook(new(auth.AllowHook), nil); err != nil {
+	if err := b.broker.AddHook(&b.way.gate, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.cloud = b.subscribe("receiver")
@@ -102,12 +105,12 @@ func (b *bubble) start() {
 	}
 	ready := make(chan struct{})
 	ctx, stop := context.WithCancel(b.t.Context())
-	b.stopAgent, b.ended = stop, make(chan error, 1)
+	b.stopAgent, b.ended, b.reload = stop, make(chan error, 1), make(chan Reload)
 	b.page = newSocket()
 	go func() {
 		b.ended <- Run(ctx, Options{
-			Config: cfg, Version: "test", Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-			outside: outside{clock: b.clock, link: b.link, broker: b.dialBroker, scrape: b.page},
+			Config: cfg, Version: b.version, Reload: b.reload, Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page},
 		})
 	}()
 	select {

@@ -110,9 +110,10 @@ func (o *own) refused(f uplink.Failure) {
 // secured tells that the broker's certificate is in order.
 func (o *own) secured() { o.tell((*alarm.Self).Trusted) }
 
-// certificate tells when the agent's own certificate ends.
+// certificate tells when the agent's own certificate ends. While the clock is not set it may be nearer to that than anybody knows.
 func (o *own) certificate(ends time.Time) {
-	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Certificate(now, now, ends) })
+	by, _ := o.clock.Certificates()
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Certificate(now, by, ends) })
 }
 
 // stored tells what came of an attempt to write to the store.

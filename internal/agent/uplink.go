@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,25 +26,51 @@ import (
 // link is the uplink and what others want to know of it.
 type link struct {
 	session    *uplink.Session           // nil: no broker configured
+	files      *uplink.Credentials       // nil: no TLS
 	certExpiry atomic.Pointer[time.Time] // nil: no certificate
 }
 
-// followCertificate looks every minute when the client certificate ends until ctx does. Whoever renews it replaces the file,
-// and each connection reads it anew.
-func (l *link) followCertificate(ctx context.Context, file string, tell func(time.Time)) error {
-	tell(*l.certExpiry.Load())
+// renewWithin spreads the new connections of agents whose files were renewed at one time.
+const renewWithin = time.Minute
+
+// followFiles looks every minute whether the files of TLS were replaced, until ctx ends. What is new is used from the next
+// connection on; so that no session outlives the certificate it rests on, there is one within the next minute. tell is told each
+// time when the agent's own certificate ends.
+func (l *link) followFiles(ctx context.Context, tell func(ends time.Time), log *slog.Logger) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	trouble := ""
 	for {
+		changed, err := l.files.Refresh()
+		if said := fmt.Sprint(err); err != nil && said != trouble { // once; half written it may be whole in a minute
+			log.Warn("renewed TLS files cannot be used yet; those before stay in use", "err", err)
+			trouble = said
+		} else if err == nil {
+			trouble = ""
+		}
+		if cert := l.files.Certificate(); cert != nil {
+			l.certExpiry.Store(&cert.NotAfter)
+			tell(cert.NotAfter)
+		}
+		if changed {
+			log.Info("renewed TLS files are in use from the next connection on, which is made within a minute")
+			wait(ctx, rand.N(renewWithin))
+			l.session.Renew()
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if cert, err := uplink.ReadCertificate(file); err == nil { // half written: in a minute
-				l.certExpiry.Store(&cert.NotAfter)
-				tell(cert.NotAfter)
-			}
 		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -74,6 +102,7 @@ func certificateID(file string) (id string, expiry *time.Time, err error) {
 // uplinkParts is what the uplink is made of.
 type uplinkParts struct {
 	cfg     *config.Uplink
+	files   *uplink.Credentials // nil: no TLS
 	agent   string
 	version string
 	allow   []string
@@ -138,13 +167,12 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 			Delivered:   p.delivered,
 		},
 	}
-	if broker.Scheme == "tls" {
-		if cfg.TLS, err = brokerTLS(p.cfg); err != nil {
-			return nil, err
-		}
-	}
+	cfg.TLS, cfg.Time = p.files, p.clock.Certificates
 	return uplink.New(cfg, p.store), nil
 }
+
+// secure reports whether the broker is spoken to with TLS.
+func secure(cfg *config.Uplink) bool { return strings.HasPrefix(cfg.Broker, "tls:") }
 
 func brokerTLS(cfg *config.Uplink) (*uplink.Credentials, error) {
 	t, err := uplink.ReadCredentials(cfg.CAFile, cfg.CertFile, cfg.KeyFile)
@@ -160,7 +188,7 @@ func CheckFiles(cfg *config.Config) error {
 	if f := cfg.Metrics.WebConfig; f != "" {
 		errs = append(errs, metrics.CheckWebConfig(f))
 	}
-	if u := cfg.Uplink; u != nil && !u.Insecure {
+	if u := cfg.Uplink; u != nil && secure(u) {
 		_, err := brokerTLS(u)
 		errs = append(errs, err)
 	}

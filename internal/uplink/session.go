@@ -139,11 +139,14 @@ func (s *Session) logAttempt(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return // we ended it ourselves
 	}
-	why, level := explain(err), slog.LevelDebug
-	if why != s.trouble {
+	why, level, kind := explain(err), slog.LevelDebug, failureOf(err).Words
+	if kind == "" {
+		kind = why
+	}
+	if kind != s.trouble { // by its kind: the text may hold the time
 		level = slog.LevelWarn
 	}
-	s.trouble = why
+	s.trouble = kind
 	s.log.Log(ctx, level, "broker not reached", "broker", s.cfg.Broker.Redacted(), "attempts", s.attempts, "err", why)
 }
 
