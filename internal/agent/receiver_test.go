@@ -71,8 +71,9 @@ type receiver struct {
 	byUnit  map[string][]notice
 	reports []report
 	seen    map[string]bool
-	news    chan struct{} // closed and replaced when a notice comes
-	faults  []string      // what the format forbids
+	news    chan struct{}                      // closed and replaced when a notice comes
+	faults  []string                           // what the format forbids
+	tap     func(topic string, payload []byte) // hears everything; may be nil
 }
 
 // subscribe returns when the subscription stands.
@@ -95,6 +96,9 @@ func (b *bubble) subscribe(name string) *receiver {
 func (r *receiver) take(_ mqtt.Client, m mqtt.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tap != nil {
+		r.tap(m.Topic(), m.Payload())
+	}
 	document, err := protocol()
 	if err == nil {
 		_, err = document.Check(m.Topic(), m.Payload())
