@@ -15,7 +15,6 @@ import (
 type batch struct {
 	r     *Receiver
 	ctx   context.Context
-	tx    *sql.Tx
 	now   time.Time
 	err   error
 	cache *cache
@@ -41,30 +40,21 @@ func (r *Receiver) commit(ctx context.Context, do func(*batch)) ([]Answer, error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ctx = context.WithoutCancel(ctx) // never half way
-	tx, err := r.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, fmt.Errorf("begin a commit: %w", err)
-	}
-	b := &batch{r: r, ctx: ctx, tx: tx, now: r.o.Now(), cache: &r.cache}
-	if do(b); b.err == nil {
-		b.err = tx.Commit()
+	b := &batch{r: r, ctx: ctx, now: r.o.Now(), cache: &r.cache}
+	if b.exec("BEGIN"); b.err == nil {
+		do(b)
+		b.exec("COMMIT")
 	}
 	if b.err != nil {
-		r.cache.drop() // it has what the disk has not
-		return nil, errors.Join(fmt.Errorf("keep a batch: %w", b.err), rollback(tx))
+		r.cache.drop()                             // it has what the disk has not
+		_, _ = r.conn.ExecContext(ctx, "ROLLBACK") // without a transaction, or with a broken disk: an error that says nothing
+		return nil, fmt.Errorf("keep a batch: %w", b.err)
 	}
 	for _, f := range b.after {
 		f()
 	}
 	r.cache.trim()
 	return b.answers, nil
-}
-
-func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
-		return err
-	}
-	return nil
 }
 
 // take applies one message.
@@ -126,11 +116,29 @@ func (b *batch) fail(err error) {
 	}
 }
 
-func (b *batch) exec(query string, args ...any) (changed int64) {
+// stmt prepares a statement once for the life of the Receiver.
+func (b *batch) stmt(query string) *sql.Stmt {
 	if b.err != nil {
+		return nil
+	}
+	st := b.r.stmts[query]
+	if st == nil {
+		var err error
+		if st, err = b.r.conn.PrepareContext(b.ctx, query); err != nil {
+			b.fail(err)
+			return nil
+		}
+		b.r.stmts[query] = st
+	}
+	return st
+}
+
+func (b *batch) exec(query string, args ...any) (changed int64) {
+	st := b.stmt(query)
+	if st == nil {
 		return 0
 	}
-	res, err := b.tx.ExecContext(b.ctx, query, args...)
+	res, err := st.ExecContext(b.ctx, args...)
 	if err != nil {
 		b.fail(err)
 		return 0
@@ -142,10 +150,11 @@ func (b *batch) exec(query string, args ...any) (changed int64) {
 
 // one reads the first row of an answer, and reports whether there was one.
 func (b *batch) one(query string, args []any, dst ...any) bool {
-	if b.err != nil {
+	st := b.stmt(query)
+	if st == nil {
 		return false
 	}
-	err := b.tx.QueryRowContext(b.ctx, query, args...).Scan(dst...)
+	err := st.QueryRowContext(b.ctx, args...).Scan(dst...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false
 	}
@@ -155,10 +164,11 @@ func (b *batch) one(query string, args []any, dst ...any) bool {
 
 // each calls fn for each row of an answer; fn scans it.
 func (b *batch) each(query string, args []any, fn func(*sql.Rows) error) {
-	if b.err != nil {
+	st := b.stmt(query)
+	if st == nil {
 		return
 	}
-	rows, err := b.tx.QueryContext(b.ctx, query, args...)
+	rows, err := st.QueryContext(b.ctx, args...)
 	if err != nil {
 		b.fail(err)
 		return

@@ -14,7 +14,7 @@ import (
 )
 
 // brokerConfig is what docs/broker.md asks of a broker.
-const brokerConfig = "persistence true\nmax_queued_messages 0\nmax_inflight_messages 1000"
+const brokerConfig = "persistence true\nmax_queued_messages 0\nmax_inflight_messages 1000\nset_tcp_nodelay true"
 
 // await waits for something to happen.
 func await(t testing.TB, what string, happened func() bool) {

@@ -76,28 +76,34 @@ func (c faultyConn) QueryContext(ctx context.Context, q string, args []driver.Na
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, q, args)
 }
 
-func (c faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+func (c faultyConn) PrepareContext(ctx context.Context, q string) (driver.Stmt, error) {
 	if err := c.f.call(); err != nil {
 		return nil, err
 	}
-	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-	return faultyTx{tx, c.f}, err
+	st, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, q)
+	return faultyStmt{st, c.f, q == "COMMIT"}, err
 }
 
-type faultyTx struct {
-	driver.Tx
-	f *faults
+type faultyStmt struct {
+	driver.Stmt
+	f      *faults
+	commit bool
 }
 
-func (t faultyTx) Commit() error {
-	err := t.f.call()
-	if err != nil && t.f.late.Load() {
-		return errors.Join(t.Tx.Commit(), err)
+func (s faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	err := s.f.call()
+	if err != nil && !(s.commit && s.f.late.Load()) {
+		return nil, err
 	}
-	if err != nil { // as a real one: it has not happened
-		return errors.Join(t.Tx.Rollback(), err)
+	res, done := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	return res, errors.Join(err, done)
+}
+
+func (s faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.f.call(); err != nil {
+		return nil, err
 	}
-	return t.Tx.Commit()
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
 // script is a bit of everything.

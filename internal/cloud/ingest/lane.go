@@ -11,10 +11,10 @@ import (
 // Bounds of what one agent can make the receiver keep beside its records.
 const (
 	// maxStreams of an agent. It begins one when it has lost its database, and after a new enrolment.
-	maxStreams = 256
+	maxStreams = 64
 	// maxSpans is in how many pieces the numbers of a lane may be. An agent has at most 64 records on their way beyond its mark,
 	// so that more is none of ours; each piece costs a row, and memory while the lane is at work.
-	maxSpans = 4096
+	maxSpans = 1024
 	// maxAgents of one receiver.
 	maxAgents = 100_000
 )

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,8 @@ type Receiver struct {
 	lock    *os.File
 
 	mu        sync.Mutex // one batch at a time; guards what follows
+	conn      *sql.Conn  // of writer, which has no other
+	stmts     map[string]*sql.Stmt
 	cache     cache
 	listening time.Time // since when messages can come; zero: they cannot
 }
@@ -78,6 +81,9 @@ func (r *Receiver) open(ctx context.Context, dir string) (err error) {
 	if err := syncDir(dir); err != nil { // the file's name, too, is on disk before anything is acknowledged
 		return err
 	}
+	if err := r.takeConnection(ctx); err != nil {
+		return err
+	}
 	r.readers, err = connect(r.o.driver, path, anyConns, "query_only(1)")
 	return err
 }
@@ -85,10 +91,10 @@ func (r *Receiver) open(ctx context.Context, dir string) (err error) {
 // anyConns: readers open as many connections as are asked for. Who goes through a lane needs a second one to place its records.
 const anyConns = 0
 
-func connect(driver, path string, conns int, pragmas ...string) (*sql.DB, error) {
+func connect(name, path string, conns int, pragmas ...string) (*sql.DB, error) {
 	// busy_timeout in ms; a reader never waits for the writer, only for the recovery of a log. cache_size in KiB when negative.
-	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-8000)"}, pragmas...), "_txlock": {"immediate"}}
-	db, err := sql.Open(driver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "cache_size(-8000)"}, pragmas...)}
+	db, err := sql.Open(name, "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +103,35 @@ func connect(driver, path string, conns int, pragmas ...string) (*sql.DB, error)
 	return db, nil
 }
 
+// takeConnection opens the connection that writes, if there is none.
+func (r *Receiver) takeConnection(ctx context.Context) (err error) {
+	if r.conn == nil {
+		r.stmts = map[string]*sql.Stmt{}
+		if r.conn, err = r.writer.Conn(ctx); err != nil {
+			return fmt.Errorf("open the database: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropConnection closes it, and with it what an error has left half done: SQLite undoes that, and the next one begins with what
+// the disk has.
+func (r *Receiver) dropConnection() {
+	if r.conn == nil {
+		return
+	}
+	for _, st := range r.stmts {
+		_ = st.Close() // what they did has had its own error
+	}
+	_ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it instead of keeping it for later
+	r.conn, r.stmts = nil, nil
+}
+
 // Close ends the work. What was acknowledged is on disk whether it is called or not.
 func (r *Receiver) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropConnection()
 	var errs []error
 	for _, db := range []*sql.DB{r.readers, r.writer} {
 		if db != nil {

@@ -14,7 +14,7 @@ import (
 
 // Bounds of what is set aside because it cannot be understood. The oldest makes room.
 const (
-	maxQuarantine = 1000     // messages
+	maxQuarantine = 500      // messages
 	maxSpecimen   = 64 << 10 // bytes kept of each
 )
 

@@ -7,7 +7,7 @@ import (
 )
 
 // maxSessions of an agent are remembered, to tell an old message that comes once more from a second agent.
-const maxSessions = 1000
+const maxSessions = 256
 
 // state applies a message of the topic state.
 //

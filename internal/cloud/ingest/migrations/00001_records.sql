@@ -26,6 +26,7 @@ CREATE TABLE sessions (
   stated   SMALLINT NOT NULL,
   PRIMARY KEY (agent, session, nonce)
 );
+CREATE INDEX sessions_ordinal ON sessions (agent, ordinal);
 CREATE TABLE lanes (
   id       BIGINT PRIMARY KEY,
   agent    TEXT NOT NULL,
