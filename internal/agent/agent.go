@@ -63,44 +63,33 @@ type agent struct {
 	latest    **config.Config // the one applied last
 	started   time.Time
 	clock     *clock.Clock
-	store     *store.Store
+	disk      *disk
 	site      *site
 	own       *own
 	series    *metrics.Agent
 	metrics   *metrics.Server // nil: off
 	local     *local.Server
 	link      link
-	name      string // the agent's id
 	ready     atomic.Bool
 	connected atomic.Bool
-	broken    chan struct{} // closed when the database is beyond use
-	breakOnce sync.Once
 
 	mu      sync.Mutex
 	flushed time.Time // the flush loop last came round
 }
 
-// Run builds the agent and works until ctx ends; it returns nil then. Units and brokers that do not answer are states. An
-// error is something only a person can mend: a state directory in use, an address taken, a file that cannot be read.
-//
-// When the database breaks while it is in use everything is built anew on a fresh one: the store sets the broken file aside
-// when it is opened, and a new stream begins.
+// Run builds the agent and works until ctx ends; it returns nil then. Units and brokers that do not answer are states, and so is
+// a disk that refuses or a database that breaks: see disk. An error is something only a person can mend: a state directory in
+// use, an address taken, a file that cannot be read.
 func Run(ctx context.Context, o Options) error {
-	for {
-		err := runOnce(ctx, &o)
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return nil // stopped before it was ready
-		}
-		if !errors.Is(err, store.ErrBroken) || ctx.Err() != nil {
-			return err
-		}
-		o.Log.Error("the agent starts anew with a fresh database", "err", err)
+	err := run(ctx, o)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before it was ready
 	}
+	return err
 }
 
-// runOnce leaves the configuration that was applied last in o, for the next time.
-func runOnce(ctx context.Context, o *Options) error {
-	a := &agent{Options: *o, latest: &o.Config, started: time.Now(), flushed: time.Now(), broken: make(chan struct{})}
+func run(ctx context.Context, o Options) error {
+	a := &agent{Options: o, latest: &o.Config, started: time.Now(), flushed: time.Now()}
 	var err error
 	newClock := clock.New
 	if o.outside.clock != nil {
@@ -109,62 +98,47 @@ func runOnce(ctx context.Context, o *Options) error {
 	if a.clock, err = newClock(); err != nil {
 		return err
 	}
-	cfg := o.Config
-	rememberErr := a.clock.Remember(cfg.StateDir, o.Built)
-	a.store, err = store.Open(ctx, cfg.StateDir, store.Options{
-		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: cfg.Spool.MaxBytes, Log: o.Log,
-		Accepted: o.Accepted,
-	}.Through(o.outside.driver))
-	if err != nil {
-		return fmt.Errorf("state_dir: %w", err)
+	rememberErr := a.clock.Remember(o.Config.StateDir, o.Built)
+	a.disk = newDisk(a.open, o.Log)
+	if err := a.disk.start(ctx); err != nil {
+		return err
 	}
 	if rememberErr != nil { // costs what earlier runs knew of the time
 		o.Log.Error("the earliest that it can be is when this program was built", "err", rememberErr)
 	}
-	if err := a.build(ctx, cfg); err != nil {
-		return errors.Join(err, a.store.Close())
+	if err := a.build(ctx, o.Config); err != nil {
+		return errors.Join(err, a.disk.close())
 	}
-	return errors.Join(a.run(ctx), a.store.Close()) // what was not sent waits for the next start
+	return errors.Join(a.run(ctx), a.disk.close()) // what was not sent waits for the next start
+}
+
+// open opens the store.
+func (a *agent) open(ctx context.Context) (*store.Store, error) {
+	return store.Open(ctx, a.Config.StateDir, store.Options{
+		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: a.Config.Spool.MaxBytes, Log: a.Log,
+		Accepted: a.Accepted,
+	}.Through(a.outside.driver))
 }
 
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
-	name, expiry, err := agentID(ctx, cfg.Uplink, a.store)
-	if err != nil {
+	if err := a.checkUplink(ctx); err != nil {
 		return err
 	}
-	a.name = name
-	a.link.certExpiry.Store(expiry)
 	var names []string
 	for _, l := range lines(cfg.Units) {
 		names = append(names, l[0].Name)
 	}
 	reg, series := metrics.New(a.sources(), names)
 	a.series = series
-	flusher := newFlusher(a.store, a.clock, series, a.breakDown, a.Log)
-	rec := newRecorder(flusher, a.breakDown, a.Log)
+	flusher := newFlusher(a.disk, a.clock, series, a.Log)
+	rec := newRecorder(flusher, a.Log)
 	a.site = &site{
-		store: a.store, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
+		store: a.disk, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
 		changed: make(chan struct{}, 1), link: a.outside.link,
 	}
-	if a.own, err = newOwn(ctx, a.site, a.Log); err != nil {
-		return err
-	}
-	flusher.health = a.own.stored
-	if cfg.Uplink != nil {
-		if secure(cfg.Uplink) {
-			if a.link.files, err = brokerTLS(cfg.Uplink); err != nil {
-				return err
-			}
-		}
-		a.link.session, err = newUplink(uplinkParts{
-			cfg: cfg.Uplink, files: a.link.files, agent: a.name, version: a.Version, allow: cfg.Orders.Allow, store: a.store, clock: a.clock, series: series,
-			units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
-			enrolled: isEnrolled(cfg.StateDir), order: a.newOrder(cfg.StateDir),
-		})
-		if err != nil {
-			return err
-		}
-	}
+	a.own = newOwn(ctx, a.site, a.disk, a.Log)
+	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }
+	var err error
 	if l := a.outside.scrape; l != nil {
 		a.metrics = metrics.On(l, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady)
 	} else if cfg.Metrics.Listen != "" {
@@ -187,24 +161,19 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return err }) // an error ends all that is started below as any other end does
 	g.Go(func() error {
 		defer sent()
-		return a.site.recorder.run(recording, stopWithin)
+		err := a.site.recorder.run(recording, stopWithin)
+		a.site.flusher.flush(rest, nil) // what was refused before a disk came back at the last moment
+		return err
 	})
+	g.Go(func() error { return a.disk.run(ctx, a.arrived) })
 	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
 	g.Go(func() error { return a.reload(ctx) })
-	g.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.broken:
-			return store.ErrBroken
-		}
-	})
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error { return a.own.run(ctx) })
 	g.Go(func() error { return a.followTime(ctx) })
 	if u := a.Config.Uplink; u != nil {
-		g.Go(func() error { return a.link.session.Run(sending) })
+		g.Go(func() error { return a.send(sending) })
 		if a.link.files != nil {
 			g.Go(func() error { return a.link.followFiles(ctx, a.own.certificate, a.Log) })
 		}
@@ -234,7 +203,12 @@ func (a *agent) begin(ctx context.Context) error {
 		return err
 	}
 	a.warnOfRates(a.Config.Units)
-	return a.reportGaps(ctx, now)
+	if s, _, err := a.disk.now(); err == nil {
+		if err := a.reportGaps(ctx, s, func(string) wire.Stamp { return now }); errors.Is(err, store.ErrBroken) {
+			a.disk.drop(s, err)
+		}
+	}
+	return nil
 }
 
 // endOf says why a run ends whose context has.
@@ -245,17 +219,12 @@ func endOf(ctx context.Context) string {
 	return "an error that its log names"
 }
 
-// breakDown ends the run when the database is beyond use; the first to find that out is logged.
-func (a *agent) breakDown(err error) {
-	a.breakOnce.Do(func() {
-		a.Log.Error("the database broke", "err", err)
-		close(a.broken)
-	})
-}
-
 func (a *agent) announce() {
 	a.ready.Store(true)
-	where := []any{"version", a.Version, "units", len(a.Config.Units), "boot", a.store.Boot()}
+	where := []any{"version", a.Version, "units", len(a.Config.Units)}
+	if s, _, err := a.disk.now(); err == nil {
+		where = append(where, "boot", s.Boot())
+	}
 	if a.metrics != nil {
 		where = append(where, "metrics", a.metrics.Addr())
 	}
@@ -269,48 +238,6 @@ func (a *agent) announce() {
 	if a.Ready != nil {
 		a.Ready()
 	}
-}
-
-// reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come.
-func (a *agent) reportGaps(ctx context.Context, now wire.Stamp) error {
-	if name := a.store.SetAside(); name != "" {
-		a.Log.Error("the database was broken; it was set aside and a new stream has begun", "file", name)
-		if err := a.reportLostStream(ctx, now); err != nil {
-			return err
-		}
-	}
-	for _, i := range a.store.Crashed() {
-		to := i.Resumed
-		if (to == wire.Stamp{}) {
-			to = now
-		}
-		err := a.store.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: wire.GapCrash}, now)
-		if errors.Is(err, store.ErrBroken) {
-			return err
-		} else if err != nil { // it stays owed: the next start tries again
-			a.Log.Error("a gap record cannot be stored", "unit", i.Unit, "err", err)
-			continue
-		}
-		a.Log.Warn("the agent was stopped without warning; a gap record names the samples that are lost", "unit", i.Unit)
-	}
-	return nil
-}
-
-// reportLostStream says in a new stream that what the one before held of each unit may never come: since when nobody knows, so
-// the gap begins with the zero stamp.
-func (a *agent) reportLostStream(ctx context.Context, now wire.Stamp) error {
-	if a.store.Boot() != 1 {
-		return nil // said before
-	}
-	for _, u := range a.Config.Units {
-		err := a.store.PutGap(ctx, wire.Gap{Unit: u.Name, To: now, Reason: wire.GapDamage}, now)
-		if errors.Is(err, store.ErrBroken) {
-			return err
-		} else if err != nil { // a full disk keeps no unit from being polled
-			a.Log.Error("a gap record cannot be stored", "unit", u.Name, "err", err)
-		}
-	}
-	return nil
 }
 
 // reload applies changes of units. Other changes need a restart, and the log says so.
@@ -397,8 +324,8 @@ func (a *agent) isReady() error {
 	if !a.ready.Load() {
 		return errors.New("starting")
 	}
-	if a.site.recorder.stuck() {
-		return errors.New("events cannot be stored: is the disk full?")
+	if st := a.disk.state(); st.Err != nil {
+		return fmt.Errorf("the disk refuses; alarms and samples are kept in memory: %w", st.Err)
 	}
 	return a.healthy()
 }

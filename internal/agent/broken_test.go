@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -31,36 +32,31 @@ local: {listen: "", socket: ""}
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan struct{}, 2)
+	ready := make(chan struct{})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Options{Config: cfg, Version: "test", Ready: func() { ready <- struct{}{} }, Log: slog.New(slog.DiscardHandler)})
+		done <- Run(ctx, Options{Config: cfg, Version: "test", Ready: func() { close(ready) }, Log: slog.New(slog.DiscardHandler)})
 	}()
 	defer stop()
-	await := func(what string, tick <-chan time.Time, each func()) {
-		t.Helper()
-		late := time.After(time.Minute)
-		for {
-			select {
-			case <-ready:
-				return
-			case <-tick:
-				each()
-			case err := <-done:
-				t.Fatalf("Run = %v before it was %s", err, what)
-			case <-late:
-				t.Fatalf("not %s within a minute", what)
-			}
-		}
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatalf("Run = %v before it was ready", err)
 	}
-	await("ready", nil, nil)
 	// As a bad disk does it, in place and not only once: what is cached, or written over again by the commit under way, nobody misses.
 	spoil := opened(t, dir, "store.db", "store.db-wal", "store.db-shm")
-	spoil()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	await("ready again on a fresh database", again.C, spoil)
+	aside := filepath.Join(dir, "store.db.broken-1")
+	for late := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		spoil()
+		if _, err := os.Stat(aside); err == nil {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("the broken database was not set aside within a minute")
+		}
+	}
+	await(t, func() bool { return stored(dir) > 0 })
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("Run = %v", err)
@@ -83,6 +79,15 @@ local: {listen: "", socket: ""}
 	if err != nil || gap.Unit != "rack-a" || gap.Reason != wire.GapDamage || gap.From != (wire.Stamp{}) {
 		t.Errorf("the first event is %+v, %v; want a damage gap of rack-a from nobody knows when", gap, err)
 	}
+}
+
+// stored is the highest number of a sample in the database of dir, as its mark says.
+func stored(dir string) uint64 {
+	b, err := os.ReadFile(filepath.Join(dir, "mark"))
+	if err != nil || len(b) < 32 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[24:])
 }
 
 // opened returns what fills the files of dir with noise. They are the ones that are there now: a file of the same name that comes

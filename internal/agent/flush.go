@@ -20,11 +20,9 @@ import (
 // A flusher encodes what the units' batches hold and puts it into the store: in one commit per interval, and of a unit with an
 // event at once, so that a power cut right behind it takes nothing of what led to it.
 type flusher struct {
-	store  *store.Store
+	store  puts
 	clock  *clock.Clock
 	press  press
-	broken func(error) // the database is beyond use
-	health func(error) // told of each attempt to write to the store; nil: nobody asks
 	series *metrics.Agent
 	log    *slog.Logger
 
@@ -33,7 +31,6 @@ type flusher struct {
 	samples []int               // in each of pending
 	most    int                 // bytes of pending while the store refuses
 	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
-	failing bool
 	room    sampler.Room
 
 	layouts layouts
@@ -41,6 +38,14 @@ type flusher struct {
 	hurrying sync.Mutex
 	hurry    map[string]bool // units that are not to wait for the interval
 	wake     chan struct{}   // holds at most one
+}
+
+// puts is what the flusher and the recorder need of a store.
+type puts interface {
+	PutSamples(ctx context.Context, blocks []store.Samples) error
+	PutEvents(ctx context.Context, unit string, state []byte, events []store.Event) error
+	PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error
+	PutLost(ctx context.Context, n uint64, stamp wire.Stamp) error
 }
 
 // layouts are those of the samples stored in this run.
@@ -73,9 +78,9 @@ const (
 	besides = 256
 )
 
-func newFlusher(s *store.Store, c *clock.Clock, series *metrics.Agent, broken func(error), log *slog.Logger) *flusher {
+func newFlusher(s puts, c *clock.Clock, series *metrics.Agent, log *slog.Logger) *flusher {
 	return &flusher{
-		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[string]wire.Gap{}, broken: broken,
+		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[string]wire.Gap{},
 		series: series, log: log,
 		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}}, hurry: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
@@ -106,9 +111,15 @@ func (f *flusher) run(ctx context.Context, every time.Duration, units func() []*
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		var retry <-chan time.Time
+		if f.waits() {
+			retry = time.After(min(every, mostPause))
+		}
 		select {
 		case <-tick.C:
 			f.flush(ctx, units())
+		case <-retry:
+			f.flush(ctx, nil)
 		case <-f.wake:
 			f.flush(ctx, f.urgent(units()))
 		case <-ctx.Done():
@@ -127,28 +138,14 @@ func (f *flusher) flush(ctx context.Context, units []*unit) {
 	if len(f.pending) == 0 && len(f.lost) == 0 {
 		return
 	}
-	err := f.put(context.WithoutCancel(ctx))
-	f.tried(err)
-	if err != nil {
-		f.refused(err)
-		return
+	if err := f.put(context.WithoutCancel(ctx)); err != nil {
+		f.keep()
 	}
-	if f.failing {
-		f.log.Info("samples are stored again")
-	}
-	for i, s := range f.pending {
-		f.series.Samples.Add(float64(f.samples[i]))
-		f.series.EncodedBytes.Add(float64(len(s.Payload)))
-	}
-	f.pending, f.samples, f.failing = nil, nil, false
 }
 
-// tried tells of an attempt to write to the store.
-func (f *flusher) tried(err error) {
-	if f.health != nil {
-		f.health(err)
-	}
-}
+// mostCommit is how much goes into one commit: what has piled up while the disk refused is many of them, and an event that comes
+// meanwhile waits for one.
+const mostCommit = 512 << 10
 
 // put stores what is lost, then what is pending.
 func (f *flusher) put(ctx context.Context) error {
@@ -158,7 +155,49 @@ func (f *flusher) put(ctx context.Context) error {
 		}
 		delete(f.lost, unit)
 	}
-	return f.store.PutSamples(ctx, f.pending)
+	for len(f.pending) > 0 {
+		n, size := 0, 0
+		for n < len(f.pending) && (n == 0 || size+len(f.pending[n].Payload)+besides <= mostCommit) {
+			size += len(f.pending[n].Payload) + besides
+			n++
+		}
+		if err := f.store.PutSamples(ctx, f.pending[:n]); err != nil {
+			return err
+		}
+		for i, s := range f.pending[:n] {
+			f.series.Samples.Add(float64(f.samples[i]))
+			f.series.EncodedBytes.Add(float64(len(s.Payload)))
+		}
+		f.pending, f.samples = f.pending[n:], f.samples[n:]
+	}
+	f.pending, f.samples = nil, nil
+	return nil
+}
+
+// waits reports whether something was refused.
+func (f *flusher) waits() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.pending) > 0 || len(f.lost) > 0
+}
+
+// gather takes the batches of units and returns since when, by unit, something waits or was lost.
+func (f *flusher) gather(units []*unit) map[string]wire.Stamp {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, u := range units {
+		f.take(u)
+	}
+	since := map[string]wire.Stamp{}
+	for unit, gap := range f.lost {
+		since[unit] = gap.From
+	}
+	for _, s := range f.pending {
+		if at, some := since[s.Unit]; !some || s.First.Mono < at.Mono {
+			since[s.Unit] = s.First
+		}
+	}
+	return since
 }
 
 func (f *flusher) take(u *unit) {
@@ -243,24 +282,16 @@ func (f *flusher) stamp(ms int64) wire.Stamp {
 func (f *flusher) lose(unit string, first, last wire.Stamp) {
 	gap, begun := f.lost[unit]
 	if !begun {
-		gap = wire.Gap{Unit: unit, From: first, Reason: wire.GapCrash}
+		gap = wire.Gap{Unit: unit, From: first, Reason: wire.GapStorage}
 	}
 	gap.To = last
 	f.lost[unit] = gap
 	f.press.forget() // the block that is gone may have carried a schema
 }
 
-// refused keeps what could not be put, up to a bound; beyond it the oldest go, and a gap record per unit names them when the
-// store works again. (Until then the store itself counts the unit as interrupted: a crash leaves no less.)
-func (f *flusher) refused(err error) {
-	if errors.Is(err, store.ErrBroken) {
-		f.broken(err)
-		return
-	}
-	if !f.failing {
-		f.log.Error("samples cannot be stored; they are kept in memory and tried again", "err", err)
-	}
-	f.failing = true
+// keep bounds what could not be put: the oldest go, and a gap record per unit names them when the store works again. (Until then
+// the store itself counts the unit as interrupted: a crash leaves no less.)
+func (f *flusher) keep() {
 	n, held := len(f.pending), 0
 	for n > 0 && held+len(f.pending[n-1].Payload)+besides <= f.most {
 		n--

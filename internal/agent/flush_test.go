@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"upsedge/internal/config"
-	"upsedge/internal/store"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
@@ -22,8 +21,7 @@ type flushing struct {
 func newFlushing(t *testing.T) *flushing {
 	w := newWorld(t)
 	w.t.Helper()
-	never := func(error) { t.Error("the database is said to be broken") }
-	return &flushing{w, newFlusher(w.store, w.clock, w.series(), never, w.log), w.unit(config.Unit{Name: "rack-a"})}
+	return &flushing{w, newFlusher(w.store, w.clock, w.series(), w.log), w.unit(config.Unit{Name: "rack-a"})}
 }
 
 // interval is one reading and one flush.
@@ -141,18 +139,6 @@ func TestTheFirstFlushOfManyUnitsIsKept(t *testing.T) {
 	w.f.flush(t.Context(), nil)
 	if n, gaps := len(w.records(wire.Samples)), len(w.records(wire.Events)); n != len(units) || gaps != 0 {
 		t.Errorf("%d blocks of %d units stored, %d gaps", n, len(units), gaps)
-	}
-}
-
-func TestABrokenDatabaseIsSaidOnce(t *testing.T) {
-	w := newFlushing(t)
-	said := 0
-	w.f.broken = func(error) { said++ }
-	w.f.pending = []store.Samples{{Unit: "rack-a"}}
-	w.f.samples = []int{1}
-	w.f.refused(store.ErrBroken)
-	if said != 1 {
-		t.Errorf("said %d times", said)
 	}
 }
 

@@ -3,12 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/alarm"
 	"upsedge/internal/clock"
@@ -23,7 +24,7 @@ import (
 // own are the alarms of the agent itself. What happens to its link, its store and its clock is told here by whoever sees it, on
 // any goroutine; what comes of it goes through the recorder, as the units' alarms do, under the unit "".
 type own struct {
-	store    *store.Store
+	disk     *disk
 	clock    *clock.Clock
 	recorder *recorder
 	notify   func() // the full state has changed
@@ -33,11 +34,9 @@ type own struct {
 }
 
 // newOwn takes the alarms over that were active when the agent last ran.
-func newOwn(ctx context.Context, s *site, log *slog.Logger) (*own, error) {
-	saved, err := s.store.AlarmState(ctx, "")
-	if errors.Is(err, store.ErrBroken) {
-		return nil, fmt.Errorf("alarms of the agent: %w", err)
-	} else if err != nil {
+func newOwn(ctx context.Context, s *site, d *disk, log *slog.Logger) *own {
+	saved, err := d.AlarmState(ctx, "")
+	if err != nil && !errors.Is(err, errNoStore) { // without a store they are taken over when there is one
 		log.Error("the agent's own saved alarms cannot be had; they begin anew", "err", err)
 	}
 	alarms, err := alarm.NewSelf(saved)
@@ -45,7 +44,7 @@ func newOwn(ctx context.Context, s *site, log *slog.Logger) (*own, error) {
 		log.Error("the agent's own saved alarms cannot be read; they begin anew", "err", err)
 	}
 	alarms.TrustClock(s.clock.Trusted)
-	return &own{store: s.store, clock: s.clock, recorder: s.recorder, notify: s.notify, alarms: alarms}, nil
+	return &own{disk: d, clock: s.clock, recorder: s.recorder, notify: s.notify, alarms: alarms}
 }
 
 // tell lets the alarms judge something that happens now.
@@ -66,7 +65,7 @@ func (o *own) tell(judge func(a *alarm.Self, now time.Time) []ups.Event) {
 // started tells that the agent works, and why it knows nothing of a run before if it does not.
 func (o *own) started(version string, broker bool) {
 	anew := ""
-	if o.store.SetAside() != "" {
+	if s, _, err := o.disk.now(); err == nil && s.SetAside() != "" {
 		anew = "with a new database, the one before was broken"
 	}
 	boot := o.clock.Boot().String()
@@ -89,7 +88,7 @@ func (o *own) linked(on bool) {
 		if !on {
 			return a.Unlinked(now)
 		}
-		st, waiting := o.store.Stats(), uint64(0)
+		st, waiting := o.disk.stats(), uint64(0)
 		for _, l := range wire.Lanes {
 			waiting += uint64(st.Lane(l).Records)
 		}
@@ -130,7 +129,7 @@ func storeTrouble(err error) string {
 		return "events alone fill the quota"
 	case strings.Contains(err.Error(), "disk is full"):
 		return "the disk is full"
-	case strings.Contains(err.Error(), "readonly"):
+	case strings.Contains(err.Error(), "readonly"), errors.Is(err, unix.EROFS):
 		return "the disk is read-only"
 	}
 	return "a write or sync failed; events and samples wait in memory"
@@ -153,7 +152,7 @@ func (o *own) elapse() {
 }
 
 func (o *own) fill() alarm.Fill {
-	st := o.store.Stats()
+	st := o.disk.stats()
 	return alarm.Fill{Used: st.FileBytes, Room: st.MaxBytes, Dropped: st.Samples.Dropped[wire.GapQuota]}
 }
 

@@ -18,35 +18,47 @@ import (
 // A recorder writes events to the store, in the order in which they came and together with the alarm state they led to. Lines
 // hand over and go on: a commit on flash takes longer than the gap between two requests.
 type recorder struct {
-	store   *store.Store
+	store   puts
 	clock   *clock.Clock
-	flusher *flusher    // of the samples that led to an event
-	broken  func(error) // the database is beyond use
+	flusher *flusher // of the samples that led to an event
 	log     *slog.Logger
 	room    sampler.Room
+
+	writing sync.Mutex // held while the first of the queue is written: it is not changed then
 
 	mu       sync.Mutex
 	queue    []entry
 	pictures int  // in queue
+	events   int  // in queue
 	held     bool // the store refuses
 	wake     chan struct{}
+	again    chan struct{} // the store may take something again: do not wait any longer
 }
 
 // mostPictures is how many pictures wait at most while the store refuses: one of each unit of a large site, at 10 refreshes a second
 // 60 KB each. Events beyond that wait without.
 const mostPictures = 1000
 
+// mostEvents is how many events wait at most: 10 MiB. Of more, which no site brings forth in the time in which somebody mends a
+// disk, the oldest go, and a gap record counts them.
+const mostEvents = 20_000
+
 type entry struct {
 	unit    string
 	events  []store.Event
 	saved   []byte
-	picture *sampler.Picture // nil: none
+	picture *sampler.Picture // nil: none, or it is encoded
+	encoded *store.Samples   // the picture as it is stored: it is encoded once
 	of      int              // index of the event it belongs to
 	flush   bool             // samples that wait are to be put, too
+	lost    uint64           // instead of all that: events that were given up here
 }
 
-func newRecorder(f *flusher, broken func(error), log *slog.Logger) *recorder {
-	return &recorder{store: f.store, clock: f.clock, flusher: f, broken: broken, log: log, wake: make(chan struct{}, 1)}
+// pictured reports whether there is a picture.
+func (e *entry) pictured() bool { return e.picture != nil || e.encoded != nil }
+
+func newRecorder(f *flusher, log *slog.Logger) *recorder {
+	return &recorder{store: f.store, clock: f.clock, flusher: f, log: log, wake: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 }
 
 // add queues what a reading led to. It never waits.
@@ -86,7 +98,49 @@ func (r *recorder) enqueue(e entry) {
 	default:
 		r.pictures++
 	}
+	if len(e.events) == 0 && r.held && r.join(e) {
+		return
+	}
+	r.events += len(e.events)
 	r.queue = append(r.queue, e)
+	for r.events > mostEvents && r.giveUp() {
+	}
+}
+
+// join lets a state without an event stand for the one that waits of its unit. The caller holds mu.
+func (r *recorder) join(e entry) bool {
+	for i := len(r.queue) - 1; i > 0; i-- { // the first may be on its way
+		if q := &r.queue[i]; q.unit == e.unit && q.saved != nil {
+			q.saved, q.flush = e.saved, q.flush || e.flush
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp makes a count of the oldest events that wait. The state they led to is kept with what is left of their entry. The caller
+// holds mu.
+func (r *recorder) giveUp() bool {
+	for i := 1; i < len(r.queue); i++ { // the first may be on its way
+		e := &r.queue[i]
+		if len(e.events) == 0 {
+			continue
+		}
+		n := uint64(len(e.events))
+		if e.pictured() {
+			n++ // it would have had a number
+			r.pictures--
+		}
+		r.events -= len(e.events)
+		*e = entry{unit: e.unit, saved: e.saved, flush: e.flush}
+		if r.queue[i-1].lost > 0 {
+			r.queue[i-1].lost += n
+		} else {
+			r.queue = slices.Insert(r.queue, i, entry{lost: n})
+		}
+		return true
+	}
+	return false
 }
 
 // tell logs an event. A log line names the unit as the configuration does, and no value.
@@ -138,56 +192,88 @@ const (
 func (r *recorder) drain(ctx context.Context) {
 	pause := leastPause
 	for {
-		e, ok := r.first()
-		if !ok {
+		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
+		more, err := r.write(context.WithoutCancel(ctx))
+		if !more {
 			return
 		}
-		// Once begun a write is finished: whether a half-cancelled commit happened nobody could tell.
-		err := r.put(context.WithoutCancel(ctx), e)
-		r.flusher.tried(err)
 		if err == nil {
-			if r.pop() {
-				r.log.Info("events are stored again")
-			}
-			if e.flush { // behind the event, which is to be known first
-				r.flusher.soon(e.unit)
-			}
 			pause = leastPause
 			continue
 		}
-		first := r.hold()
-		if errors.Is(err, store.ErrBroken) {
-			r.broken(err)
-			return
-		}
-		if first {
-			r.log.Error("events cannot be stored; they are kept in memory and tried again", "err", err)
-		}
+		r.hold()
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.again:
+			pause = leastPause
 		case <-time.After(pause):
 			pause = min(2*pause, mostPause)
 		}
 	}
 }
 
+// write writes the first entry of the queue, and reports whether there was one.
+func (r *recorder) write(ctx context.Context) (more bool, err error) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	e, ok := r.first()
+	if !ok {
+		return false, nil
+	}
+	if e.lost > 0 {
+		err = r.store.PutLost(ctx, e.lost, r.clock.Stamp(time.Now()))
+	} else {
+		err = r.put(ctx, e)
+	}
+	if err != nil {
+		return true, err
+	}
+	r.pop()
+	if e.flush { // behind the event, which is to be known first
+		r.flusher.soon(e.unit)
+	}
+	return true, nil
+}
+
 // put writes an entry. A picture never costs its event: what cannot be kept with it is kept without.
 func (r *recorder) put(ctx context.Context, e entry) error {
-	if e.picture == nil {
+	if e.picture != nil {
+		encoded, err := r.flusher.develop(e.unit, e.picture, &r.room)
+		if err != nil {
+			r.log.Error("what led to an event could not be encoded", "unit", e.unit, "err", err)
+		}
+		e.encoded = encoded
+		r.developed(encoded)
+	}
+	if e.encoded == nil {
 		return r.store.PutEvents(ctx, e.unit, e.saved, e.events)
 	}
-	picture, err := r.flusher.develop(e.unit, e.picture, &r.room)
-	if err != nil {
-		r.log.Error("what led to an event could not be encoded", "unit", e.unit, "err", err)
-	}
-	e.events[e.of].Picture = picture
-	err = r.store.PutEvents(ctx, e.unit, e.saved, e.events)
-	if err != nil && picture != nil && !errors.Is(err, store.ErrBroken) {
+	e.events[e.of].Picture = e.encoded
+	err := r.store.PutEvents(ctx, e.unit, e.saved, e.events)
+	if err != nil && !errors.Is(err, store.ErrBroken) && !errors.Is(err, errNoStore) {
 		e.events[e.of].Picture = nil
 		err = r.store.PutEvents(ctx, e.unit, e.saved, e.events)
 	}
 	return err
+}
+
+// developed keeps the picture of the first entry as it is stored, nil for none.
+func (r *recorder) developed(p *store.Samples) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue[0].picture, r.queue[0].encoded = nil, p
+	if p == nil {
+		r.pictures--
+	}
+}
+
+// retry ends the wait for the next attempt.
+func (r *recorder) retry() {
+	select {
+	case r.again <- struct{}{}:
+	default:
+	}
 }
 
 func (r *recorder) first() (entry, bool) {
@@ -199,39 +285,35 @@ func (r *recorder) first() (entry, bool) {
 	return r.queue[0], true
 }
 
-// pop lets go of the entry that was written and reports whether the store had refused it before.
-func (r *recorder) pop() (was bool) {
+// pop lets go of the entry that was written.
+func (r *recorder) pop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.queue[0].picture != nil {
+	if r.queue[0].pictured() {
 		r.pictures--
 	}
+	r.events -= len(r.queue[0].events)
 	r.queue[0] = entry{} // what is behind the front of a slice is kept with it
-	was, r.queue, r.held = r.held, r.queue[1:], false
-	return was
+	r.queue, r.held = r.queue[1:], false
 }
 
-// hold notes that the store refuses and reports whether that is new.
-func (r *recorder) hold() (isNew bool) {
+// hold notes that the store refuses.
+func (r *recorder) hold() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	isNew, r.held = !r.held, true
-	return isNew
+	r.held = true
 }
 
-// stuck reports whether events wait because the store refuses them.
-func (r *recorder) stuck() bool {
+// left counts the events that wait, and the pictures that would have a number of their own.
+func (r *recorder) left() (n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.held
+	return r.leftNow()
 }
 
-// left counts the events that wait.
-func (r *recorder) left() (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.queue {
-		n += len(e.events)
+func (r *recorder) leftNow() (n uint64) {
+	for i := range r.queue {
+		n += uint64(len(r.queue[i].events)) + r.queue[i].lost
 	}
 	return n
 }

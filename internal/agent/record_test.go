@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -24,7 +23,7 @@ func raised(unit string, id ups.AlarmID, kind ups.EventKind, state string) outco
 // that belongs to it.
 func TestEventsWaitForTheStoreInTheirOrder(t *testing.T) {
 	w := newWorld(t)
-	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, w.log)
+	r := newRecorder(w.flusher(), w.log)
 	r.store = w.refusing()
 	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))
 	r.add("rack-b", raised("rack-b", 101, ups.Raise, "b1"))
@@ -58,7 +57,7 @@ func TestEventsWaitForTheStoreInTheirOrder(t *testing.T) {
 // TestRecorderWritesWhatIsLeftWhenItEnds: an event that came with the end of its line is stored.
 func TestRecorderWritesWhatIsLeftWhenItEnds(t *testing.T) {
 	w := newWorld(t)
-	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, w.log)
+	r := newRecorder(w.flusher(), w.log)
 	over, end := context.WithCancel(t.Context())
 	end()
 	r.add("rack-a", raised("rack-a", 101, ups.Raise, "a1"))
@@ -74,7 +73,7 @@ func TestRecorderWritesWhatIsLeftWhenItEnds(t *testing.T) {
 // written is let go.
 func TestPicturesThatWaitAreBounded(t *testing.T) {
 	w := newWorld(t)
-	r := newRecorder(w.flusher(), func(error) { t.Error("the database is said to be broken") }, slog.New(slog.DiscardHandler))
+	r := newRecorder(w.flusher(), w.log)
 	for range mostPictures + 10 {
 		out := raised("rack-a", 101, ups.Raise, "a1")
 		out.picture = &sampler.Picture{}

@@ -32,7 +32,7 @@ func (a *agent) sources() metrics.Sources {
 func (a *agent) wall(t time.Time) time.Time { return a.clock.Stamp(t).Wall }
 
 func (a *agent) spool() metrics.Spool {
-	st := a.store.Stats()
+	st := a.disk.stats()
 	out := metrics.Spool{Bytes: st.FileBytes}
 	for _, l := range wire.Lanes {
 		out.Lanes = append(out.Lanes, a.lane(l, st.Lane(l)))
@@ -50,11 +50,11 @@ func (a *agent) lane(l wire.Lane, s store.LaneStats) metrics.Lane {
 
 // status is what the socket and the page show.
 func (a *agent) status(values bool) local.Status {
-	now, st := time.Now(), a.store.Stats()
+	now, st := time.Now(), a.disk.stats()
 	s := local.Status{
-		Version: a.Version, Agent: a.name, Stream: a.store.Stream().String(), Started: a.started.UTC().Round(time.Second),
+		Version: a.Version, Agent: a.link.id(), Stream: a.disk.stream(), Started: a.started.UTC().Round(time.Second),
 		Clock:  local.Clock{Trusted: a.clock.Trusted()},
-		Broker: local.Broker{Configured: a.link.session != nil, Connected: a.connected.Load()},
+		Broker: local.Broker{Configured: a.Config.Uplink != nil, Connected: a.connected.Load()},
 		Alarms: a.own.shown(), Units: []local.Unit{},
 	}
 	for _, l := range wire.Lanes {

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -17,11 +16,12 @@ import (
 	"upsedge/internal/sampler"
 	"upsedge/internal/store"
 	"upsedge/internal/ups/modbus"
+	"upsedge/internal/wire"
 )
 
 // A site runs the lines of the configuration and replaces those whose units have changed, leaving the others alone.
 type site struct {
-	store    *store.Store
+	store    keeps
 	clock    *clock.Clock
 	series   *metrics.Agent
 	recorder *recorder
@@ -36,6 +36,13 @@ type site struct {
 	mu      sync.Mutex
 	units   []*unit // in the order of the configuration
 	running []*running
+}
+
+// keeps is what a site needs of a store.
+type keeps interface {
+	AlarmState(ctx context.Context, unit string) ([]byte, error)
+	Begin(ctx context.Context, unit string, at wire.Stamp) error
+	End(ctx context.Context, unit string) error
 }
 
 // running is a line at work.
@@ -116,9 +123,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 		saved, err = s.store.AlarmState(ctx, c.Name)
 		if damaged := (*store.CorruptError)(nil); errors.As(err, &damaged) {
 			s.log.Error("the saved alarms are damaged; alarms begin anew", "unit", c.Name, "err", err)
-		} else if errors.Is(err, store.ErrBroken) {
-			return nil, fmt.Errorf("alarms of %s: %w", c.Name, err)
-		} else if err != nil {
+		} else if err != nil && !errors.Is(err, errNoStore) { // without a store they are taken over when there is one
 			s.log.Error("the saved alarms cannot be had; alarms begin anew", "unit", c.Name, "err", err)
 		}
 	}
@@ -128,9 +133,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 	}
 	engine.TrustClock(s.clock.Trusted)
 	// A full disk is a state: the unit is polled and shown all the same, and the flusher tries on.
-	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); errors.Is(err, store.ErrBroken) {
-		return nil, err
-	} else if err != nil {
+	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); err != nil && !errors.Is(err, errNoStore) {
 		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)
 	}
 	return newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log), nil
@@ -156,9 +159,7 @@ func (s *site) end(ctx context.Context, r *running, next []config.Unit) error {
 			continue
 		}
 		s.release(u)
-		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); errors.Is(err, store.ErrBroken) {
-			return err
-		} else if err != nil { // costs a gap record that says more than was lost
+		if err := s.store.End(context.WithoutCancel(ctx), u.cfg.Name); err != nil && !errors.Is(err, errNoStore) { // costs a gap record that says more than was lost
 			s.log.Error("the store refuses to end a unit", "unit", u.cfg.Name, "err", err)
 		}
 	}

@@ -47,7 +47,7 @@ func (a *agent) newOrder(stateDir string) func(context.Context, uplink.Order) (b
 		a.Log.Error("nothing from the cloud can be verified", "err", err)
 		return func(context.Context, uplink.Order) (bool, error) { return false, err }
 	}
-	verifier := trust.New(a.name, root, trust.InState(stateDir))
+	verifier := trust.New(a.link.id(), root, trust.InState(stateDir))
 	return func(_ context.Context, o uplink.Order) (bool, error) {
 		var at time.Time
 		s, err := verifier.Statement(o.JWS, func(nonce wire.ID) (age time.Duration, ok bool) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,9 +24,10 @@ import (
 	"upsedge/internal/wire"
 )
 
-// link is the uplink and what others want to know of it.
+// link is what others want to know of the uplink.
 type link struct {
-	session    *uplink.Session           // nil: no broker configured
+	name       atomic.Pointer[string] // the agent's id; nil: it is in a state directory that cannot be had yet
+	session    atomic.Pointer[uplink.Session]
 	files      *uplink.Credentials       // nil: no TLS
 	certExpiry atomic.Pointer[time.Time] // nil: no certificate
 }
@@ -55,7 +57,9 @@ func (l *link) followFiles(ctx context.Context, tell func(ends time.Time), log *
 		if changed {
 			log.Info("renewed TLS files are in use from the next connection on, which is made within a minute")
 			wait(ctx, rand.N(renewWithin))
-			l.session.Renew()
+			if session := l.session.Load(); session != nil {
+				session.Renew()
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -76,9 +80,9 @@ func wait(ctx context.Context, d time.Duration) {
 
 // agentID is the name the agent has on the broker: of its certificate, of the configuration, or the random one made at the
 // first start (design, section 6).
-func agentID(ctx context.Context, cfg *config.Uplink, s *store.Store) (id string, certExpiry *time.Time, err error) {
+func agentID(ctx context.Context, cfg *config.Uplink, d *disk) (id string, certExpiry *time.Time, err error) {
 	if cfg == nil || (cfg.CertFile == "" && cfg.AgentID == "") {
-		id, err = s.AgentID(ctx)
+		id, err = d.AgentID(ctx)
 		return id, nil, err
 	}
 	if cfg.CertFile == "" {
@@ -97,6 +101,91 @@ func certificateID(file string) (id string, expiry *time.Time, err error) {
 		return "", nil, fmt.Errorf("uplink.tls.cert_file: %s: the certificate's name: %w", file, err)
 	}
 	return cert.Subject.CommonName, &cert.NotAfter, nil
+}
+
+// checkUplink finds out at the start what only a person can mend: files of the certificate that cannot be used.
+func (a *agent) checkUplink(ctx context.Context) error {
+	name, expiry, err := agentID(ctx, a.Config.Uplink, a.disk)
+	switch {
+	case err == nil:
+		a.link.name.Store(&name)
+	case !errors.Is(err, errNoStore) && !errors.Is(err, store.ErrDisk):
+		return err
+	}
+	a.link.certExpiry.Store(expiry)
+	if u := a.Config.Uplink; u != nil && secure(u) {
+		a.link.files, err = brokerTLS(u)
+		return err
+	}
+	return nil
+}
+
+// send keeps an uplink up while there is a store to send from, until ctx ends. Another store is another stream, and has a session
+// of its own.
+func (a *agent) send(ctx context.Context) error {
+	for {
+		s, gone := a.disk.await(ctx)
+		if s == nil || ctx.Err() != nil {
+			return nil
+		}
+		session, err := a.session(ctx, s)
+		if err != nil {
+			a.Log.Error("the uplink cannot begin; it is tried again in a minute", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Minute):
+			}
+			continue
+		}
+		a.link.session.Store(session)
+		if err := sendUntil(ctx, gone, session); err != nil {
+			return err
+		}
+	}
+}
+
+// sendUntil runs a session until its store is gone.
+func sendUntil(ctx context.Context, gone <-chan struct{}, session *uplink.Session) error {
+	ctx, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-gone:
+			end()
+		case <-ctx.Done():
+		}
+	})
+	err := session.Run(ctx)
+	end()
+	watch.Wait()
+	if errors.Is(err, store.ErrBroken) {
+		return nil // the next write finds that out, too, and there will be another
+	}
+	return err
+}
+
+// session makes the uplink of a store.
+func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, error) {
+	if a.link.id() == "" {
+		name, _, err := agentID(ctx, a.Config.Uplink, a.disk)
+		if err != nil {
+			return nil, err
+		}
+		a.link.name.Store(&name)
+	}
+	return newUplink(uplinkParts{
+		cfg: a.Config.Uplink, files: a.link.files, agent: a.link.id(), version: a.Version, allow: a.Config.Orders.Allow, store: s, clock: a.clock, series: a.series,
+		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
+		enrolled: isEnrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
+	})
+}
+
+// id is the agent's, "" while it is not known.
+func (l *link) id() string {
+	if name := l.name.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // uplinkParts is what the uplink is made of.

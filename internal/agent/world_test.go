@@ -71,18 +71,16 @@ func (w *world) unit(cfg config.Unit) *unit {
 }
 
 func (w *world) flusher() *flusher {
-	never := func(error) { w.t.Error("the database is said to be broken") }
-	return newFlusher(w.store, w.clock, w.series(), never, w.log)
+	return newFlusher(w.store, w.clock, w.series(), w.log)
 }
 
 // site is a site without lines whose recorder does not run.
 func (w *world) site() *site {
-	never := func(error) { w.t.Error("the database is said to be broken") }
 	series := w.series()
-	f := newFlusher(w.store, w.clock, series, never, w.log)
+	f := newFlusher(w.store, w.clock, series, w.log)
 	return &site{
 		store: w.store, clock: w.clock, series: series, log: w.log, changed: make(chan struct{}, 1),
-		recorder: newRecorder(f, never, w.log), flusher: f,
+		recorder: newRecorder(f, w.log), flusher: f,
 	}
 }
 

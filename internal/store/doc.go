@@ -27,6 +27,8 @@ var (
 	// ErrBroken means the structure of the file is damaged. Every later call says the same: close the store and open it
 	// again; Open sets the file aside and begins a new stream.
 	ErrBroken = errors.New("the database is structurally broken")
+	// ErrDisk means that the disk refuses: it is full, read only, failing or gone. What was to be done may succeed later.
+	ErrDisk = errors.New("the disk refuses")
 	// ErrClosed means the store was closed before.
 	ErrClosed = errors.New("the store is closed")
 )

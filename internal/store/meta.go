@@ -200,7 +200,7 @@ func (s *Store) AgentID(ctx context.Context) (string, error) {
 		err = writeFile(path, id.String()+"\n")
 	}
 	if err != nil {
-		return "", fmt.Errorf("agent id in %s: %w", path, err)
+		return "", fmt.Errorf("agent id in %s: %w", path, asDisk(err))
 	}
 	return id.String(), nil
 }

@@ -25,15 +25,16 @@ const (
 )
 
 // Open opens the store in dir, or makes it: the directory with mode 0700, files with 0600. It returns ErrInUse while another
-// process has it open, and ErrNewer, having changed nothing, for the file of a newer program. A structurally broken file is renamed to store.db.broken-<n> and a new stream begins; see SetAside.
-// A full disk is no error as long as the log or the reserve have room for a few pages.
+// process has it open, and ErrNewer, having changed nothing, for the file of a newer program. A structurally broken file is
+// renamed to store.db.broken-<n> and a new stream begins; see SetAside. A full disk is no error as long as the log or the reserve
+// have room for a few pages. Where the disk refuses the error is an ErrDisk: a later attempt may succeed.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s, err := open(ctx, dir, o)
 	if diskFull(err) {
 		err = fmt.Errorf("the disk is full and the store has no room left to begin: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
+		return nil, fmt.Errorf("open the store in %s: %w", dir, asDisk(err))
 	}
 	return s, nil
 }

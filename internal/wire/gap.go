@@ -15,6 +15,7 @@ const (
 	GapDamage  GapReason = "damage"  // unreadable on disk; form two with a zero From: the whole stream before this one
 	GapErasure GapReason = "erasure" // form one: erased on purpose; says nothing about what it was
 	GapCrash   GapReason = "crash"   // form two: taken but not yet put when the agent ended
+	GapStorage GapReason = "storage" // the disk refused for longer than memory could hold it
 )
 
 // A Gap stands for records that will never come (form one) or for samples that never became a record (form two). It is itself
