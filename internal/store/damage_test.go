@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -323,5 +324,36 @@ func TestKeepsOnlyAFewBrokenFiles(t *testing.T) {
 	s := reopen(t, dir, Options{})
 	if s.SetAside() != "" {
 		t.Errorf("%q is told again after a clean end", s.SetAside())
+	}
+}
+
+// A power cut may come at any step of setting a file aside, also before the new database has noted its name.
+func TestAFileSetAsideIsToldThoughThePowerWentMeanwhile(t *testing.T) {
+	for name, between := range map[string]func(dir string) error{
+		"noted":    func(string) error { return nil },
+		"no note":  func(dir string) error { return os.WriteFile(filepath.Join(dir, suspectName), nil, 0o600) },
+		"an empty": func(dir string) error { return os.WriteFile(filepath.Join(dir, fileName), nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, os.WriteFile(filepath.Join(dir, fileName), bytes.Repeat([]byte{1}, 5000), 0o600))
+			s := &Store{dir: dir, log: slog.New(slog.DiscardHandler)}
+			_, err := s.putAside()
+			must(t, err)
+			must(t, between(dir))
+			for range 2 {
+				s = reopen(t, dir, Options{})
+				if got := s.SetAside(); got != "store.db.broken-1" {
+					t.Errorf("set aside %q", got)
+				}
+				s.crash()
+			}
+			if names, _ := filepath.Glob(filepath.Join(dir, "*broken*")); len(names) != 1 {
+				t.Errorf("set aside %v", names)
+			}
+			if _, err := os.Stat(filepath.Join(dir, suspectName)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("still suspected: %v", err)
+			}
+		})
 	}
 }

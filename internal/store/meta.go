@@ -117,22 +117,39 @@ const (
 
 // suspect makes the next Open set the file aside. Where even that cannot be written, Open finds out on its own.
 func (s *Store) suspect() {
-	if f, err := os.OpenFile(filepath.Join(s.dir, suspectName), os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+	if f, err := os.OpenFile(filepath.Join(s.dir, suspectName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
 		_ = f.Close()
 	}
 }
 
-func (s *Store) suspected() error {
-	if _, err := os.Stat(filepath.Join(s.dir, suspectName)); err != nil {
-		return nil
+// suspected returns the name of a file that was set aside and that no database knows of yet, and ErrBroken where one is to be
+// set aside.
+func (s *Store) suspected() (setAside string, err error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, suspectName))
+	if err != nil {
+		return "", nil //nolint:nilerr // what cannot be read Open finds out on its own
 	}
-	return fmt.Errorf("%w: found in an earlier run", ErrBroken)
+	if name := strings.TrimSpace(string(b)); strings.HasPrefix(name, fileName+".broken-") {
+		return name, nil
+	}
+	return "", fmt.Errorf("%w: found in an earlier run", ErrBroken)
+}
+
+// trust ends the suspicion: the new database is there, and has the name of the one set aside.
+func (s *Store) trust() error {
+	if err := os.Remove(filepath.Join(s.dir, suspectName)); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
 }
 
 // putAside renames the broken file and its log, and returns the new name.
 func (s *Store) putAside() (string, error) {
 	s.suspect() // so that a crash in between is continued
 	n := s.lastAside() + 1
+	if _, err := os.Stat(filepath.Join(s.dir, fileName)); errors.Is(err, os.ErrNotExist) {
+		n = max(n-1, 1) // that was as far as an earlier attempt got
+	}
 	name := fmt.Sprintf("%s.broken-%d", fileName, n)
 	from, to := filepath.Join(s.dir, fileName), filepath.Join(s.dir, name)
 	// The log first: it must never be found beside a new file.
@@ -146,13 +163,18 @@ func (s *Store) putAside() (string, error) {
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	for _, gone := range []string{from + "-shm", filepath.Join(s.dir, suspectName)} {
-		if err := os.Remove(gone); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
+	if err := os.Remove(from + "-shm"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
 	}
 	s.forgetAside(n - keptAside)
-	return name, syncDir(s.dir)
+	if err := syncDir(s.dir); err != nil {
+		return "", err
+	}
+	// Until the new database has the name the suspicion does: a power cut in between would leave nobody who tells of it.
+	if err := writeFile(filepath.Join(s.dir, suspectName), name+"\n"); err != nil {
+		s.log.Warn("what was set aside is not noted", "file", name, "err", err)
+	}
+	return name, nil
 }
 
 // lastAside returns the highest number of a file set aside, 0 without any.

@@ -85,9 +85,12 @@ func (s *Store) openDir() (err error) {
 
 // openDatabase opens the file, and a new one in its place if it is broken.
 func (s *Store) openDatabase(ctx context.Context) error {
-	cause := s.suspected()
+	name, cause := s.suspected()
 	if cause == nil {
-		cause = s.openSomehow(ctx, "")
+		cause = s.openSomehow(ctx, name)
+	}
+	if cause == nil && name != "" {
+		return s.trust()
 	}
 	if cause == nil || !structural(cause) {
 		return cause
@@ -100,7 +103,10 @@ func (s *Store) openDatabase(ctx context.Context) error {
 		return errors.Join(cause, err)
 	}
 	s.log.Error("broken database set aside, a new stream begins", "file", name, "err", cause)
-	return s.openSomehow(ctx, name)
+	if err := s.openSomehow(ctx, name); err != nil {
+		return err
+	}
+	return s.trust()
 }
 
 // openSomehow is openFile, on a full disk with the reserve.

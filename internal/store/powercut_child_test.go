@@ -26,6 +26,7 @@ type cutJob struct {
 	Driver   string
 	MaxBytes int64
 	Closes   int // of 100 steps, how many end the run and begin another
+	Erases   int // of 100 steps, how many erase a unit
 }
 
 // A word is one thing the child says on its stdout, a line of JSON. "records", "state", "runs" and "ended" come after the call
@@ -48,7 +49,9 @@ type saidRecord struct {
 	Lane  wire.Lane
 	Seq   uint64
 	Class wire.Class
+	Epoch uint32
 	Sum   uint64
+	boot  uint32
 	Gap   *wire.Gap `json:",omitempty"`
 }
 
@@ -56,7 +59,7 @@ func said(r wire.Record) saidRecord {
 	h := fnv.New64a()
 	fmt.Fprint(h, r.Stream, r.Lane, r.Seq, r.Class, r.Epoch, r.Boot, r.Stamp.BootID, int64(r.Stamp.Mono), wallNanos(r.Stamp))
 	h.Write(r.Payload)
-	s := saidRecord{Lane: r.Lane, Seq: r.Seq, Class: r.Class, Sum: h.Sum64()}
+	s := saidRecord{Lane: r.Lane, Seq: r.Seq, Class: r.Class, Epoch: r.Epoch, boot: r.Boot, Sum: h.Sum64()}
 	if r.Class == wire.ClassGap {
 		if g, err := wire.DecodeGap(r.Payload); err == nil {
 			s.Gap = &g
@@ -162,13 +165,21 @@ func (c *cutChild) tell() {
 
 func (c *cutChild) now() wire.Stamp { c.n++; return at(int(c.n)) }
 
-func (c *cutChild) unit() string { return []string{"rack-a", "rack-b", "rack-c"}[c.r.IntN(3)] }
+func (c *cutChild) unit() string { return flipUnits[c.r.IntN(3)] }
+
+// epoch is one that tells whose records they are.
+func (c *cutChild) epoch(unit string) uint32 {
+	return uint32(10*slices.Index(flipUnits, unit) + c.r.IntN(3))
+}
 
 func (c *cutChild) size() int { return []int{8, 100, 1000, 5000, 20000}[c.r.IntN(5)] }
 
 func (c *cutChild) step() error {
 	if c.r.IntN(100) < 2+c.job.Closes {
 		return c.close()
+	}
+	if c.r.IntN(100) < c.job.Erases {
+		return c.erase()
 	}
 	switch n := c.r.IntN(90); {
 	case n < 35:
@@ -204,10 +215,22 @@ func (c *cutChild) close() error {
 	return c.open()
 }
 
+func (c *cutChild) erase() error {
+	unit := c.unit()
+	c.say(word{What: "erasing", Unit: unit})
+	if _, err := c.s.Erase(context.Background(), unit, 1<<31); err != nil {
+		return err
+	}
+	c.tell()
+	c.say(word{What: "erased", Unit: unit})
+	return nil
+}
+
 func (c *cutChild) putSamples() error {
 	var blocks []Samples
 	for range 1 + c.r.IntN(3) {
-		b := Samples{Unit: c.unit(), Epoch: uint32(c.r.IntN(3)), First: c.now(), Last: c.now()}
+		b := Samples{Unit: c.unit(), First: c.now(), Last: c.now()}
+		b.Epoch = c.epoch(b.Unit)
 		b.Payload = stuff(c.n, c.size())
 		blocks = append(blocks, b)
 		c.say(word{What: "moving", Unit: b.Unit})
@@ -234,6 +257,7 @@ func (c *cutChild) putEvents() error {
 	var events []Event
 	for range c.r.IntN(3) {
 		e := event(101, []ups.EventKind{ups.Raise, ups.Clear, ups.Moment}[c.r.IntN(3)], int(c.n))
+		e.Epoch = c.epoch(unit)
 		e.Unit, e.Stamp, e.Detail = unit, c.now(), strings.Repeat(fmt.Sprint(c.n, " "), 1+c.r.IntN(20))
 		if c.r.IntN(4) == 0 {
 			e.Picture = &Samples{Unit: unit, First: c.now(), Payload: stuff(c.n, c.size())}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"upsedge/internal/wire"
@@ -19,6 +20,9 @@ type ledger struct {
 	states map[string]uint64
 	runs   map[string]knownRun
 	cut    map[interruption]bool // interruptions that an opening has seen; true: their gap is told
+	aside  bool                  // a broken file was set aside, and no run has ended since
+	before oldStore1             // what a program of version 1 left
+	floor  [3]uint64             // of which nothing above is missing: what was acknowledged before
 
 	accepted int // records said in time
 	faults   []fault
@@ -29,6 +33,9 @@ type knownRecord struct {
 	saidRecord
 	sure bool // said before the cut, sent before it, or found on the disk after one
 	sent bool // a receiver may have it
+
+	erasing, erased bool // its unit may be erased; is
+	anyUnit         bool // whose it is the ledger does not know
 }
 
 type knownRun struct {
@@ -85,7 +92,21 @@ func (l *ledger) hear(w word, sure bool) {
 		run := l.runs[w.Unit]
 		run.sure = false
 		l.runs[w.Unit] = run
+	case "erasing":
+		l.states[w.Unit] = 0
+		run := l.runs[w.Unit]
+		run.sure = false
+		l.runs[w.Unit] = run
+		maps.DeleteFunc(l.cut, func(i interruption, told bool) bool { return i.unit == w.Unit && !told })
+		for _, r := range l.of(w.Unit) {
+			r.erasing = true
+		}
+	case "erased":
+		for _, r := range l.of(w.Unit) {
+			r.erased = r.erased || r.erasing && !r.anyUnit && sure
+		}
 	case "closing":
+		l.aside = false
 		for unit, run := range l.runs {
 			run.sure = false
 			l.runs[unit] = run
@@ -103,6 +124,19 @@ func (l *ledger) hear(w word, sure bool) {
 			l.fault(faultOpen, "a call failed before the cut: %s", w.Err)
 		}
 	}
+}
+
+// of returns the records of a unit. The epoch tells, and the gap.
+func (l *ledger) of(unit string) (out []*knownRecord) {
+	for _, lane := range wire.Lanes {
+		for _, r := range l.known[lane] {
+			its := int(r.Epoch)/10 == slices.Index(flipUnits, unit)
+			if r.anyUnit || r.Gap == nil && its || r.Gap != nil && r.Gap.Unit == unit {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 func (l *ledger) opened(w word, sure bool) {
@@ -131,12 +165,14 @@ func (l *ledger) record(r saidRecord, sure bool) {
 
 // replaces reports whether r may stand in the place of was: a gap that names its number, or one that has grown.
 func replaces(was *knownRecord, r saidRecord) bool {
-	if r.Gap == nil || r.Gap.Reason != wire.GapQuota {
+	if r.Gap == nil || r.Gap.Reason != wire.GapQuota && r.Gap.Reason != wire.GapErasure {
 		return false
 	}
 	old := was.Gap
-	grown := old != nil && old.Reason == wire.GapQuota && old.Lane == r.Gap.Lane && r.Gap.First <= old.First && r.Gap.Last >= old.Last && !was.sent
-	return grown || covers(*r.Gap, r.Lane, r.Seq)
+	if old != nil && old.Reason == r.Gap.Reason && old.Lane == r.Gap.Lane && r.Gap.First <= old.First && r.Gap.Last >= old.Last && !was.sent {
+		return true // grown
+	}
+	return covers(*r.Gap, r.Lane, r.Seq) && (was.erasing || r.Gap.Reason == wire.GapQuota)
 }
 
 func covers(g wire.Gap, lane wire.Lane, n uint64) bool {
@@ -160,9 +196,13 @@ func (l *ledger) deliver(r saidRecord, sure bool) {
 	}
 }
 
-// compare holds the store, just opened, against what is known; what is found becomes known. acked is up to where the child
-// has acknowledged, at most.
-func (l *ledger) compare(ctx context.Context, s *Store, acked [3]uint64) error {
+// compare holds the store, just opened, against what is known; what is found becomes known, but for what this opening of a copy
+// has put itself. acked is up to where the child has acknowledged, at most.
+func (l *ledger) compare(ctx context.Context, s *Store, acked [3]uint64, copied bool) error {
+	own := uint32(0)
+	if copied {
+		own = s.Boot()
+	}
 	var found [3]map[uint64]saidRecord
 	gaps := slices.Clone(l.sent)
 	for _, lane := range wire.Lanes {
@@ -181,7 +221,9 @@ func (l *ledger) compare(ctx context.Context, s *Store, acked [3]uint64) error {
 				if g := said(r).Gap; g != nil && g.Lane != 0 {
 					gaps = append(gaps, *g)
 				}
-				l.genuine(r)
+				if was := l.known[lane][r.Seq]; was == nil || !was.sure {
+					l.genuine(r)
+				}
 			}
 		}
 		if n := s.Stats().Lane(lane).Records; n != int64(len(found[lane])) {
@@ -189,12 +231,13 @@ func (l *ledger) compare(ctx context.Context, s *Store, acked [3]uint64) error {
 		}
 	}
 	for _, g := range gaps {
-		if g.Reason == wire.GapDamage {
+		if g.Reason == wire.GapDamage && !l.before.damaged(g) {
 			l.fault(faultLost, "%d to %d of %v told as damaged", g.First, g.Last, g.Lane)
 		}
 	}
 	for _, lane := range wire.Lanes {
 		l.lane(lane, s.Stats().Lane(lane).Last, acked[lane], found[lane], gaps)
+		l.learn(lane, found[lane], own)
 	}
 	l.told()
 	l.interrupted(s.Crashed())
@@ -221,6 +264,9 @@ func (l *ledger) lane(lane wire.Lane, last, acked uint64, found map[uint64]saidR
 	covered := func(n uint64) bool {
 		return slices.ContainsFunc(gaps, func(g wire.Gap) bool { return covers(g, lane, n) })
 	}
+	excused := func(n uint64, why wire.GapReason) bool {
+		return slices.ContainsFunc(gaps, func(g wire.Gap) bool { return covers(g, lane, n) && g.Reason == why })
+	}
 	for n, was := range l.known[lane] {
 		r, there := found[n]
 		switch {
@@ -231,18 +277,31 @@ func (l *ledger) lane(lane wire.Lane, last, acked uint64, found map[uint64]saidR
 			l.fault(faultLost, "record %d of %v is gone, its number will be given again", n, lane)
 		case there && r.Sum != was.Sum && !replaces(was, r):
 			l.fault(faultAltered, "record %d of %v has other content", n, lane)
-		case !there && n > acked && !covered(n):
+		case !there && n > acked && !excused(n, wire.GapQuota) && !((was.erasing || was.Gap != nil) && excused(n, wire.GapErasure)):
 			l.fault(faultLost, "record %d of %v", n, lane)
+		case there && was.erased && r.Gap == nil:
+			l.fault(faultLost, "the erasure of record %d of %v", n, lane)
 		}
 	}
-	for n, r := range found {
-		was := l.known[lane][n]
-		l.known[lane][n] = &knownRecord{saidRecord: r, sure: true, sent: was != nil && was.sent}
-	}
-	for n := uint64(1); n <= last; n++ {
+	for n := l.floor[lane] + 1; n <= last; n++ {
 		if was := l.known[lane][n]; found[n].Seq == 0 && (was == nil || !was.sent) && !covered(n) {
 			l.fault(faultLost, "number %d of %v, of %d, has no record and no gap", n, lane, last)
 		}
+	}
+}
+
+// learn notes what was found.
+func (l *ledger) learn(lane wire.Lane, found map[uint64]saidRecord, own uint32) {
+	for n, r := range found {
+		if r.boot == own {
+			continue
+		}
+		was := l.known[lane][n]
+		k := &knownRecord{saidRecord: r, sure: true}
+		if was != nil {
+			k.sent, k.erasing, k.erased, k.anyUnit = was.sent, was.erasing, was.erased, was.anyUnit
+		}
+		l.known[lane][n] = k
 	}
 }
 
@@ -291,13 +350,14 @@ func (l *ledger) interrupted(list []Interrupted) {
 }
 
 func (l *ledger) alarmStates(ctx context.Context, s *Store) error {
-	for _, unit := range []string{"rack-a", "rack-b", "rack-c"} {
+	for _, unit := range flipUnits {
 		state, err := s.AlarmState(ctx, unit)
 		if err != nil && !errors.As(err, new(*CorruptError)) {
 			return err
 		}
 		n := genuine(state)
 		switch {
+		case err == nil && state != nil && string(state) == l.before.states[unit] && l.states[unit] == 0:
 		case err != nil || n == 0 && state != nil:
 			l.fault(faultAltered, "the alarm state of %s is not what anybody put: %v", unit, err)
 		case n < l.states[unit]:

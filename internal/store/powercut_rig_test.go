@@ -34,9 +34,10 @@ type tally struct {
 
 // A life is one state directory with what is known of it.
 type life struct {
-	dir   string
-	quota int64
-	acked [3]uint64
+	dir      string
+	quota    int64
+	wasAside bool // a file of this directory was broken on purpose
+	acked    [3]uint64
 	ledger
 }
 
@@ -64,6 +65,7 @@ type phase struct {
 	nth     int                      // how many of those words are let pass, at most
 	within  func(*rig) time.Duration // how long behind the word, at most
 	closes  int                      // cutJob.Closes
+	erases  int                      // cutJob.Erases
 	before  func(*testing.T, *life)  // done to the directory first
 }
 
@@ -76,6 +78,9 @@ var phases = map[string]phase{
 	"start":       {trigger: "opening", within: duringOpen},
 	"work":        {trigger: "open", within: fixed(60 * time.Millisecond)},
 	"long work":   {trigger: "open", within: fixed(500 * time.Millisecond)},
+	"set aside":   {trigger: "opening", within: duringOpen, before: breakFile},
+	"migration":   {trigger: "opening", within: duringOpen, before: layVersion1},
+	"erase":       {trigger: "erasing", nth: 3, within: fixed(15 * time.Millisecond), erases: 15},
 	"close":       {trigger: "closing", nth: 3, within: fixed(15 * time.Millisecond), closes: 30},
 }
 
@@ -117,7 +122,7 @@ func (g *rig) cut(l *life, name string) bool {
 // here before the power went. The order is what counts: first the count is taken, then the disk is shut down.
 func (g *rig) run(l *life, p phase) (words []word, inTime int) {
 	g.t.Helper()
-	job, err := json.Marshal(cutJob{Dir: l.dir, Seed: g.r.Uint64(), Driver: g.driver, MaxBytes: l.quota, Closes: p.closes})
+	job, err := json.Marshal(cutJob{Dir: l.dir, Seed: g.r.Uint64(), Driver: g.driver, MaxBytes: l.quota, Closes: p.closes, Erases: p.erases})
 	must(g.t, err)
 	exe, err := os.Executable()
 	must(g.t, err)
@@ -197,20 +202,23 @@ func (g *rig) verify(l *life) {
 		return
 	}
 	defer s.crash()
-	if s.SetAside() != "" {
+	if l.aside != (s.SetAside() != "") && l.aside {
+		l.fault(faultLost, "nobody knows that a broken file was set aside")
+	} else if s.SetAside() != "" && !l.wasAside {
 		l.fault(faultOpen, "set aside as %s", s.SetAside())
 		return
 	}
 	agent, err := s.AgentID(g.t.Context())
 	if err == nil {
 		l.opened(word{Stream: s.Stream(), Boot: s.Boot(), Agent: agent}, !copied)
-		err = l.compare(g.t.Context(), s, l.acked)
+		err = l.compare(g.t.Context(), s, l.acked, copied)
 	}
 	if err != nil {
 		l.fault(faultOpen, "%v", err)
 	}
 	if g.r.IntN(2) == 0 {
 		must(g.t, s.Close())
+		l.aside = l.aside && copied
 	}
 }
 

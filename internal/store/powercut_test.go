@@ -61,12 +61,10 @@ func TestSoakPowerCuts(t *testing.T) {
 func (g *rig) oneLife(cuts int) (n int) {
 	l := g.newLife()
 	defer l.end()
+	name := []string{"first start", "migration"}[g.r.IntN(2)]
 	for ok := true; ok && n < cuts; n++ {
-		name := "first start"
-		if n > 0 {
-			name = []string{"work", "work", "long work", "close", "start"}[g.r.IntN(5)]
-		}
 		ok = g.cut(l, name)
+		name = []string{"work", "work", "long work", "close", "start", "erase", "erase", "set aside"}[g.r.IntN(8)]
 	}
 	return n
 }
