@@ -160,3 +160,44 @@ func TestAMalformedMessageDoesNotHoldUpTheBroker(t *testing.T) {
 	await(t, "one more", func() bool { return p.through(wire.Events) == 3 })
 	wantTold(t, r, "rack7 ingest.malformed 300")
 }
+
+// While the disk refuses, what comes waits in the network. That must not hold up who reconnects, nor who stops.
+func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
+	broker := testenv.Mosquitto(t, strings.Replace(brokerConfig, "max_inflight_messages 1000", "max_inflight_messages 0", 1))
+	b := newBox(t, "rack7")
+	r := opened(t, t.TempDir(), Options{driver: "faulty"})
+	faulty.arm(1, 0)
+	c := NewConsumer(r, ConsumerConfig{Broker: &url.URL{Scheme: "tcp", Host: broker.Addr}, ClientID: "receiver"})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	p := newPeer(t, broker.Addr, b)
+	await(t, "the connection", func() bool {
+		p.publish(b.publish(b.alarm(1, "text")))
+		return p.through(wire.Events) == 1
+	})
+	const last = 2*maxBatch + maxWaiting
+	faulty.arm(1, 1<<40)
+	for n := range uint64(last - 1) {
+		p.publish(b.publish(b.alarm(n+2, "text")))
+	}
+	await(t, "a full queue", func() bool { return len(c.in) == cap(c.in) })
+	broker.Stop()
+	broker.Start()
+	p = newPeer(t, broker.Addr, b)
+	faulty.arm(1, 0)
+	resend(t, p, b, last)
+	faulty.arm(1, 1<<40)
+	for n := range uint64(last) {
+		p.publish(b.publish(b.alarm(last+1+n, "text")))
+	}
+	await(t, "a full queue again", func() bool { return len(c.in) == cap(c.in) })
+	cancel()
+	select {
+	case err := <-done:
+		must(t, err)
+	case <-time.After(30 * time.Second):
+		t.Error("still there 30 s after the end of its context")
+	}
+	faulty.arm(1, 0)
+}

@@ -103,10 +103,10 @@ func (c *Consumer) watch(ctx context.Context) {
 // once makes a connection and serves it to its end, which is its error.
 func (c *Consumer) once(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
-	defer end() // lets go of a message that waits for room
 	lost := make(chan error, 1)
 	client := mqtt.NewClient(c.options(ctx, lost))
 	defer client.Disconnect(uint(hangUpWithin.Milliseconds()))
+	defer end() // first: the library waits for a message that waits for room
 	if err := wait(ctx, client.Connect()); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
