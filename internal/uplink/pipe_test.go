@@ -26,6 +26,7 @@ type pipeBroker struct {
 	subCode byte // answers SUBSCRIBE for each topic
 	cloud   *pipeCloud
 	got     []published
+	writing sync.Mutex
 	done    sync.WaitGroup
 }
 
@@ -59,10 +60,8 @@ func (b *pipeBroker) serve(n int, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		for _, answer := range b.answers(n, pkt) {
-			if answer.Write(conn) != nil {
-				return
-			}
+		if !b.write(conn, b.answers(n, pkt)...) {
+			return
 		}
 		b.mu.Lock()
 		stuck := b.stuck
@@ -77,6 +76,33 @@ func (b *pipeBroker) serve(n int, conn net.Conn) {
 			return
 		}
 	}
+}
+
+// write sends packets to the agent and reports whether it took them.
+func (b *pipeBroker) write(conn net.Conn, pkts ...packets.ControlPacket) bool {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	for _, p := range pkts {
+		if p.Write(conn) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// push sends packets to the agent out of the blue, over the newest connection, and reports whether it took them.
+func (b *pipeBroker) push(pkts ...packets.ControlPacket) bool {
+	b.mu.Lock()
+	conn := b.conns[len(b.conns)-1]
+	b.mu.Unlock()
+	return b.write(conn, pkts...)
+}
+
+// hangUp ends the newest connection.
+func (b *pipeBroker) hangUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = b.conns[len(b.conns)-1].Close()
 }
 
 // answers returns what the broker says to pkt, and the cloud behind it.
