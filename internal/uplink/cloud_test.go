@@ -12,6 +12,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"upsedge/internal/testenv"
 	"upsedge/internal/wire"
 )
 
@@ -229,4 +230,33 @@ func TestARefusedSubscriptionIsNoSession(t *testing.T) {
 			t.Errorf("%d states without a subscription", len(b.states()))
 		}
 	})
+}
+
+// A mosquitto that was killed has forgotten what it acknowledged, as nobody was there to take it (T-25).
+func TestLosesNothingThatMosquittoAcknowledgedAndForgot(t *testing.T) {
+	broker, spool := testenv.Mosquitto(t, ""), newMemSpool()
+	p := newProxy(t, broker.Addr)
+	cfg := testConfig(t, p.addr)
+	enrolled(spool)(&cfg)
+	for range 200 {
+		spool.put(wire.Samples, 500)
+		spool.put(wire.Events, 100)
+	}
+	start(t, quick(cfg, spool))
+	await(t, "the broker's acknowledgement of as many records as may be out", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.acked[wire.Events]) == maxUnacked && len(p.acked[wire.Samples]) == maxUnacked
+	})
+	broker.Kill()
+	if spool.ackedThrough(wire.Events)+spool.ackedThrough(wire.Samples) > 0 {
+		t.Error("the broker's word freed records")
+	}
+	broker.Start()
+	got := collect(t, broker.Addr)
+	got.acknowledge(t, broker.Addr)
+	got.watch(t, spool)
+	await(t, "acknowledgement of everything", drained(spool, 200, 200))
+	checkComplete(t, got.seqs(wire.TopicEvents), 200)
+	checkComplete(t, got.seqs(wire.TopicSamples), 200)
 }

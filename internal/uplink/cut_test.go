@@ -1,10 +1,12 @@
 package uplink
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"upsedge/internal/testenv"
 	"upsedge/internal/wire"
 )
 
@@ -25,32 +27,53 @@ func drained(spool *memSpool, events, samples uint64) func() bool {
 	}
 }
 
-// Each connection is cut a few bytes later than the one before, so that a cut falls into every step: CONNECT, CONNACK, within
-// and between messages, before and behind each acknowledgement.
+// Each connection is cut a few bytes later than the one before, so that a cut falls into every step: CONNECT, CONNACK, SUBSCRIBE,
+// SUBACK, the statement, within and between messages, before and behind each acknowledgement of the broker and of the cloud.
 func TestDeliversEverythingWhereverTheConnectionIsCut(t *testing.T) {
-	for _, direction := range []string{"up", "down"} {
-		t.Run(direction, func(t *testing.T) {
-			broker := mochiBroker(t)
-			got, p, spool := collect(t, broker), newProxy(t, broker), newMemSpool()
-			p.cutAfter(func(conn int) (up, down int) {
-				if direction == "up" {
-					return conn * 41, -1 // a session's beginning takes some 600 bytes, a sample 370
-				}
-				return -1, conn - 1 // CONNACK has 4 bytes, so has each PUBACK
-			})
-			p.watch(t, spool)
-			fill(spool)
-			start(t, quick(testConfig(t, p.addr), spool))
-			await(t, "acknowledgement of everything", drained(spool, fewEvents, fewSamples))
-			await(t, "delivery of everything", func() bool {
-				return last(got.seqs(wire.TopicEvents)) == fewEvents && last(got.seqs(wire.TopicSamples)) == fewSamples
-			})
-			checkComplete(t, got.seqs(wire.TopicEvents), fewEvents)
-			checkComplete(t, got.seqs(wire.TopicSamples), fewSamples)
-			if n := p.count(); n < 10 {
-				t.Errorf("%d connections, want at least 10: nothing was cut", n)
+	for name, broker := range map[string]func(*testing.T) string{
+		"mochi":     mochiBroker,
+		"mosquitto": func(t *testing.T) string { return testenv.Mosquitto(t, "").Addr },
+	} {
+		for _, cloud := range []bool{false, true} {
+			for _, direction := range []string{"up", "down"} {
+				t.Run(fmt.Sprintf("%s, cloud %v, %s", name, cloud, direction), func(t *testing.T) {
+					cutEverywhere(t, broker(t), cloud, direction)
+				})
 			}
-		})
+		}
+	}
+}
+
+func cutEverywhere(t *testing.T, broker string, cloud bool, direction string) {
+	p, spool := newProxy(t, broker), newMemSpool()
+	p.cutAfter(func(conn int) (up, down int) {
+		switch {
+		case direction == "up":
+			return conn * 41, -1 // a session's beginning takes some 600 bytes, a sample 370
+		case cloud:
+			return -1, conn * 7 // CONNACK has 4 bytes, SUBACK 6, each PUBACK 4, the statement 70, an acknowledgement of the cloud 125
+		}
+		return -1, conn - 1
+	})
+	cfg := testConfig(t, p.addr)
+	got := collect(t, broker)
+	if cloud {
+		enrolled(spool)(&cfg)
+		got.acknowledge(t, broker)
+		got.watch(t, spool)
+	} else {
+		p.watch(t, spool)
+	}
+	fill(spool)
+	start(t, quick(cfg, spool))
+	await(t, "acknowledgement of everything", drained(spool, fewEvents, fewSamples))
+	await(t, "delivery of everything", func() bool {
+		return got.mark(wire.Events) == fewEvents && got.mark(wire.Samples) == fewSamples
+	})
+	checkComplete(t, got.seqs(wire.TopicEvents), fewEvents)
+	checkComplete(t, got.seqs(wire.TopicSamples), fewSamples)
+	if n := p.count(); n < 10 {
+		t.Errorf("%d connections, want at least 10: nothing was cut", n)
 	}
 }
 

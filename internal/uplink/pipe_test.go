@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,13 @@ func (b *pipeBroker) push(pkts ...packets.ControlPacket) bool {
 	conn := b.conns[len(b.conns)-1]
 	b.mu.Unlock()
 	return b.write(conn, pkts...)
+}
+
+// dialled returns when connections were asked for, while the session runs.
+func (b *pipeBroker) dialled() []time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.dials)
 }
 
 // hangUp ends the newest connection.

@@ -73,6 +73,7 @@ func start(t *testing.T, s *Session) (stop func()) {
 type collector struct {
 	mu   sync.Mutex
 	msgs []received
+	news chan struct{} // nil: nobody asks
 }
 
 type received struct {
@@ -107,6 +108,8 @@ func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
 	}
 	r := received{leaf: leaf, retained: m.Retained()}
 	switch leaf {
+	case wire.TopicAcks, wire.TopicOrders: // our own
+		return
 	case wire.TopicState:
 		s, err := wire.DecodeState(m.Payload())
 		if err != nil {
@@ -124,7 +127,12 @@ func (c *collector) take(_ mqtt.Client, m mqtt.Message) {
 	}
 	c.mu.Lock()
 	c.msgs = append(c.msgs, r)
+	news := c.news
 	c.mu.Unlock()
+	select {
+	case news <- struct{}{}:
+	default:
+	}
 }
 
 func (c *collector) all() []received {
