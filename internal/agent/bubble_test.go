@@ -43,6 +43,7 @@ type bubble struct {
 	way     way // from the agent to the broker
 	version string
 	reload  chan Reload
+	disk    *refusing // nil: a disk of this machine
 
 	mu      sync.Mutex
 	sockets map[string]*socket // by unit
@@ -107,10 +108,14 @@ func (b *bubble) start() {
 	ctx, stop := context.WithCancel(b.t.Context())
 	b.stopAgent, b.ended, b.reload = stop, make(chan error, 1), make(chan Reload)
 	b.page = newSocket()
+	driver := ""
+	if b.disk != nil {
+		driver = b.disk.name
+	}
 	go func() {
 		b.ended <- Run(ctx, Options{
 			Config: cfg, Version: b.version, Reload: b.reload, Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page},
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page, driver: driver},
 		})
 	}()
 	select {

@@ -153,7 +153,16 @@ func (o *own) elapse() {
 
 func (o *own) fill() alarm.Fill {
 	st := o.disk.stats()
-	return alarm.Fill{Used: st.FileBytes, Room: st.MaxBytes, Dropped: st.Samples.Dropped[wire.GapQuota]}
+	lost := st.Samples.Lost[wire.GapQuota]
+	return alarm.Fill{Used: st.Used, Room: st.Limit, Dropped: lost.Records, From: o.when(lost.From), To: o.when(lost.To)}
+}
+
+// when is a stamp as people read it, "" where its time is not known.
+func (o *own) when(s wire.Stamp) string {
+	if s = o.clock.Complete(s); s.Wall.IsZero() {
+		return ""
+	}
+	return s.Wall.Format(time.DateTime)
 }
 
 // run lets time pass until ctx ends.

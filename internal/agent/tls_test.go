@@ -59,8 +59,8 @@ func (b *bubble) await(kind string, id int, within time.Duration) (notice, bool)
 	return a.await(kind, id, within)
 }
 
-// refusals are brokers that must not be believed.
-var refusals = []struct {
+// impostors are brokers that must not be believed.
+var impostors = []struct {
 	name  string
 	spoil func(s *secured)
 	said  string // in the one line of the log, and in the event
@@ -97,7 +97,7 @@ func TestABrokerThatMustNotBeBelievedGetsNothing(t *testing.T) {
 		{"1970", time.Unix(0, 0)},
 		{"2038", time.Date(2038, 1, 19, 3, 14, 7, 0, time.UTC)},
 	} {
-		for _, r := range refusals {
+		for _, r := range impostors {
 			t.Run(clock.name+"/"+r.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {

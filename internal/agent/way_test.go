@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -56,9 +57,11 @@ func (b *bubble) dialWay(ctx context.Context, address string) (net.Conn, error) 
 	b.serves.Go(func() {
 		defer theirs.Close()
 		server := tls.Server(theirs, conf)
-		if server.Handshake() == nil {
-			_ = b.broker.EstablishConnection("pipe", server)
+		if server.Handshake() != nil {
+			_, _ = io.Copy(io.Discard, pipe) // what the agent says before it has read why
+			return
 		}
+		_ = b.broker.EstablishConnection("pipe", server)
 	})
 	return ours, nil
 }
