@@ -36,13 +36,13 @@ type link struct {
 	ended chan struct{} // closed by hangUp
 	once  sync.Once
 
-	progress atomic.Int64 // when the kernel last took a byte of a PUBLISH, Unix nanoseconds
+	began    time.Time
+	progress atomic.Int64 // when the kernel last took a byte of a PUBLISH, nanoseconds since began: a wall clock may jump
 }
 
 func newLink(conn, raw net.Conn, maxRate int64) *link {
-	l := &link{Conn: conn, raw: raw, in: newGuard(conn), turn: make(chan struct{}, 1), wrote: make(chan struct{}, 1), ended: make(chan struct{})}
+	l := &link{Conn: conn, raw: raw, in: newGuard(conn), turn: make(chan struct{}, 1), wrote: make(chan struct{}, 1), ended: make(chan struct{}), began: time.Now()}
 	l.turn <- struct{}{}
-	l.progress.Store(time.Now().UnixNano())
 	if maxRate > 0 {
 		// A tenth of a second's worth may go at once, but never less than what keeps the number of writes sane.
 		burst := int(min(max(maxRate/10, 256), chunk))
@@ -94,7 +94,7 @@ func (l *link) writeChunks(b []byte) (n int, err error) {
 		m, err := l.Conn.Write(b[n : n+size])
 		n += m
 		if publish {
-			l.progress.Store(time.Now().UnixNano())
+			l.progress.Store(int64(time.Since(l.began)))
 		}
 		if err != nil {
 			return n, err
@@ -138,4 +138,4 @@ func (l *link) Close() error {
 }
 
 // lastProgress is when the kernel last took a byte of a PUBLISH.
-func (l *link) lastProgress() time.Time { return time.Unix(0, l.progress.Load()) }
+func (l *link) lastProgress() time.Time { return l.began.Add(time.Duration(l.progress.Load())) }
