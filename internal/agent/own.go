@@ -43,7 +43,7 @@ func newOwn(ctx context.Context, s *site, d *disk, log *slog.Logger) *own {
 	if err != nil {
 		log.Error("the agent's own saved alarms cannot be read; they begin anew", "err", err)
 	}
-	alarms.TrustClock(s.clock.Trusted)
+	alarms.TrustClock(s.clock.Time)
 	return &own{disk: d, clock: s.clock, recorder: s.recorder, notify: s.notify, alarms: alarms}
 }
 

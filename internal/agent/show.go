@@ -20,16 +20,13 @@ func (a *agent) sources() metrics.Sources {
 			now := time.Now()
 			var out []metrics.Unit
 			for _, u := range a.site.all() {
-				out = append(out, u.metrics(now, a.wall))
+				out = append(out, u.metrics(now, a.clock.Time))
 			}
 			return out
 		},
 	}
 	return src
 }
-
-// wall returns the wall time of t, zero while the clock is not trusted.
-func (a *agent) wall(t time.Time) time.Time { return a.clock.Stamp(t).Wall }
 
 func (a *agent) spool() metrics.Spool {
 	st := a.disk.stats()

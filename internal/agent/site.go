@@ -131,7 +131,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, 
 	if err != nil {
 		s.log.Error("the saved alarms cannot be read; alarms begin anew", "unit", c.Name, "err", err)
 	}
-	engine.TrustClock(s.clock.Trusted)
+	engine.TrustClock(s.clock.Time)
 	// A full disk is a state: the unit is polled and shown all the same, and the flusher tries on.
 	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); err != nil && !errors.Is(err, errNoStore) {
 		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)

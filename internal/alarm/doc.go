@@ -21,7 +21,7 @@
 // a serial line, 200 ms after the first poll that shows the mains back, 400 ms after their return at most.
 //
 // Time goes by the readings. What is kept over a restart is how long ago something was, and not when; the wall clock counts only
-// while TrustClock's function says that it can be trusted.
+// as TrustClock's function tells it, which may not be what the machine's clock says.
 //
 // Source: event catalogue, sections 1 to 9 (the rule ids READ-1 to READ-11 and TIMING-1 to TIMING-4 are named where they
 // are obeyed); protocol reference, sections 6 and 8.

@@ -47,9 +47,9 @@ type Engine struct {
 	registered string // fingerprint of the serial number of the unit that belongs here, "" until one was seen
 	answering  string // of the one that answered last
 
-	trusted func() bool
-	clockAt time.Duration // when to ask next
-	savedAt time.Time     // wall time of the saved state, zero while that was not to be trusted
+	wallTime func(time.Time) time.Time // see TrustClock
+	clockAt  time.Duration             // when to ask next
+	savedAt  time.Time                 // wall time of the saved state, zero while that was not to be trusted
 
 	agent *savedAgent // of the agent itself, nil in the engine of a unit
 

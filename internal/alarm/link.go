@@ -221,14 +221,13 @@ func (e *Engine) linkGone(id ups.AlarmID, at time.Time, f ups.Failure, n int) {
 
 // linkBack clears an alarm about the communication, with the time of the first good poll: the second only proves it.
 func (e *Engine) linkBack(id ups.AlarmID, at time.Time) {
-	since := e.active.find(key{id: id}).Since
+	without, known := e.between(e.active.find(key{id: id}), at)
 	e.clear(key{id: id}, at, "", nil)
 	if id != 801 && id != 802 {
 		return
 	}
 	detail := ""
-	// Over a restart only the wall clock is left, and that may have been set back meanwhile.
-	if without := at.Sub(since); without >= 0 && !since.IsZero() {
+	if known {
 		detail = fmt.Sprintf("without communication for %s", round(without))
 	}
 	e.moment(key{id: 803}, at, detail, nil)

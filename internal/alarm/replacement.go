@@ -74,18 +74,36 @@ func (e *Engine) lookAtClock(x *look) {
 		return
 	}
 	e.clockAt = x.now + time.Minute
-	now := calendar{trusted: e.trusted != nil && e.trusted()}
-	if now.trusted {
-		now.today = int64(x.at.UTC().Sub(ups.Day(0)) / day)
+	now := calendar{}
+	if t := e.date(x.at); !t.IsZero() {
+		now = calendar{true, int64(t.Sub(ups.Day(0)) / day)}
 	}
 	if now != x.calendar {
 		x.calendar, e.restless = now, e.set.all
 	}
 }
 
-// TrustClock tells the engine whom to ask whether the wall time of readings can be believed. Until it is called it cannot, and
-// what needs a date is silent.
-func (e *Engine) TrustClock(trusted func() bool) { e.trusted = trusted }
+// TrustClock tells the engine whom to ask for the wall time of an instant, which is zero while it is not known. What the instants
+// themselves say on the machine's clock is not believed. Until it is called nothing is known, and what needs a date is silent.
+func (e *Engine) TrustClock(wall func(time.Time) time.Time) { e.wallTime = wall }
+
+// date returns the wall time of an instant of this run, zero while it is not known.
+func (e *Engine) date(t time.Time) time.Time {
+	if e.wallTime == nil || t.IsZero() {
+		return time.Time{}
+	}
+	return e.wallTime(t)
+}
+
+// between is how long before the instant to an alarm's Since was, false where that is not known: over a restart only the wall
+// clock is left.
+func (e *Engine) between(a *activeAlarm, to time.Time) (time.Duration, bool) {
+	if a.inherited {
+		to = e.date(to)
+	}
+	d := to.Sub(a.Since)
+	return d, !a.Since.IsZero() && !to.IsZero() && d >= 0
+}
 
 func noDate(x *look) bool       { _, ok := x.st.Raw(ups.ReplaceBy); return !x.trusted || !ok }
 func (x *look) daysLeft() int64 { d, _ := x.st.Raw(ups.ReplaceBy); return d - x.today }

@@ -69,13 +69,11 @@ func (e *Engine) State() (blob []byte, changed bool) {
 
 func (e *Engine) save() []byte {
 	s := saved{
-		V: savedVersion, Active: e.active, Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
+		V: savedVersion, Active: e.datedActive(), Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
 		Memory: e.saveMemory(), Floods: e.saveFloods(), Agent: e.agent, At: e.savedAt,
 	}
 	if !e.began.IsZero() {
-		if s.At = (time.Time{}); e.trusted != nil && e.trusted() {
-			s.At = e.wall.UTC().Truncate(time.Millisecond)
-		}
+		s.At = e.date(e.wall).UTC().Truncate(time.Millisecond)
 	}
 	for i, w := range e.words {
 		if w.known || w.ran {
@@ -146,6 +144,17 @@ func (e *Engine) load(blob []byte) error {
 	}
 	e.active, e.words, e.edges, e.calibrating = active, words, edges, s.Calibrating
 	return nil
+}
+
+// datedActive are the active alarms with the wall time in place of instants that only this run knows.
+func (e *Engine) datedActive() activeSet {
+	out := slices.Clone(e.active)
+	for i := range out {
+		if a := &out[i]; !a.inherited {
+			a.Since = e.date(a.Since)
+		}
+	}
+	return out
 }
 
 // checkActive refuses what this program could not have saved: an alarm it does not know could never be cleared.

@@ -75,10 +75,11 @@ func (s *savedMemory) memory() (m memory) {
 // countAbsence adds to the marks the time in which the program did not run, where the clock was to be trusted before it and is
 // now. Otherwise that time is not counted: what waits for a time then comes later, never too early.
 func (e *Engine) countAbsence(at time.Time) {
-	if e.savedAt.IsZero() || e.trusted == nil || !e.trusted() {
+	now := e.date(at)
+	if e.savedAt.IsZero() || now.IsZero() {
 		return
 	}
-	away := at.Round(0).Sub(e.savedAt)
+	away := now.Sub(e.savedAt)
 	if away <= 0 {
 		return
 	}

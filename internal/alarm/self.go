@@ -57,7 +57,7 @@ func NewSelf(saved []byte) (*Self, error) {
 }
 
 // TrustClock is that of Engine.
-func (s *Self) TrustClock(trusted func() bool) { s.e.TrustClock(trusted) }
+func (s *Self) TrustClock(wall func(time.Time) time.Time) { s.e.TrustClock(wall) }
 
 // State is that of Engine.
 func (s *Self) State() (blob []byte, changed bool) { return s.e.State() }
@@ -127,11 +127,10 @@ func (s *Self) Linked(at time.Time, waiting uint64) []ups.Event {
 	if a == nil {
 		return s.e.events
 	}
-	// Over a restart only the wall clock is left, and that may not have been set then, or have been set back since.
-	without, known := at.Sub(a.Since), !a.Since.IsZero() && (!a.inherited || s.e.trusted != nil && s.e.trusted())
+	without, known := s.e.between(a, at)
 	s.end(820, "")
 	detail := fmt.Sprintf("%d records waiting", waiting)
-	if known && without >= 0 {
+	if known {
 		detail = fmt.Sprintf("without a session for %s, %s", round(without), detail)
 	}
 	s.moment(821, detail)

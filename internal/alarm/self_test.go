@@ -84,11 +84,18 @@ func TestWithoutABrokerNoLinkIsLost(t *testing.T) {
 // TestALostLinkIsNotRaisedAgainAfterARestart, and the time without a session is only told where two wall clocks tell it.
 func TestALostLinkIsNotRaisedAgainAfterARestart(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
+		wall := func(t time.Time) time.Time {
+			if !trusted {
+				return time.Time{}
+			}
+			return t.Round(0).UTC()
+		}
 		s := newSelfTest(t, nil)
+		s.self.TrustClock(wall)
 		s.self.Unlinked(s.now)
 		s.want(s.self.Elapsed(s.pass(time.Minute)), "raise 820")
 		s.restart()
-		s.self.TrustClock(func() bool { return trusted })
+		s.self.TrustClock(wall)
 		s.want(s.self.Unlinked(s.pass(time.Minute)))
 		s.want(s.self.Elapsed(s.pass(10 * time.Minute)))
 		want := "event 821: 3 records waiting"

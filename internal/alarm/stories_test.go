@@ -367,7 +367,15 @@ var generalStories = []story{
 		4..5 status                -> raise 508 @5
 		6    restart
 		7..37 miss no-answer     -> raise 802 as warning @37`},
+	{"communication lost over a restart, and nobody knows the time", `
+		0    watch
+		1..30 miss no-answer     -> raise 801 @30
+		31   restart
+		32..99 miss no-answer
+		100  watch
+		101  watch               -> clear 801 @100 ""; event 803 @100 ""`},
 	{"communication lost over a restart", `
+		0    trusted
 		0    watch
 		1..30 miss no-answer     -> raise 801 @30
 		31   restart

@@ -93,7 +93,7 @@ func newWorldOf(t tester, set *ruleSet, l Limits) *world {
 			ups.MainTurnOff: ups.Absent, ups.SOG0TurnOff: ups.Absent,
 		},
 	}
-	e.TrustClock(w.trusted)
+	e.TrustClock(w.wall)
 	return w
 }
 
@@ -160,11 +160,16 @@ func (w *world) restart() {
 	if err != nil {
 		w.t.Fatalf("New(%s): %v", blob, err)
 	}
-	e.TrustClock(w.trusted)
+	e.TrustClock(w.wall)
 	w.e, w.st = e, ups.NewState()
 }
 
-func (w *world) trusted() bool { return w.dated }
+func (w *world) wall(t time.Time) time.Time {
+	if !w.dated {
+		return time.Time{}
+	}
+	return t.Round(0).UTC()
+}
 
 // check holds every event against what has to be true of all of them: raise and clear alternate, the set agrees, the texts
 // are the catalogue's.

@@ -94,6 +94,9 @@ func (c *Clock) Stamp(t time.Time) wire.Stamp {
 	return c.Complete(wire.Stamp{BootID: c.m.Boot, Mono: c.Mono(t)})
 }
 
+// Time returns t on the wall clock in UTC, zero while that is not known. What t itself says on the machine's clock is not asked.
+func (c *Clock) Time(t time.Time) time.Time { return c.Stamp(t).Wall }
+
 // Complete attaches the wall time to a stamp of this boot that has none, if it is known by now.
 func (c *Clock) Complete(s wire.Stamp) wire.Stamp {
 	if !s.Wall.IsZero() || s.BootID != c.m.Boot {
