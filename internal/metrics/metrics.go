@@ -81,7 +81,7 @@ var (
 	records   = desc("upsagent_spool_records", "Records that wait to be delivered.", "lane")
 	oldest    = desc("upsagent_spool_oldest_timestamp_seconds", "Time of the oldest record that waits; only while something waits and the clock is trusted.", "lane")
 	dropped   = desc("upsagent_spool_dropped_total", "Records given up, each covered by a gap record.", "lane", "reason")
-	trusted   = desc("upsagent_clock_trusted", "1 once a time service has set the clock.")
+	trusted   = desc("upsagent_clock_trusted", "1 once a time service or the cloud has set the clock.")
 	expiry    = desc("upsagent_certificate_expiry_timestamp_seconds", "End of the client certificate as its file is now, looked at every minute; only with one.")
 	alarmInfo = desc("ups_alarm_info", "Severity of each alarm of the event catalogue, always 1; join on alarm.", "alarm", "severity")
 )
