@@ -12,7 +12,7 @@ import (
 const (
 	Silent         = "840"                      // device without communication: its agent is silent
 	CloneSuspected = "identity.clone_suspected" // one identity, two contents; numbers that went back
-	SecondSession  = "identity.second_session"  // one session, two nonces; sessions that alternate
+	SecondSession  = "identity.second_session"  // a session that goes on behind its end
 	Malformed      = "ingest.malformed"         // a message that breaks the format
 	UnknownVersion = "ingest.unknown_version"   // a message of a version this program does not know
 	DatabaseLost   = "ingest.forgotten"         // an agent was told that we have what we have no more

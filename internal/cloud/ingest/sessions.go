@@ -6,14 +6,16 @@ import (
 	"upsedge/internal/wire"
 )
 
-// maxSessions of an agent are remembered, to tell an old message that comes once more from a second agent.
-const maxSessions = 256
+// maxSessions is how many nonces of an agent are remembered, to tell an old message that comes once more from a second agent. There
+// is a new one every quarter of an hour and with each connection.
+const maxSessions = 512
 
 // state applies a message of the topic state.
 //
-// A session is (number, nonce). The number rises; so a higher one begins a session, a known pair is a repetition, whatever its
-// number, and the current number with another nonce is a second agent with this name. A lower number that was never seen is a
-// second one as well, unless it comes with a new stream: then the agent has lost its database, and with it the count.
+// A session is its number, which rises; nonces are renewed within it. So a higher number begins a session, and a known pair of
+// number and nonce is a repetition, whatever its number. A session whose will has come is over: a new nonce of it is a second agent
+// with this name. A lower number that was never seen is one as well, unless it comes with a new stream: then the agent has lost its
+// database, and with it the count.
 func (b *batch) state(a *agent, it *item) {
 	s := it.state
 	if !s.Online {
@@ -46,8 +48,8 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 		return false, false // an old message, once more
 	}
 	switch {
-	case s.Session == a.session:
-		b.notice(a.name, SecondSession, "", fmt.Sprintf("session %d came with a second nonce", s.Session))
+	case s.Session == a.session && !a.online:
+		b.notice(a.name, SecondSession, "", fmt.Sprintf("session %d goes on behind its end", s.Session))
 	case s.Session < a.session && retained:
 		return false, false // what a broker kept that has forgotten newer ones
 	}
@@ -84,8 +86,8 @@ func (b *batch) fullState(a *agent, it *item) {
 			b.touch(l)
 		}
 	}
-	a.fell, a.stream, a.online = false, full.Stream, true
-	b.exec(`UPDATE agents SET stream = $1, state = $2, fell = 0, online = 1 WHERE name = $3`, full.Stream[:], it.text, a.name)
+	a.fell, a.stream = false, full.Stream
+	b.exec(`UPDATE agents SET stream = $1, state = $2, fell = 0 WHERE name = $3`, full.Stream[:], it.text, a.name)
 }
 
 // waiting compares what the agent holds of a lane with what is here.

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"upsedge/internal/wire"
 )
@@ -31,8 +33,10 @@ func TestAWillCountsOnlyForItsSession(t *testing.T) {
 	wantSession(t, r, b, 6, false)
 	take(t, r, b.first(5, 1)) // an old message, once more
 	wantSession(t, r, b, 6, false)
-	take(t, r, b.full(6, 2))
-	wantSession(t, r, b, 6, true)
+	take(t, r, b.full(6, 2)) // and this one
+	wantSession(t, r, b, 6, false)
+	take(t, r, b.first(7, 3))
+	wantSession(t, r, b, 7, true)
 	wantTold(t, r)
 }
 
@@ -48,12 +52,43 @@ func TestASessionIsToldTheMarks(t *testing.T) {
 	wantMarks(t, take(t, r, b.full(7, 3)), "rack7 events 0", "rack7 samples 0")
 }
 
-func TestOneSessionWithTwoNoncesIsASecondAgent(t *testing.T) {
-	r, b := newReceiver(t), newBox(t, "rack7")
-	take(t, r, b.first(5, 1), b.first(5, 1))
+// A session renews its nonce, and each is answered.
+func TestARenewedNonceIsAnsweredAndIsNoSecondAgent(t *testing.T) {
+	var asked []wire.ID
+	o := Options{Statement: func(agent string, nonce wire.ID, _ time.Time) ([]byte, error) {
+		asked = append(asked, nonce)
+		return []byte("signed"), nil
+	}}
+	r, b := opened(t, t.TempDir(), o), newBox(t, "rack7")
+	answers := take(t, r, b.first(5, 1))
+	if len(answers) != 1 || answers[0].Topic != "upsedge/v1/rack7/orders" || string(answers[0].Payload) != "signed" {
+		t.Errorf("answers %+v", answers)
+	}
+	take(t, r, b.full(5, 1))
+	wantMarks(t, take(t, r, b.first(5, 2)), "rack7 events 0", "rack7 samples 0")
+	take(t, r, b.full(5, 2), b.full(5, 2))
+	if want := []wire.ID{{1}, {2}}; !slices.Equal(asked, want) {
+		t.Errorf("statements for %v, want %v", asked, want)
+	}
+	take(t, r, b.first(5, 1)) // an old one, once more
+	if len(asked) != 2 {
+		t.Errorf("%d statements, want none for an old nonce", len(asked))
+	}
+	take(t, r, b.first(5, 2)) // the answer may not have arrived
+	if len(asked) != 3 {
+		t.Errorf("%d statements, want another one for the current nonce", len(asked))
+	}
 	wantTold(t, r)
-	take(t, r, b.first(5, 2), b.first(5, 1), b.first(5, 2))
+}
+
+// Two boxes with one name take the connection from each other, and may count alike.
+func TestASessionThatGoesOnBehindItsWillIsASecondAgent(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.first(5, 1), b.will(5), b.full(5, 1)) // an old message, once more
+	wantTold(t, r)
+	take(t, r, b.first(5, 2))
 	wantTold(t, r, "rack7 identity.second_session 1")
+	wantSession(t, r, b, 5, true)
 }
 
 func TestSessionsThatAlternateAreTwoCopies(t *testing.T) {
