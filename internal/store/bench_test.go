@@ -10,7 +10,7 @@ import (
 
 // One commit per flush interval, whatever the number of units in it.
 func BenchmarkPutSamples(b *testing.B) {
-	for _, units := range []int{1, 16} {
+	for _, units := range []int{1, 10, 16} {
 		b.Run(fmt.Sprint("units=", units), func(b *testing.B) {
 			s := reopen(b, b.TempDir(), Options{MaxBytes: 64 << 20})
 			blocks := make([]Samples, units)
@@ -52,5 +52,21 @@ func BenchmarkDrain(b *testing.B) {
 		must(b, err)
 		after = r[len(r)-1].Seq
 		must(b, s.Ack(b.Context(), wire.Samples, after))
+	}
+}
+
+// What the uplink asks for at a backlog: a window of 64 blocks of 10 s.
+func BenchmarkNext(b *testing.B) {
+	s := reopen(b, b.TempDir(), Options{})
+	blocks := make([]Samples, 64)
+	for i := range blocks {
+		blocks[i] = block("rack-a", i, 364)
+	}
+	must(b, s.PutSamples(b.Context(), blocks))
+	b.ReportAllocs()
+	for b.Loop() {
+		if r, err := s.Next(b.Context(), wire.Samples, 0, 64, 1<<20); err != nil || len(r) != 64 {
+			b.Fatal(len(r), err)
+		}
 	}
 }

@@ -175,9 +175,12 @@ func TestAnErasureCutShortIsFinished(t *testing.T) {
 		if over || t.Failed() {
 			break
 		}
+		if first > 12 && !soak {
+			first += 4
+		}
 	}
 	t.Logf("%d times nothing was done yet, %d times it was finished at the start", whole, began)
-	if whole < 3 || began < 10 {
+	if whole < 3 || began < 5 {
 		t.Error("too few calls failed")
 	}
 }
@@ -195,7 +198,7 @@ func fileNames(t testing.TB, dir string) (names []string) {
 // While records are read, erased ones are never handed out once Erase has returned, and none is both.
 func TestReadersMeetGapsWhereRecordsAreErased(t *testing.T) {
 	s := reopen(t, fastDir(t), Options{})
-	const each = 3000
+	const each = 2200 // more than one piece
 	blocks := make([]Samples, each)
 	for i := range blocks {
 		blocks[i] = block([]string{"rack-a", "rack-b"}[i%2], i, 10)

@@ -125,8 +125,9 @@ func (t *tx) place(lane wire.Lane, unit string, r *wire.Record) {
 	if t.err != nil {
 		return
 	}
+	sealed := t.s.w.seal(k, r)
 	t.exec("INSERT INTO "+laneTables[lane]+" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", int64(r.Seq), r.Class, r.Epoch, r.Boot,
-		r.Stamp.BootID[:], int64(r.Stamp.Mono), wallNanos(r.Stamp), -k.id, k.seal(r))
+		r.Stamp.BootID[:], int64(r.Stamp.Mono), wallNanos(r.Stamp), -k.id, sealed)
 	if t.s.o.Accepted != nil {
 		kept := *r
 		kept.Payload = append([]byte(nil), r.Payload...) // an empty one as a reader gets it

@@ -136,8 +136,8 @@ func TestACrashAtAnyPointOfAMigrationLosesNothing(t *testing.T) {
 		if over || t.Failed() {
 			break
 		}
-		if first > 40 && !soak {
-			first += 6
+		if first > 30 && !soak {
+			first += 12
 		}
 	}
 	t.Logf("%d points", reached)

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -41,20 +42,23 @@ func recordNonce(stored []byte, r *wire.Record) []byte {
 	return n
 }
 
-// seal returns what is stored of the payload of r.
-func (k *sealKey) seal(r *wire.Record) []byte {
-	out := make([]byte, nonceStored, sealBytes+len(r.Payload))
+// seal appends what is stored of the payload of r to dst[:0].
+func (k *sealKey) seal(dst []byte, r *wire.Record) []byte {
+	out := slices.Grow(dst[:0], sealBytes+len(r.Payload))[:nonceStored]
 	_, _ = rand.Read(out) // never fails
 	return k.aead.Seal(out, recordNonce(out, r), r.Payload, recordFields(k.id, r))
 }
 
-// open returns the payload of r, whose fields are those of the row; false if any of it is not what was sealed.
+// open returns the payload of r, whose fields are those of the row; false if any of it is not what was sealed. It is opened in place.
 func (k *sealKey) open(r *wire.Record, sealed []byte) ([]byte, bool) {
 	if len(sealed) < sealBytes || k.aead == nil {
 		return nil, false
 	}
-	payload, err := k.aead.Open(nil, recordNonce(sealed, r), sealed[nonceStored:], recordFields(k.id, r))
-	return payload, err == nil
+	payload, err := k.aead.Open(sealed[nonceStored:nonceStored], recordNonce(sealed, r), sealed[nonceStored:], recordFields(k.id, r))
+	if err != nil || len(payload) == 0 {
+		return nil, err == nil
+	}
+	return payload, true
 }
 
 func stateFields(key int64, stream wire.ID, unit string) []byte {

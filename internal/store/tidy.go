@@ -221,7 +221,7 @@ func (t *tx) reseal(lane wire.Lane, todo seqRange) {
 		if t.err != nil {
 			return
 		}
-		t.exec("UPDATE "+laneTables[lane]+" SET seal = ?, payload = ? WHERE seq = ?", -k.id, k.seal(r), int64(r.Seq))
+		t.exec("UPDATE "+laneTables[lane]+" SET seal = ?, payload = ? WHERE seq = ?", -k.id, t.s.w.seal(k, r), int64(r.Seq))
 	}
 	for _, seq := range damaged {
 		t.replace(lane, seq)

@@ -19,6 +19,19 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	lazy  bool // the connection is at synchronous=NORMAL
+	room  []byte
+}
+
+// keepRoom is the greatest buffer for sealing that is kept.
+const keepRoom = 64 << 10
+
+// seal returns what is stored of the payload of r, until the next call: SQLite copies what it is given.
+func (w *writer) seal(k *sealKey, r *wire.Record) []byte {
+	sealed := k.seal(w.room, r)
+	if cap(sealed) <= keepRoom {
+		w.room = sealed
+	}
+	return sealed
 }
 
 func (w *writer) close() error {
