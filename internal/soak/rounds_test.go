@@ -36,11 +36,11 @@ var everywhere = []kind{
 	{"mains fail", 3, func(w *world) { w.units[w.rng.IntN(len(w.units))].SetMains(w.rng.IntN(2) == 0) }},
 }
 
-// killAll kills agent, broker and receiver, one right behind the other, and starts them in another order.
-func (w *world) killAll() {
-	w.pause(400)
-	kill := []func(){w.killAgent, w.killReceiver, w.broker.Kill}
-	start := []func(){func() { w.startAgent("agent.yaml") }, w.startReceiver, w.broker.Start}
+// killAll kills broker and receiver and what agent kills, one right behind the other, and starts them in another order.
+func (w *world) killAll(agent func()) {
+	w.pause(600)
+	kill := []func(){agent, w.killReceiver, w.broker.Kill}
+	start := []func(){w.mendAgent, w.startReceiver, w.broker.Start}
 	for _, i := range w.rng.Perm(len(kill)) {
 		kill[i]()
 	}
@@ -185,7 +185,8 @@ var grounds = []struct {
 
 var brokerKinds = []kind{
 	{"broker killed", 4, func(w *world) { w.pause(300); w.broker.Kill(); w.pause(300); w.broker.Start() }},
-	{"all killed", 3, (*world).killAll},
+	{"all killed", 3, func(w *world) { w.killAll(w.killAgent) }},
+	{"broker and receiver killed", 3, func(w *world) { w.killAll(func() {}) }},
 }
 
 var quotaKinds = []kind{

@@ -210,6 +210,19 @@ func (w *world) mend() {
 	w.t.Helper()
 	w.up.lift()
 	w.down.lift()
+	w.mendAgent()
+	if w.receiver != nil && w.receiver.over() {
+		w.t.Errorf("the receiver ended by itself: %v", w.receiver.cmd.ProcessState)
+		w.killReceiver()
+	}
+	if w.receiver == nil {
+		w.startReceiver()
+	}
+}
+
+// mendAgent starts the agent where it does not run.
+func (w *world) mendAgent() {
+	w.t.Helper()
 	if w.agent != nil && w.agent.over() {
 		if !w.run.unsure {
 			w.t.Errorf("the agent ended by itself: %v", w.agent.cmd.ProcessState)
@@ -218,13 +231,6 @@ func (w *world) mend() {
 	}
 	if w.agent == nil {
 		w.startAgent("agent.yaml")
-	}
-	if w.receiver != nil && w.receiver.over() {
-		w.t.Errorf("the receiver ended by itself: %v", w.receiver.cmd.ProcessState)
-		w.killReceiver()
-	}
-	if w.receiver == nil {
-		w.startReceiver()
 	}
 }
 
