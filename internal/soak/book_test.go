@@ -27,18 +27,17 @@ type book struct {
 
 // A run is one process of the agent.
 type run struct {
-	started, ended time.Duration // since the boot of the machine; ended is when the kill or the stop was over
-	clean          bool          // it was stopped
-	unsure         bool          // its disk failed: whether its end is a clean one nobody knows
-	stream         wire.ID       // of the last opening
-	boot           uint32        // 0: it accepted nothing
+	started, ended time.Duration   // since the boot of the machine; ended is when the kill or the stop was over
+	clean          bool            // it was stopped
+	unsure         bool            // its disk failed: whether its end is a clean one nobody knows
+	boots          map[uint32]bool // of its openings of the store, those that accepted something
 }
 
 func newBook() *book { return &book{told: map[identity][]wire.Record{}} }
 
 // begin opens the page of a run and returns what hears its reports.
 func (b *book) begin() (*run, func(report)) {
-	r := &run{started: sinceBoot()}
+	r := &run{started: sinceBoot(), boots: map[uint32]bool{}}
 	b.mu.Lock()
 	b.runs = append(b.runs, r)
 	b.mu.Unlock()
@@ -47,7 +46,7 @@ func (b *book) begin() (*run, func(report)) {
 		defer b.mu.Unlock()
 		for _, rec := range said.Records {
 			b.told[idOf(rec)] = append(b.told[idOf(rec)], rec)
-			r.stream, r.boot = rec.Stream, rec.Boot
+			r.boots[rec.Boot] = true
 		}
 	}
 }

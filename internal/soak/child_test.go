@@ -29,6 +29,7 @@ type role struct {
 	Config   string    // of the agent, a file
 	MaxBytes int64     `json:",omitempty"` // of the spool, below what a configuration may say; 0: as configured
 	Fails    []stretch `json:",omitempty"` // calls of the database that fail
+	Clock    watch     `json:",omitempty"` // the wall clock; none: the machine's
 
 	Receiver *receiverRole `json:",omitempty"` // another process: the receiver
 }
@@ -98,6 +99,9 @@ func (r role) agent(say func(report)) error {
 	if len(r.Fails) > 0 {
 		registerFailing(r.Fails)
 		ground.Driver = failingDriver
+	}
+	if len(r.Clock) > 0 {
+		ground.Clock = r.Clock.newClock
 	}
 	return agent.Run(ctx, o.On(ground))
 }

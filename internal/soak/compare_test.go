@@ -53,6 +53,7 @@ func (b *book) compare(h *holding, allowed rules, c *complaints) {
 	defer b.mu.Unlock()
 	b.compareTold(h, allowed, c)
 	b.compareHeld(h, c)
+	compareTimes(h, c)
 	if n := b.compareOrder(h, allowed.late, c); n > 0 {
 		h.late = n
 	}
@@ -89,7 +90,7 @@ func (b *book) compareTold(h *holding, allowed rules, c *complaints) {
 // overtaken reports whether have can be what the last commit of a killed run made of a number, without having told so: a gap of the
 // quota that has grown, or taken the place of an event.
 func (b *book) overtaken(final, have wire.Record) bool {
-	killed := slices.ContainsFunc(b.runs, func(r *run) bool { return r.stream == have.Stream && r.boot == have.Boot && !r.clean })
+	killed := slices.ContainsFunc(b.runs, func(r *run) bool { return r.boots[have.Boot] && !r.clean })
 	if !killed || have.Class != wire.ClassGap {
 		return false
 	}
@@ -138,8 +139,10 @@ func (b *book) compareHeld(h *holding, c *complaints) {
 		untold[r.Boot]++
 	}
 	for _, r := range b.runs {
-		if n := untold[r.boot]; r.clean && !r.unsure && n > 0 {
-			c.add("never accepted", "%d records of run %d, which was stopped and had said all", n, r.boot)
+		for boot := range r.boots {
+			if n := untold[boot]; r.clean && !r.unsure && n > 0 {
+				c.add("never accepted", "%d records of run %d, which was stopped and had said all", n, boot)
+			}
 		}
 	}
 }
@@ -274,29 +277,31 @@ func (b *book) compareCrashes(h *holding, units map[string][]block, c *complaint
 }
 
 func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, c *complaints) {
+	last := map[uint32]time.Duration{} // by boot
+	for _, bl := range blocks {
+		last[bl.boot] = max(last[bl.boot], bl.last)
+	}
 	used := make([]bool, len(gaps))
 	for _, r := range b.runs {
-		last := time.Duration(-1)
-		for _, bl := range blocks {
-			if bl.boot == r.boot && r.boot != 0 {
-				last = max(last, bl.last)
+		var ends []time.Duration
+		for boot := range r.boots {
+			if end, ok := last[boot]; ok {
+				ends = append(ends, end)
 			}
 		}
 		n := 0
 		for i, g := range gaps {
-			if from := g.From.Mono; from == last || last < 0 && from >= r.started && from <= r.ended {
+			if from := g.From.Mono; slices.Contains(ends, from) || (len(ends) == 0 || r.unsure) && from >= r.started && from <= r.ended {
 				n++
 				used[i] = true
 			}
 		}
 		switch {
-		case r.unsure && n <= 1:
+		case r.unsure: // its store was closed and opened again, or not
 		case r.clean && n > 0:
-			c.add("gap", "%s: %d gaps of run %d, which was stopped", unit, n, r.boot)
-		case !r.clean && last >= 0 && n != 1:
-			c.add("gap", "%s: %d gaps of run %d, which was killed with samples up to %v", unit, n, r.boot, last)
-		case n > 1:
-			c.add("gap", "%s: %d gaps of run %d", unit, n, r.boot)
+			c.add("gap", "%s: %d gaps of the run with boots %v, which was stopped", unit, n, slices.Collect(maps.Keys(r.boots)))
+		case !r.clean && len(ends) > 0 && n != 1, n > 1:
+			c.add("gap", "%s: %d gaps of the run with boots %v, which was killed with samples up to %v", unit, n, slices.Collect(maps.Keys(r.boots)), ends)
 		}
 	}
 	for i, g := range gaps {

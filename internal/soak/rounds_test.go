@@ -178,6 +178,7 @@ var grounds = []struct {
 	{ground{name: "ext4", fs: "ext4", kinds: slices.Concat(brokerKinds, diskKinds)}, 15},
 	{ground{name: "broker that forgets", forgets: true, kinds: brokerKinds}, 20},
 	{ground{name: "TLS", tls: true, kinds: brokerKinds}, 10},
+	{ground{name: "clock", kinds: slices.Concat(brokerKinds, clockKinds)}, 15},
 	{ground{name: "stand-alone", alone: true}, 10},
 	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: slices.Concat(brokerKinds, quotaKinds)}, 5},
 	{ground{name: "xfs", fs: "xfs", kinds: slices.Concat(brokerKinds, diskKinds)}, 10},
@@ -188,6 +189,8 @@ var brokerKinds = []kind{
 	{"all killed", 3, func(w *world) { w.killAll(w.killAgent) }},
 	{"broker and receiver killed", 3, func(w *world) { w.killAll(func() {}) }},
 }
+
+var clockKinds = []kind{{"clock wrong or stepped", 12, (*world).jump}}
 
 var quotaKinds = []kind{
 	{"link away", 12, func(w *world) { w.up.leave(true); w.pause(3000) }},
@@ -228,6 +231,24 @@ func TestSoakRounds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", n, g.name), func(t *testing.T) { newWorld(t, rng, g, count).rounds(rounds, sum) })
 	}
 	t.Logf("%v\n%v", sum, count)
+	if sum.rounds >= 1000 && len(os.Getenv("UPSEDGE_SOAK_GROUND")) == 0 {
+		count.check(t)
+	}
+}
+
+// check fails the test where no cut fell in a place of a step.
+func (y *tally) check(t *testing.T) {
+	for proxy, steps := range map[string][]step{
+		"agent": slices.Concat(agentSteps, lastSteps["agent"]), "receiver": slices.Concat(receiverSteps, lastSteps["receiver"]),
+	} {
+		for _, s := range steps {
+			for p := range placeNames {
+				if y.count(proxy, s, place(p)) == 0 {
+					t.Errorf("no cut fell %s %s %v", placeNames[p], proxy, s)
+				}
+			}
+		}
+	}
 }
 
 func needSoak(t *testing.T) {
