@@ -141,8 +141,8 @@ func (c *conversation) wantFull(retained bool) {
 	}
 }
 
-// renew announces a new nonce, as at the beginning of the session, and so asks the cloud for its statement and its marks anew.
-func (c *conversation) renew() {
+// renewNonce announces a new nonce, as at the beginning of the session, and so asks the cloud for its statement and its marks anew.
+func (c *conversation) renewNonce() {
 	c.id.Nonce = newNonce()
 	c.state.first = true
 	c.wantFull(true) // retained: what the broker keeps shall not end with the first form
@@ -151,7 +151,7 @@ func (c *conversation) renew() {
 // beat does what is due every minute: the heartbeat, or asking again for the statement that has not come.
 func (c *conversation) beat() {
 	if c.cloud != nil && !c.cloud.told {
-		c.renew()
+		c.renewNonce()
 		return
 	}
 	c.state.want(false)
@@ -184,7 +184,7 @@ func (c *conversation) work(ctx context.Context) error {
 			c.cloud.settled = true
 		case <-renewal.C:
 			if c.cloud != nil {
-				c.renew()
+				c.renewNonce()
 			}
 		case <-ctx.Done():
 			return errStopped
