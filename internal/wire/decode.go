@@ -18,9 +18,10 @@ type PublishedBlock struct {
 	Block  *Block // Layouts are shared by all blocks of one schema
 }
 
-// Decode reads a samples message. It returns an *UnknownSchemaError when the block cannot be read yet (with the PublishedBlock
-// but for its Block: the record is well and should be kept), a *VersionError when it cannot be read by this program, and
-// ErrDamaged or another error when it never can. It never returns values other than those that were sent.
+// Decode reads a samples message. It returns an *UnknownSchemaError when the block cannot be read yet and a *BodyError when it
+// never can, both with the PublishedBlock but for its Block: the record should be kept. Without one it returns a *VersionError
+// when the message cannot be read by this program, and ErrDamaged or another error when it never can. It never returns values other
+// than those that were sent.
 func (s *Schemas) Decode(msg []byte) (*PublishedBlock, error) {
 	agent, r, err := openMessage(msg)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Schemas) Decode(msg []byte) (*PublishedBlock, error) {
 	}
 	var unknown *UnknownSchemaError
 	if err != nil && !errors.As(err, &unknown) {
-		return nil, fmt.Errorf("sample block %d: %w", r.Seq, err)
+		p.Block, err = nil, &BodyError{r.Seq, err}
 	}
 	return p, err
 }

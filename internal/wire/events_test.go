@@ -197,8 +197,12 @@ func TestBadEventMessagesAreRefused(t *testing.T) {
 	} {
 		msg := strings.Replace(goodEvent, row.old, row.new, 1)
 		p, err := DecodeEventMessage([]byte(msg))
-		if err == nil || p != nil || !strings.Contains(err.Error(), row.want) {
+		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s for %s: %+v, %v, want an error with %q", row.new, row.old, p, err, row.want)
+		}
+		var body *BodyError
+		if kept := errors.As(err, &body); kept != (p != nil) || kept && (p.Event != nil || p.Gap != nil || p.Record.Seq != 9 || body.Seq != 9) {
+			t.Errorf("%s for %s: %+v and %v", row.new, row.old, p, err)
 		}
 	}
 }

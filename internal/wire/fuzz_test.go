@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -42,7 +43,8 @@ func FuzzDecodeEventMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		p, err := DecodeEventMessage(msg)
 		if err != nil {
-			if p != nil {
+			var body *BodyError
+			if errors.As(err, &body) != (p != nil) || p != nil && (p.Event != nil || p.Gap != nil) {
 				t.Fatalf("both %+v and %v", p, err)
 			}
 			return

@@ -22,6 +22,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ErrDamaged says that a samples message is not what an agent sent: its checksum does not fit.
 var ErrDamaged = errors.New("samples message is damaged: its checksum does not fit")
 
+// A BodyError says that the body of a record cannot be read, though the message is whole and says which record it is. The record
+// should be kept as it is: it counts as stored, or one that nobody can read would keep its lane from being acknowledged for ever.
+type BodyError struct {
+	Seq uint64
+	Err error
+}
+
+func (e *BodyError) Error() string { return fmt.Sprintf("body of record %d: %v", e.Seq, e.Err) }
+func (e *BodyError) Unwrap() error { return e.Err }
+
 // SampleMessage appends what is published on the samples topic for r, a record of ClassSamples or ClassPicture, to dst.
 func SampleMessage(dst []byte, agent string, r Record) ([]byte, error) {
 	if err := CheckAgent(agent); err != nil {

@@ -67,7 +67,8 @@ type PublishedEvent struct {
 }
 
 // DecodeEventMessage reads an events message. Fields it does not know stay in the payload and are otherwise ignored. It
-// returns a *VersionError when the message is of another version.
+// returns a *VersionError when the message is of another version, and a *BodyError, with the PublishedEvent but for its Event or
+// Gap, when only the body is not what its class has: the record should be kept.
 func DecodeEventMessage(msg []byte) (*PublishedEvent, error) {
 	o, err := parseObject(msg)
 	if err != nil {
@@ -84,16 +85,18 @@ func DecodeEventMessage(msg []byte) (*PublishedEvent, error) {
 	switch p.Record.Class {
 	case ClassAlarm:
 		var e ups.Event
-		e, err = o.event()
-		e.At = p.Record.Stamp.Wall
-		p.Event = &e
+		if e, err = o.event(); err == nil {
+			e.At = p.Record.Stamp.Wall
+			p.Event = &e
+		}
 	case ClassGap:
 		var g Gap
-		g, err = o.gap()
-		p.Gap = &g
+		if g, err = o.gap(); err == nil {
+			p.Gap = &g
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("events message %d: %w", p.Record.Seq, err)
+		return p, &BodyError{p.Record.Seq, err}
 	}
 	return p, nil
 }

@@ -43,6 +43,7 @@ type record struct {
 	class       string // its name on the wire; Record.Class is 0 for one this program does not know
 	gap         *wire.Gap
 	block       *wire.Block // nil while its schema is not known
+	unreadable  error       // its body cannot be read, and never will be: it is kept as it came
 }
 
 // hash tells whether two records with one identity say the same. The time of the wall clock is no part of it: an agent whose clock
@@ -109,7 +110,8 @@ func (it *item) readState(msg []byte) (err error) {
 
 func (it *item) readEvent(msg []byte) error {
 	p, err := wire.DecodeEventMessage(msg)
-	if err != nil {
+	var body *wire.BodyError
+	if err != nil && !errors.As(err, &body) {
 		return err
 	}
 	if p.Gap != nil && p.Gap.Last > math.MaxInt64 {
@@ -118,17 +120,21 @@ func (it *item) readEvent(msg []byte) error {
 	if len(p.ClassName) > 32 {
 		return fmt.Errorf("class of %d characters, want at most 32", len(p.ClassName))
 	}
-	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.ClassName, gap: p.Gap})
+	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.ClassName, gap: p.Gap, unreadable: err})
 }
 
 func (it *item) readBlock(msg []byte, known *wire.Schemas) error {
 	p, err := known.Decode(msg)
 	var unknown *wire.UnknownSchemaError
-	if err != nil && !errors.As(err, &unknown) {
+	var body *wire.BodyError
+	switch {
+	case errors.As(err, &unknown):
+		err = nil
+	case err != nil && !errors.As(err, &body):
 		return err
 	}
 	p.Record.Payload = bytes.Clone(p.Record.Payload) // of the message, which has a header and is not ours
-	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.Record.Class.String(), block: p.Block})
+	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.Record.Class.String(), block: p.Block, unreadable: err})
 }
 
 func (it *item) takeRecord(agent string, r *record) error {

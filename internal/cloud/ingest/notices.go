@@ -15,6 +15,7 @@ const (
 	SecondSession  = "identity.second_session"  // a session that goes on behind its end
 	Malformed      = "ingest.malformed"         // a message that breaks the format
 	UnknownVersion = "ingest.unknown_version"   // a message of a version this program does not know
+	Unreadable     = "ingest.unreadable"        // a record whose body is not what its class has; it is stored as it came
 	DatabaseLost   = "ingest.forgotten"         // an agent was told that we have what we have no more
 )
 

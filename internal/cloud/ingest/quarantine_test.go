@@ -81,3 +81,28 @@ func TestTheQuarantineIsBounded(t *testing.T) {
 	}
 	wantTold(t, r, fmt.Sprintf("rack7 ingest.malformed %d", maxQuarantine+10))
 }
+
+// TestARecordThatNobodyCanReadStopsNothing: which one it is stands outside its body, so it is kept as it came, and its lane goes on.
+func TestARecordThatNobodyCanReadStopsNothing(t *testing.T) {
+	b := newBox(t, "rack7")
+	for name, c := range map[string]struct {
+		m    Message
+		mark string
+	}{
+		"samples": {b.publish(b.record(wire.Samples, wire.ClassSamples, 1, []byte("rubbish"))), "rack7 samples 1"},
+		"picture": {b.publish(b.record(wire.Events, wire.ClassPicture, 1, make([]byte, 3000))), "rack7 events 1"},
+		"alarm":   {b.publish(b.record(wire.Events, wire.ClassAlarm, 1, []byte(`{"event_id":0}`))), "rack7 events 1"},
+		"gap":     {b.publish(b.record(wire.Events, wire.ClassGap, 1, []byte(`{"gap":{"lane":"samples","first":9,"last":3,"reason":"quota"}}`))), "rack7 events 1"},
+	} {
+		r := newReceiver(t)
+		wantMarks(t, take(t, r, c.m), c.mark)
+		notices, err := r.Reader().Notices(t.Context())
+		must(t, err)
+		if len(notices) != 1 || notices[0].What != Unreadable || notices[0].Times != 1 {
+			t.Errorf("%s: told %+v", name, notices)
+		}
+		if aside, err := r.Reader().Quarantine(t.Context()); err != nil || len(aside) > 0 {
+			t.Errorf("%s: in quarantine %+v, %v", name, aside, err)
+		}
+	}
+}

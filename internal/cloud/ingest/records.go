@@ -30,6 +30,9 @@ func (b *batch) record(agent string, r *record) error {
 	switch {
 	case !l.settled.has(r.Seq):
 		b.insert(l, r, false)
+		if r.unreadable != nil {
+			b.notice(agent, Unreadable, subjectOf(l), clean(r.unreadable.Error(), 300))
+		}
 	case !b.settledBefore(l, r):
 		return nil // it contradicts what is there: nothing it says counts
 	}
