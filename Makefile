@@ -14,9 +14,11 @@ BUILT   := $(shell git log -1 --format=%ct 2>/dev/null)
 # Without net/http's HTTP/2, half a megabyte that a scrape and a page do without.
 GOBUILD := CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.built=$(BUILT)"
 ARCHS   := amd64 arm64 armv7
-# How long for each fuzz target, how long to soak, what else to tell the demo or the bench: make fuzz FUZZTIME=10m
+# How long for each fuzz target, how long to soak and how many rounds of kills and cuts, what else to tell the demo or the bench:
+# make fuzz FUZZTIME=10m
 FUZZTIME ?= 1m
 SOAK     ?= 10m
+ROUNDS   ?= 1000
 ARGS     ?=
 
 LINTERS := .cache/bin/gofumpt .cache/bin/staticcheck
@@ -86,9 +88,9 @@ fuzz: ## every fuzz target for FUZZTIME (1m each)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: soak
-soak: ## tests named TestSoak…, under load for SOAK (10m)
+soak: ## tests named TestSoak…, under load for SOAK (10m), with ROUNDS (1000) of kills and cuts
 	@grep -rqE --include='*_test.go' '^func TestSoak' cmd internal || { echo "there is no test named TestSoak…" >&2; exit 1; }
-	UPSEDGE_SOAK=$(SOAK) go test $(RACE) -vet=off -count=1 -v -timeout 0 -run '^TestSoak' ./...
+	UPSEDGE_SOAK=$(SOAK) UPSEDGE_SOAK_ROUNDS=$(ROUNDS) go test $(RACE) -vet=off -count=1 -v -timeout 0 -run '^TestSoak' ./...
 
 .PHONY: bench
 bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON

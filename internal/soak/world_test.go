@@ -247,7 +247,7 @@ func (w *world) reckon() []string {
 	var stream wire.ID
 	for range 5 { // an agent says that it starts, and that may come behind everything
 		stats, stream = w.drain()
-		if stats.Events.Records+stats.Samples.Records == 0 {
+		if stats.Events.Records+stats.Samples.Records == 0 || w.book.behind(w.t, w.cloud.Dir) > 0 {
 			break
 		}
 	}
