@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ var leaves = [...]wire.Leaf{wire.TopicState, wire.TopicEvents, wire.TopicSamples
 // A ConsumerConfig says which broker to ask.
 type ConsumerConfig struct {
 	Broker   *url.URL    // tcp or tls
-	TLS      *tls.Config // of tls
+	TLS      *tls.Config // of tls: authorities, client certificate. At least version 1.2, and the name is checked in any case
 	ClientID string      // the broker keeps the session under this name: the same one at each start, another one per receiver
 	User     string      // "": none
 	Password string
@@ -133,7 +134,7 @@ func (c *Consumer) options(ctx context.Context, lost chan<- error) *mqtt.ClientO
 	o := mqtt.NewClientOptions()
 	o.Servers = []*url.URL{c.cfg.Broker}
 	o.SetClientID(c.cfg.ClientID).SetProtocolVersion(4).SetCleanSession(false).SetStore(mqtt.NewMemoryStore())
-	o.SetUsername(c.cfg.User).SetPassword(c.cfg.Password).SetTLSConfig(c.cfg.TLS)
+	o.SetUsername(c.cfg.User).SetPassword(c.cfg.Password)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout)
 	o.SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).SetWriteTimeout(handOver)
 	o.SetAutoAckDisabled(true)
@@ -145,6 +146,13 @@ func (c *Consumer) options(ctx context.Context, lost chan<- error) *mqtt.ClientO
 		case c.in <- d:
 		case <-ctx.Done(): // not acknowledged: it comes again
 		}
+	})
+	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		conn, err := c.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newBounded(conn), nil
 	})
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	return o

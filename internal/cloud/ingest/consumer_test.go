@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"net/url"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,8 +15,21 @@ import (
 	"upsedge/internal/wire"
 )
 
-// brokerConfig is what docs/broker.md asks of a broker.
-const brokerConfig = "persistence true\nmax_queued_messages 0\nmax_inflight_messages 1000\nset_tcp_nodelay true"
+// brokerConfig is what the reference configuration of the broker asks for beside who may connect.
+var brokerConfig = func() string {
+	text, err := os.ReadFile("../../../configs/mosquitto.reference.conf")
+	if err != nil {
+		panic(err)
+	}
+	_, tested, _ := strings.Cut(string(text), "# -- tested")
+	var lines []string
+	for line := range strings.Lines(tested) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && line[0] != '-' {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}()
 
 // await waits for something to happen.
 func await(t testing.TB, what string, happened func() bool) {
