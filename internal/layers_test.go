@@ -55,7 +55,7 @@ var layers = []layer{
 	{"internal/local", shared, "", apart},
 
 	{"internal/cloud/ingest", []string{"internal/ups", "internal/wire", "internal/trust"}, "", "what an agent says is judged by the format alone; nothing of the agent runs in the cloud"},
-	{"internal/cloud/ingest/receiver", []string{"internal/cloud/ingest", "internal/trust"}, "", "a process around the parts, for tests"},
+	{"internal/cloud/ingest/receiver", []string{"internal/cloud/ingest", "internal/trust", "internal/trust/sign", "internal/wire"}, "", "a process around the parts, for tests"},
 
 	{"internal/agent", []string{"..."}, "", wires},
 	{"internal/demo", []string{"..."}, "", wires},

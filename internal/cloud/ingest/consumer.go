@@ -35,11 +35,9 @@ var leaves = [...]wire.Leaf{wire.TopicState, wire.TopicEvents, wire.TopicSamples
 
 // A ConsumerConfig says which broker to ask.
 type ConsumerConfig struct {
-	Broker   *url.URL    // tcp or tls
-	TLS      *tls.Config // of tls: authorities, client certificate. At least version 1.2, and the name is checked in any case
-	ClientID string      // the broker keeps the session under this name: the same one at each start, another one per receiver
-	User     string      // "": none
-	Password string
+	Broker   *url.URL     // tls, or tcp to this machine
+	TLS      *tls.Config  // of tls: authorities, client certificate. At least version 1.2, and the name is checked in any case
+	ClientID string       // the broker keeps the session under this name: the same one at each start, another one per receiver
 	Ready    func()       // called after each connection, when the broker has confirmed every subscription; nil: nobody asks
 	Log      *slog.Logger // nil: nothing is logged
 }
@@ -134,7 +132,6 @@ func (c *Consumer) options(ctx context.Context, lost chan<- error) *mqtt.ClientO
 	o := mqtt.NewClientOptions()
 	o.Servers = []*url.URL{c.cfg.Broker}
 	o.SetClientID(c.cfg.ClientID).SetProtocolVersion(4).SetCleanSession(false).SetStore(mqtt.NewMemoryStore())
-	o.SetUsername(c.cfg.User).SetPassword(c.cfg.Password)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout)
 	o.SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).SetWriteTimeout(handOver)
 	o.SetAutoAckDisabled(true)

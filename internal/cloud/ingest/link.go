@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 
 	"upsedge/internal/wire"
@@ -21,8 +22,11 @@ func (c *Consumer) dial(ctx context.Context) (net.Conn, error) {
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", c.cfg.Broker.Host)
-	if err != nil || c.cfg.Broker.Scheme != "tls" {
-		return conn, err
+	if err != nil {
+		return nil, err
+	}
+	if c.cfg.Broker.Scheme != "tls" {
+		return plain(conn)
 	}
 	cfg := c.cfg.TLS.Clone() // of nil: nil
 	if cfg == nil {
@@ -38,6 +42,14 @@ func (c *Consumer) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return secure, nil
+}
+
+// plain lets a connection without TLS pass that does not leave this machine.
+func plain(conn net.Conn) (net.Conn, error) {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		return conn, nil
+	}
+	return nil, errors.Join(fmt.Errorf("%v is not this machine: plain TCP refused", conn.RemoteAddr()), conn.Close())
 }
 
 // A bounded connection hands on no packet of more than maxPacket: what is behind that is read and forgotten. What is left is refused

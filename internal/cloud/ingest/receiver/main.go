@@ -1,7 +1,7 @@
 // Command receiver is the receiving end of the uplink as a process of its own: it stores what agents publish on a broker, and
 // acknowledges it. Tests start, kill and ask it; it is not shipped, its parts will be in the cloud.
 //
-//	receiver --broker tcp://127.0.0.1:1883 --dir DIR
+//	receiver --broker tcp://127.0.0.1:1883 --dir DIR --key FILE
 //
 // It prints "ready" each time the broker has confirmed its subscriptions. Exit codes: 0 after SIGINT or SIGTERM, 1 failed, 2 usage.
 package main
@@ -38,9 +38,8 @@ func main() {
 var errUsage = errors.New("usage")
 
 type options struct {
-	broker, dir, id       string
-	ca, cert, certKey     string
-	user, password, level string
+	broker, dir, id, key     string
+	ca, cert, certKey, level string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -58,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg := ingest.ConsumerConfig{
-		Broker: broker, ClientID: o.id, User: o.user, Password: o.password, Log: log,
+		Broker: broker, ClientID: o.id, Log: log,
 		Ready: func() { fmt.Println("ready") },
 	}
 	if broker.Scheme == "tls" {
@@ -66,7 +65,16 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	r, err := ingest.Open(ctx, o.dir, ingest.Options{Log: log})
+	if broker.Scheme != "tcp" && broker.Scheme != "tls" || broker.Host == "" {
+		return fmt.Errorf("--broker %s: want tls://host:port or tcp://host:port", o.broker)
+	}
+	in := ingest.Options{Log: log}
+	if o.key != "" {
+		if in.Statement, err = statements(o.key); err != nil {
+			return err
+		}
+	}
+	r, err := ingest.Open(ctx, o.dir, in)
 	if err != nil {
 		return err
 	}
@@ -75,14 +83,13 @@ func run(ctx context.Context, args []string) error {
 
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("receiver", flag.ContinueOnError)
-	f.StringVar(&o.broker, "broker", "tcp://127.0.0.1:1883", "tcp:// or tls:// and host:port")
+	f.StringVar(&o.broker, "broker", "tcp://127.0.0.1:1883", "tls://host:port, or tcp:// to this machine")
 	f.StringVar(&o.dir, "dir", "", "directory of the database, made if need be")
+	f.StringVar(&o.key, "key", "", "file of the keys that answer a session, made if need be; FILE.cloud_root is what agents pin. None: no answer")
 	f.StringVar(&o.id, "client-id", "upsedge-receiver", "name under which the broker keeps the session")
 	f.StringVar(&o.ca, "ca", "", "file of the authority that signed the broker's certificate (PEM)")
 	f.StringVar(&o.cert, "cert", "", "file of the client certificate (PEM)")
 	f.StringVar(&o.certKey, "cert-key", "", "file of its key (PEM)")
-	f.StringVar(&o.user, "user", "", "user name for the broker")
-	f.StringVar(&o.password, "password", "", "password for the broker")
 	f.StringVar(&o.level, "log", "info", "debug, info, warn or error")
 	if f.Parse(args) != nil {
 		return o, errUsage
