@@ -69,7 +69,7 @@ func TestABrokerKilledBehindItsPUBACKLosesNothing(t *testing.T) {
 	before := w.holds()
 	const least = 20
 	w.until("acknowledgements by the broker alone", func() bool { return acks.lacking(before) >= least })
-	w.broker.Kill()
+	w.killBroker()
 	w.up.leave(true)
 	w.broker.Start()
 	// The receiver comes back first: whatever the broker still has it gets now.
@@ -141,6 +141,7 @@ func TestSoakAReceiverThatLostItsSessionLosesNothing(t *testing.T) {
 		t.Fatal(tok.Error())
 	}
 	thief.Disconnect(100)
+	w.forgot = true
 	w.startReceiver()
 	began := time.Now()
 	w.until("the forgotten records", func() bool { return acks.lacking(before) > 0 && acks.lacking(w.holds()) == 0 })

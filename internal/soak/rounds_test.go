@@ -39,7 +39,7 @@ var everywhere = []kind{
 // killAll kills broker and receiver and what agent kills, one right behind the other, and starts them in another order.
 func (w *world) killAll(agent func()) {
 	w.pause(600)
-	kill := []func(){agent, w.killReceiver, w.broker.Kill}
+	kill := []func(){agent, w.killReceiver, w.killBroker}
 	start := []func(){w.mendAgent, w.startReceiver, w.broker.Start}
 	for _, i := range w.rng.Perm(len(kill)) {
 		kill[i]()
@@ -185,7 +185,7 @@ var grounds = []struct {
 }
 
 var brokerKinds = []kind{
-	{"broker killed", 4, func(w *world) { w.pause(300); w.broker.Kill(); w.pause(300); w.broker.Start() }},
+	{"broker killed", 4, func(w *world) { w.pause(300); w.killBroker(); w.pause(300); w.broker.Start() }},
 	{"all killed", 3, func(w *world) { w.killAll(w.killAgent) }},
 	{"broker and receiver killed", 3, func(w *world) { w.killAll(func() {}) }},
 }
