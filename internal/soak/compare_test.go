@@ -57,7 +57,7 @@ func (b *book) compare(h *holding, allowed rules, c *complaints) {
 	if n := b.compareOrder(h, allowed.late, c); n > 0 {
 		h.late = n
 	}
-	b.compareCrashes(h, readRows(b.everything(h), c), c)
+	b.compareCrashes(h, readRows(b.everything(h), c), allowed.quota, c)
 }
 
 // compareTold: what was accepted is there as it was, or a gap says why it is not.
@@ -264,7 +264,7 @@ func ms(at int64) time.Duration { return time.Duration(at) * time.Millisecond }
 
 // compareCrashes: each run that was killed while it collected samples of a unit left one gap record of that unit, from the last
 // sample that was stored to where samples are collected again.
-func (b *book) compareCrashes(h *holding, units map[string][]block, c *complaints) {
+func (b *book) compareCrashes(h *holding, units map[string][]block, dropped bool, c *complaints) {
 	for unit, blocks := range units {
 		var gaps []wire.Gap
 		for _, g := range h.gaps {
@@ -272,11 +272,11 @@ func (b *book) compareCrashes(h *holding, units map[string][]block, c *complaint
 				gaps = append(gaps, g)
 			}
 		}
-		b.compareUnit(unit, blocks, gaps, c)
+		b.compareUnit(unit, blocks, gaps, dropped, c)
 	}
 }
 
-func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, c *complaints) {
+func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, dropped bool, c *complaints) {
 	last := map[uint32]time.Duration{} // by boot
 	for _, bl := range blocks {
 		last[bl.boot] = max(last[bl.boot], bl.last)
@@ -291,7 +291,11 @@ func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, c *comp
 		}
 		n := 0
 		for i, g := range gaps {
-			if from := g.From.Mono; slices.Contains(ends, from) || (len(ends) == 0 || r.unsure) && from >= r.started && from <= r.ended {
+			from := g.From.Mono
+			inside := from >= r.started && from <= r.ended
+			// The last commit may have been killed before it was told, and then dropped for room before it was sent.
+			untold := dropped && len(ends) > 0 && from > slices.Max(ends)
+			if slices.Contains(ends, from) || inside && (len(ends) == 0 || r.unsure || untold) {
 				n++
 				used[i] = true
 			}
