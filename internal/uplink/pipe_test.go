@@ -119,9 +119,7 @@ func (b *pipeBroker) answers(n int, pkt packets.ControlPacket) (out []packets.Co
 		out = append(out, p)
 	}
 	if pub, ok := pkt.(*packets.PublishPacket); ok && b.cloud != nil {
-		for _, m := range b.cloud.answers(n, pub) {
-			out = append(out, m)
-		}
+		out = append(out, b.cloud.answers(n, pub)...)
 	}
 	return out
 }
