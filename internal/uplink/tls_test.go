@@ -109,6 +109,12 @@ func (l *logBook) count(s string) int {
 	return strings.Count(l.text.String(), s)
 }
 
+func (l *logBook) string() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func (l *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
