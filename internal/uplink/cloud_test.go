@@ -256,6 +256,6 @@ func TestLosesNothingThatMosquittoAcknowledgedAndForgot(t *testing.T) {
 	got := collect(t, broker.Addr)
 	got.acknowledge(t, broker.Addr)
 	got.watch(t, spool)
-	p.cut() // it may have been there before the cloud: then everything was forgotten again, for patience to find out
+	p.cut()                                                             // it may have been there before the cloud: then everything was forgotten again, for patience to find out
 	await(t, "acknowledgement of everything", drained(spool, 200, 200)) // watch compares it with what the cloud holds
 }
