@@ -71,6 +71,9 @@ func (s *Store) shrink(ctx context.Context) error {
 	if err := s.state(); err != nil {
 		return err
 	}
+	if s.hurt {
+		return nil // first the next commit finds out what is left
+	}
 	ctx = context.WithoutCancel(ctx)
 	var all, free int64
 	c := s.w.conn
@@ -95,6 +98,7 @@ func (s *Store) vacuum(ctx context.Context) error {
 	for rows.Next() {
 	}
 	if err := rows.Close(); err != nil {
+		s.hurt = s.hurt || hurts(err)
 		return s.noteBroken(fmt.Errorf("shrink the file: %w", err))
 	}
 	size := s.sizeOnDisk()

@@ -49,12 +49,8 @@ func (s *Store) readMark() (last [len(laneTables)]uint64, ok bool) {
 	return last, true
 }
 
-// catchUp closes the numbers that the mark knows and the database lost by gap records of reason damage.
-func (t *tx) catchUp() {
-	mark, ok := t.s.readMark()
-	if !ok {
-		return
-	}
+// catchUp closes the numbers up to those of mark, which were given and which the database lost, by gap records of reason damage.
+func (t *tx) catchUp(mark [len(laneTables)]uint64) {
 	lost := func(l wire.Lane) wire.Gap {
 		g := wire.Gap{Lane: l, First: t.lanes[l].last + 1, Last: mark[l], Reason: wire.GapDamage}
 		t.s.log.Error("the database lost commits", "lane", l, "first", g.First, "last", g.Last)

@@ -88,7 +88,9 @@ func (t *tx) beginRun(setAside string) {
 	t.saveMeta(setAside)
 	t.checkNumbers()
 	t.saveKeys()
-	t.catchUp()
+	if mark, ok := s.readMark(); ok {
+		t.catchUp(mark)
+	}
 	t.interrupt()
 	list := t.loadInterruptions()
 	for _, l := range wire.Lanes {

@@ -51,6 +51,11 @@ func (s *Store) read(ctx context.Context, lane wire.Lane, after uint64, maxRecor
 			}
 		}()
 	}
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.selects[lane] == nil {
+		return nil, 0, errNotOpen
+	}
 	rows, err := s.selects[lane].QueryContext(ctx, int64(after), max(maxRecords, 1))
 	if err != nil {
 		return nil, 0, err

@@ -125,7 +125,7 @@ func (s *Store) openSomehow(ctx context.Context, setAside string) error {
 // closeFile makes ready for another openFile.
 func (s *Store) closeFile() error {
 	err := s.disconnect()
-	s.readers, s.w = nil, writer{}
+	s.readers, s.selects, s.w = nil, [len(laneTables)]*sql.Stmt{}, writer{}
 	return err
 }
 
@@ -135,18 +135,7 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 	if err != nil {
 		return err
 	}
-	pragmas := []string{
-		"journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", s.limit.log), fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize),
-	}
-	if fresh {
-		pragmas = append([]string{"auto_vacuum(2)"}, pragmas...) // it would write to an old file
-	}
-	if s.w.db, err = s.connect(path, 1, pragmas...); err != nil {
-		return err
-	}
-	s.w.stmts = make(map[string]*sql.Stmt)
-	if s.w.conn, err = s.w.db.Conn(ctx); err != nil {
+	if err := s.openWriter(ctx, path, fresh); err != nil {
 		return err
 	}
 	if err := s.check(ctx); err != nil {
@@ -167,6 +156,22 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 	}
 	s.tidyAtOpen(ctx)
 	return nil
+}
+
+func (s *Store) openWriter(ctx context.Context, path string, fresh bool) (err error) {
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)",
+		"wal_autocheckpoint(0)", fmt.Sprintf("journal_size_limit(%d)", s.limit.log*pageSize),
+	}
+	if fresh {
+		pragmas = append([]string{"auto_vacuum(2)"}, pragmas...) // it would write to an old file
+	}
+	if s.w.db, err = s.connect(path, 1, pragmas...); err != nil {
+		return err
+	}
+	s.w.stmts = make(map[string]*sql.Stmt)
+	s.w.conn, err = s.w.db.Conn(ctx)
+	return err
 }
 
 func (s *Store) openReaders(ctx context.Context, path string) (err error) {

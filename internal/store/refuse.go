@@ -13,6 +13,9 @@ import (
 	"upsedge/internal/wire"
 )
 
+// errNotOpen is said while the database is closed after an error of the disk.
+var errNotOpen = fmt.Errorf("%w: the database is closed after an error", ErrDisk)
+
 // refusals are what a disk answers that is full, read only, failing, or that was taken away.
 var refusals = []error{
 	unix.ENOSPC, unix.EDQUOT, unix.EFBIG, unix.EROFS, unix.EIO, unix.EUCLEAN, unix.ENXIO, unix.ENODEV, unix.ESTALE, unix.ENOTCONN,

@@ -113,6 +113,7 @@ func (s *Store) commitSomehow(ctx context.Context, what string, d durability, fn
 func (s *Store) writeBack(ctx context.Context) bool {
 	var busy, frames, copied int64
 	err := s.w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &frames, &copied)
+	s.hurt = s.hurt || hurts(err)
 	return err == nil && busy == 0
 }
 

@@ -48,6 +48,10 @@ type Store struct {
 	w        writer                        // guarded by turn
 	reserved bool                          // the reserve is whole; guarded by turn
 	dropFrom [wire.ClassPicture + 1]uint64 // by class: none waits in the events lane below this number; guarded by turn
+	hurt     bool                          // an error of the disk leaves open what was written: heal first; guarded by turn
+	healing  int                           // how often in a row that has failed; guarded by turn
+	goodLog  int64                         // length of the log to its last good commit, while hurt; guarded by turn
+	reading  sync.RWMutex                  // held while readers and selects are used, and while they are replaced
 	readers  *sql.DB
 	selects  [len(laneTables)]*sql.Stmt
 
@@ -137,11 +141,20 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 
 	var err error
-	if broken == nil {
+	if broken == nil && s.hurt {
+		err = s.heal(context.Background())
+	}
+	if err != nil || broken != nil { // as a crash would
+		s.abandon()
+		err = errors.Join(err, s.cutLog())
+	} else {
 		err = s.commitSomehow(context.Background(), "mark the clean end", durable, (*tx).endRun)
 		e := s.emptyLog()
 		if diskFull(e) && s.giveUpReserve() {
 			e = s.emptyLog()
+		}
+		if s.hurt || hurts(e) {
+			s.abandon()
 		}
 		if err == nil {
 			err = e

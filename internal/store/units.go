@@ -144,5 +144,10 @@ func (s *Store) one(ctx context.Context, dst []any, query string, args ...any) e
 	if err := s.state(); err != nil {
 		return err
 	}
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.readers == nil {
+		return errNotOpen
+	}
 	return s.noteBroken(s.readers.QueryRowContext(ctx, query, args...).Scan(dst...))
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -18,7 +20,8 @@ type writer struct {
 	db    *sql.DB
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
-	lazy  bool // the connection is at synchronous=NORMAL
+	lazy  bool     // the connection is at synchronous=NORMAL
+	index *os.File // of the log, nil before the first commit
 	room  []byte
 }
 
@@ -45,7 +48,17 @@ func (w *writer) close() error {
 	if w.db != nil {
 		errs = append(errs, w.db.Close())
 	}
+	if w.index != nil {
+		errs = append(errs, w.index.Close())
+	}
 	return errors.Join(errs...)
+}
+
+// openIndex opens the index of the log to read it. Closing it would take away SQLite's locks, so it stays open as long as they do.
+func (w *writer) openIndex(dir string) {
+	if w.index == nil {
+		w.index, _ = os.Open(filepath.Join(dir, fileName+"-shm")) // nil: a log that is written back more often
+	}
 }
 
 func (w *writer) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -123,7 +136,13 @@ func (s *Store) inTurn(ctx context.Context, what string, do func(context.Context
 	if err := s.state(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return do(context.WithoutCancel(ctx))
+	ctx = context.WithoutCancel(ctx)
+	if s.hurt {
+		if err := s.heal(ctx); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return do(ctx)
 }
 
 // commit runs fn as one commit, for a caller that has the turn.
@@ -131,6 +150,7 @@ func (s *Store) commit(ctx context.Context, what string, d durability, fn func(*
 	t := &tx{ctx: ctx, s: s}
 	defer t.letGo()
 	if t.err = s.w.begin(ctx, d); t.err == nil {
+		s.w.openIndex(s.dir)
 		t.loadLanes()
 		fn(t)
 		t.saveLanes()
@@ -143,9 +163,11 @@ func (s *Store) commit(ctx context.Context, what string, d durability, fn func(*
 		}
 	}
 	if t.err != nil {
-		return s.noteBroken(fmt.Errorf("%s: %w", what, t.err))
+		s.hurt = s.hurt || hurts(t.err)
+		return s.noteBroken(fmt.Errorf("%s: %w", what, asDisk(t.err)))
 	}
 	t.publish()
+	s.writeBackSometimes(ctx)
 	if len(t.accepted) > 0 {
 		s.o.Accepted(t.accepted)
 	}
