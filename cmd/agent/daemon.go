@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -39,7 +40,9 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	if err := agent.CheckFiles(cfg); err != nil {
 		return usageError{err}
 	}
-	log := logger(cfg, std.err)
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := logger(cfg, level, std.err)
 
 	reload := make(chan agent.Reload)
 	done := make(chan error, 1)
@@ -69,6 +72,9 @@ func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 			}
 			select {
 			case <-applied:
+				if err == nil {
+					level.Set(next.Log.Level)
+				}
 			case err := <-done:
 				return err
 			}

@@ -107,9 +107,9 @@ func (c *commands) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// logger returns the log of the configuration.
-func logger(cfg *config.Config, to io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.Log.Level}
+// logger returns the log of the configuration, at a level that may change.
+func logger(cfg *config.Config, level slog.Leveler, to io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(to, o))
 	}

@@ -240,7 +240,7 @@ func (a *agent) announce() {
 	}
 }
 
-// reload applies changes of units. Other changes need a restart, and the log says so.
+// reload applies changes of units. Those of most other keys need a restart, and the log says which.
 func (a *agent) reload(ctx context.Context) error {
 	for {
 		select {
@@ -270,8 +270,8 @@ func (a *agent) apply(ctx context.Context, r Reload) error {
 	}
 	*a.latest = next
 	a.warnOfRates(next.Units)
-	if restartNeeded(a.Config, next) {
-		a.Log.Warn("only changes of units are applied; the other changes of the configuration need a restart")
+	if keys := restartKeys(a.Config, next); keys != nil {
+		a.Log.Warn("changes of these keys need a restart; all others are applied", "keys", strings.Join(keys, ", "))
 	}
 	a.own.reloaded(nil)
 	a.site.notify()

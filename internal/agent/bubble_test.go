@@ -43,7 +43,8 @@ type bubble struct {
 	way     way // from the agent to the broker
 	version string
 	reload  chan Reload
-	disk    *refusing // nil: a disk of this machine
+	taps    map[string]*pollWatch // by unit, of what goes over its line; set before the start
+	disk    *refusing             // nil: a disk of this machine
 
 	mu      sync.Mutex
 	sockets map[string]*socket // by unit
@@ -235,7 +236,11 @@ func (b *bubble) link(u config.Unit) func(context.Context) (modbus.Link, error) 
 		case s == nil:
 			return nil, refusedError()
 		case u.Serial == nil:
-			return s.dial(ctx)
+			conn, err := s.dial(ctx)
+			if tap := b.taps[u.Name]; tap != nil && err == nil {
+				return watched{conn, tap}, nil
+			}
+			return conn, err
 		}
 		ours, theirs := net.Pipe()
 		b.serves.Go(func() {

@@ -130,7 +130,7 @@ func TestALineThatGetsSlowerIsLoggedOnce(t *testing.T) {
 	l := &line{assumed: Budgets(units)[0], drivers: []*planned{p}}
 	l.told = l.assumed.Load
 	l.judged = l.told
-	u := &unit{cfg: units[0]}
+	u := &unit{mu: new(sync.Mutex), cfg: units[0]}
 	var log bytes.Buffer
 	for _, step := range []struct {
 		turnaround time.Duration
@@ -178,7 +178,7 @@ func TestManyLinesThatDoNotFitAreOneLineInTheLog(t *testing.T) {
 			units = append(units, u)
 			b := Budgets([]config.Unit{u})[0]
 			p := &planned{timing: func() modbus.Timing { return timing }, plan: b.Plan, then: timing}
-			lines = append(lines, &running{units: []*unit{{cfg: u}}, line: &line{assumed: b, drivers: []*planned{p}}})
+			lines = append(lines, &running{units: []*unit{{mu: new(sync.Mutex), cfg: u}}, line: &line{assumed: b, drivers: []*planned{p}}})
 		}
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))

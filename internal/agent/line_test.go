@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,19 +65,22 @@ func TestOnlyChangesBesideTheUnitsNeedARestart(t *testing.T) {
 		return c
 	}
 	const base = "units: [{name: a, tcp: {address: 192.0.2.1}}]\n"
-	for text, want := range map[string]bool{
-		base:        false,
-		"units: []": false,
-		"units: [{name: a, tcp: {address: 192.0.2.1}, poll: {live: 1s}}]": false,
-		base + "spool: {flush: 10s}":                                      false, // the default
-		base + "spool: {flush: 11s}":                                      true,
-		base + "uplink: {broker: 'tls://cloud.example:8883'}":             true,
-		base + "metrics: {listen: ''}":                                    true,
-		base + "orders: {allow: [reboot]}":                                true,
-		base + "log: {level: debug}":                                      true,
+	for text, want := range map[string]string{
+		base:        "",
+		"units: []": "",
+		"units: [{name: a, tcp: {address: 192.0.2.1}, poll: {live: 1s}}]": "",
+		base + "spool: {flush: 10s}":                                      "", // the default
+		base + "spool: {flush: 11s}":                                      "spool.flush",
+		base + "spool: {max_bytes: 8MiB}":                                 "spool.max_bytes",
+		base + "uplink: {broker: 'tls://cloud.example:8883'}":             "uplink",
+		base + "metrics: {listen: ''}":                                    "metrics",
+		base + "local: {listen: ''}":                                      "local",
+		base + "orders: {allow: [reboot]}\nstate_dir: /elsewhere":         "state_dir orders",
+		base + "log: {level: debug}":                                      "",
+		base + "log: {format: json}":                                      "log.format",
 	} {
-		if got := restartNeeded(parse(base), parse(text)); got != want {
-			t.Errorf("restart needed is %v for\n%s", got, text)
+		if got := strings.Join(restartKeys(parse(base), parse(text)), " "); got != want {
+			t.Errorf("a restart is needed for %q, want %q, of\n%s", got, want, text)
 		}
 	}
 }

@@ -63,9 +63,24 @@ func (a *agent) status(values bool) local.Status {
 	return s
 }
 
-// restartNeeded reports whether anything but the units differs.
-func restartNeeded(was, is *config.Config) bool {
-	a, b := *was, *is
-	a.Units, b.Units = nil, nil
-	return !reflect.DeepEqual(a, b)
+// restartKeys are the sections and keys that differ and are not applied while the agent runs: all but the units and log.level.
+func restartKeys(was, is *config.Config) (keys []string) {
+	for _, k := range []struct {
+		name  string
+		value func(*config.Config) any
+	}{
+		{"state_dir", func(c *config.Config) any { return c.StateDir }},
+		{"spool.max_bytes", func(c *config.Config) any { return c.Spool.MaxBytes }},
+		{"spool.flush", func(c *config.Config) any { return c.Spool.Flush }},
+		{"uplink", func(c *config.Config) any { return c.Uplink }},
+		{"metrics", func(c *config.Config) any { return c.Metrics }},
+		{"local", func(c *config.Config) any { return c.Local }},
+		{"orders", func(c *config.Config) any { return c.Orders }},
+		{"log.format", func(c *config.Config) any { return c.Log.Format }},
+	} {
+		if !reflect.DeepEqual(k.value(was), k.value(is)) {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
 }

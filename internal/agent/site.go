@@ -54,8 +54,9 @@ type running struct {
 	done  chan error
 }
 
-// apply makes the lines those of cfg. Lines whose units are the same go on undisturbed; of the others the samples are flushed
-// before they end. After an error the lines that run are known all the same, so that endAll can end them.
+// apply makes the lines those of cfg. Lines whose units are the same go on undisturbed, with other limits for their alarms if
+// only those have changed; of the others the samples are flushed before they end, and units that are still there go on with all
+// that is known of them. After an error the lines that run are known all the same, so that endAll can end them.
 func (s *site) apply(ctx context.Context, cfg []config.Unit) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
@@ -66,22 +67,32 @@ func (s *site) apply(ctx context.Context, cfg []config.Unit) error {
 
 func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running, err error) {
 	wanted := lines(cfg)
+	var ending []*running
 	for _, r := range s.list() {
-		if slices.ContainsFunc(wanted, func(l []config.Unit) bool { return reflect.DeepEqual(l, r.cfg) }) {
+		if i := slices.IndexFunc(wanted, r.goesOn); i >= 0 {
+			r.limit(wanted[i])
 			kept = append(kept, r)
 			continue
 		}
+		r.stop() // all at once: one that waits for a deaf unit holds up no other
+		ending = append(ending, r)
+	}
+	was := map[string]*unit{}
+	for _, r := range ending {
 		err = errors.Join(err, s.end(ctx, r, cfg))
+		for _, u := range r.units {
+			was[u.cfg.Name] = u
+		}
 	}
 	if err != nil {
 		return kept, err
 	}
 	before, assumed := kept, Budgets(cfg)
 	for i, l := range wanted {
-		if slices.ContainsFunc(before, func(r *running) bool { return reflect.DeepEqual(l, r.cfg) }) {
+		if slices.ContainsFunc(before, func(r *running) bool { return r.goesOn(l) }) {
 			continue
 		}
-		r, err := s.begin(ctx, assumed[i], time.Duration(i)*apart)
+		r, err := s.begin(ctx, assumed[i], time.Duration(i)*apart, was)
 		if err != nil {
 			return kept, err
 		}
@@ -90,14 +101,35 @@ func (s *site) replace(ctx context.Context, cfg []config.Unit) (kept []*running,
 	return kept, nil
 }
 
-// begin starts a line of which that is assumed, after a pause where it is on TCP.
-func (s *site) begin(ctx context.Context, assumed Budget, pause time.Duration) (*running, error) {
+// goesOn reports whether the line is that of cfg, but for what can be changed while it works.
+func (r *running) goesOn(cfg []config.Unit) bool {
+	return slices.EqualFunc(r.cfg, cfg, func(a, b config.Unit) bool {
+		a.Thresholds, a.Card, b.Thresholds, b.Card = config.Thresholds{}, nil, config.Thresholds{}, nil
+		return reflect.DeepEqual(a, b)
+	})
+}
+
+// limit gives the units of a line that goes on the limits of cfg.
+func (r *running) limit(cfg []config.Unit) {
+	for i, u := range r.units {
+		if r.cfg[i].Thresholds != cfg[i].Thresholds {
+			u.mu.Lock()
+			u.alarms.Limit(limits(cfg[i]))
+			u.mu.Unlock()
+		}
+	}
+	r.cfg = cfg
+}
+
+// begin starts a line of which that is assumed, after a pause where it is on TCP. was are the units, by name, whose lines have
+// ended for it.
+func (s *site) begin(ctx context.Context, assumed Budget, pause time.Duration, was map[string]*unit) (*running, error) {
 	cfg := assumed.Units
 	r := &running{cfg: cfg, done: make(chan error, 1)}
 	units := map[string]*unit{}
 	stretch := assumed.Stretch()
 	for _, c := range cfg {
-		u, err := s.newUnit(ctx, c, cfg[0].Name)
+		u, err := s.newUnit(ctx, c, cfg[0].Name, was[c.Name])
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +148,10 @@ func (s *site) begin(ctx context.Context, assumed Budget, pause time.Duration) (
 	return r, nil
 }
 
-func (s *site) newUnit(ctx context.Context, c config.Unit, line string) (*unit, error) {
+func (s *site) newUnit(ctx context.Context, c config.Unit, line string, was *unit) (*unit, error) {
+	if was != nil { // its samples were flushed, and the store counts on more of them
+		return was.adopt(c, line), nil
+	}
 	saved, known := s.alarms[c.Name] // the recorder may not have written it yet
 	if !known {
 		var err error

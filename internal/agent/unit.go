@@ -27,7 +27,7 @@ type unit struct {
 	stretch float64
 	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first
 
-	mu        sync.Mutex
+	mu        *sync.Mutex // the one that takes its place shares it with what it guards; see adopt
 	state     *ups.State
 	alarms    *alarm.Engine
 	outages   uint64 // raises of 101 that transfers counts
@@ -46,8 +46,22 @@ type unit struct {
 
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
 	return &unit{
-		cfg: cfg, line: line, log: log, batch: batch, alarms: alarms, state: ups.NewState(), energy: energy{total: ups.Absent},
+		mu: new(sync.Mutex), cfg: cfg, line: line, log: log, batch: batch, alarms: alarms, state: ups.NewState(), energy: energy{total: ups.Absent},
 		transfers: map[string]uint64{}, lost: true,
+	}
+}
+
+// adopt returns the unit that takes the place of u, whose line has ended, under another configuration: what is known, what is
+// active, what is counted and since when goes on. u may still be read.
+func (u *unit) adopt(cfg config.Unit, line string) *unit {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.alarms.Limit(limits(cfg))
+	return &unit{
+		cfg: cfg, line: line, log: u.log, batch: u.batch, album: u.album, mu: u.mu,
+		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
+		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
+		changed: u.changed, shown: u.shown, outside: u.outside,
 	}
 }
 

@@ -85,6 +85,9 @@ func newEngine(set *ruleSet, unit string, l Limits, saved []byte) (*Engine, erro
 	return e, nil
 }
 
+// Limit makes other limits hold from the next read on. What is active and what is counted goes on.
+func (e *Engine) Limit(l Limits) { e.limits, e.restless = l.withDefaults(), e.set.all }
+
 // Observe judges a successful read, which has been applied to st, and returns what came of it in order. The events are valid
 // until the next call of an Engine's method that returns events. It does not allocate while nothing happens.
 func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
