@@ -59,8 +59,9 @@ units:
 	}
 	agent.showing(`ups_up{ups="rack-b"}`, "1")
 
-	p.write(strings.ReplaceAll(site("100ms", ""), "  - {name: rack-b", "#"))
+	p.write(strings.ReplaceAll(site("100ms", "orders: {allow: [reboot]}"), "  - {name: rack-b", "#"))
 	agent.signal(syscall.SIGHUP)
+	agent.await("need a restart; all others are applied\" keys=orders")
 	until(t, "rack-b gone from /metrics", func() bool {
 		_, body := agent.get("/metrics")
 		return !strings.Contains(body, `ups="rack-b"`)
@@ -81,6 +82,10 @@ units:
 	h := cloud.history()
 	h.unbroken(t)
 	steady(t, h.rows("rack-a"))
+	of := h.alarms("")
+	if i := slices.Index(of, "raise 814"); i < 0 || !slices.Contains(of[i:], "clear 814") {
+		t.Errorf("of the agent itself: %v, want 814 raised and cleared", of)
+	}
 	got := slices.DeleteFunc(h.alarms("rack-b"), func(a string) bool { return !strings.HasSuffix(a, " 101") }) // what the input was like is no matter here
 	if !slices.Equal(got, []string{"raise 101"}) {
 		t.Errorf("of rack-b: %v, want one raise of 101", got)
