@@ -131,14 +131,21 @@ func (c *Clock) Told(signed, announced, came time.Time) {
 	defer c.mu.Unlock()
 	c.look()
 	offset, bound := signed.UnixNano()-int64(to-half), half+time.Millisecond
-	c.floor.signed(signed)
+	if early := c.floor.certain().Sub(signed); early > slack {
+		c.change(Change{Off: early}) // the cloud's clock is wrong
+		return
+	}
 	if c.source == service && c.state == wire.ClockSynced {
 		before, apart := c.dispute, time.Duration(c.raw-offset).Abs()
 		if c.dispute = max(0, apart-bound-c.bound); c.dispute > wrong && before <= wrong {
 			c.change(Change{Off: apart})
 		}
+		if c.dispute == 0 { // or one of the two would stay the floor for ever
+			c.floor.signed(signed)
+		}
 		return
 	}
+	c.floor.signed(signed)
 	if now, known := c.known.at(to); known {
 		ours, apart := c.errorAt(to), time.Duration(now-offset).Abs()
 		if ours > 0 && ours <= bound && apart <= ours+bound {

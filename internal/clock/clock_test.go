@@ -201,6 +201,9 @@ func TestCloudAndTimeServiceThatDisagreeAreNews(t *testing.T) {
 			c.Told(time.Now(), time.Now(), time.Now())
 			time.Sleep(2 * time.Second)
 		}
+		if !c.floor.kept.sign.IsZero() {
+			t.Error("a disputed time became the floor")
+		}
 		off := 0
 		for _, n := range *news {
 			if n.Off > 0 {
@@ -212,6 +215,19 @@ func TestCloudAndTimeServiceThatDisagreeAreNews(t *testing.T) {
 		}
 		if st := c.Status(); off != 1 || st.Error < 4*time.Minute {
 			t.Errorf("told %d times, %+v; want once, and a bound that says so", off, st)
+		}
+	})
+}
+
+func TestTheCloudCannotTellATimeBeforeTheBuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newBox().clock()
+		if err := c.Remember(t.TempDir(), truth); err != nil {
+			t.Fatal(err)
+		}
+		c.Told(truth.Add(-48*time.Hour), time.Now(), time.Now())
+		if at, sure := c.Certificates(); sure || c.Trusted() || !at.Equal(truth) {
+			t.Errorf("believed: %v %v", at, sure)
 		}
 	})
 }
