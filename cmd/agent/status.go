@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"upsedge/internal/local"
 )
@@ -37,18 +38,28 @@ func (c *statusCmd) Run(ctx context.Context, cli *commands, std stdio) error {
 	return nil
 }
 
+func clockWords(c local.Clock) string {
+	words := map[string]string{"synced": "set", "holdover": "was set and runs on alone"}[c.State]
+	if words == "" {
+		return "not set by a time service; records carry no wall time yet"
+	}
+	if c.Error != nil {
+		words += fmt.Sprintf(", at most %v off", time.Duration(*c.Error*float64(time.Second)).Round(time.Millisecond))
+	}
+	return words
+}
+
 func printStatus(w io.Writer, st *local.Status) {
 	fmt.Fprintf(w, "upsagent %s, agent %s, since %s\n", st.Version, st.Agent, st.Started.Local().Format("2006-01-02 15:04:05"))
 	broker := "none configured"
 	if st.Broker.Configured {
 		broker = map[bool]string{true: "connected", false: "not connected"}[st.Broker.Connected]
 	}
-	clock := map[bool]string{true: "set by a time service", false: "not set by a time service; records carry no wall time yet"}
 	var waiting []string
 	for _, l := range st.Spool {
 		waiting = append(waiting, fmt.Sprintf("%d %s", l.Records, l.Name))
 	}
-	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n", broker, strings.Join(waiting, ", "), clock[st.Clock.Trusted])
+	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n", broker, strings.Join(waiting, ", "), clockWords(st.Clock))
 	for _, a := range st.Alarms {
 		fmt.Fprintf(w, "alarm %d %s: %s\n", a.ID, a.Severity, a.Text)
 	}

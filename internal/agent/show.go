@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"time"
 
+	"upsedge/internal/clock"
 	"upsedge/internal/config"
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
@@ -45,12 +46,21 @@ func (a *agent) lane(l wire.Lane, s store.LaneStats) metrics.Lane {
 	return m
 }
 
+func showClock(st clock.Status) local.Clock {
+	c := local.Clock{Trusted: st.State != wire.ClockUnset, State: st.State.String()}
+	if st.Error > 0 {
+		s := st.Error.Round(time.Millisecond).Seconds()
+		c.Error = &s
+	}
+	return c
+}
+
 // status is what the socket and the page show.
 func (a *agent) status(values bool) local.Status {
 	now, st := time.Now(), a.disk.stats()
 	s := local.Status{
 		Version: a.Version, Agent: a.link.id(), Stream: a.disk.stream(), Started: a.started.UTC().Round(time.Second),
-		Clock:  local.Clock{Trusted: a.clock.Trusted()},
+		Clock:  showClock(a.clock.Status()),
 		Broker: local.Broker{Configured: a.Config.Uplink != nil, Connected: a.connected.Load()},
 		Alarms: a.own.shown(), Units: []local.Unit{},
 	}

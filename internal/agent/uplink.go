@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +17,7 @@ import (
 	"upsedge/internal/config"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
+	"upsedge/internal/trust"
 	"upsedge/internal/uplink"
 	"upsedge/internal/wire"
 )
@@ -176,7 +174,7 @@ func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, e
 	return newUplink(uplinkParts{
 		cfg: a.Config.Uplink, files: a.link.files, agent: a.link.id(), version: a.Version, allow: a.Config.Orders.Allow, store: s, clock: a.clock, series: a.series,
 		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
-		enrolled: isEnrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
+		enrolled: trust.Enrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
 	})
 }
 
@@ -208,15 +206,6 @@ type uplinkParts struct {
 	enrolled bool // a cloud acknowledges
 	// order judges what comes on the topic orders; nil: nobody can, and each is refused.
 	order func(ctx context.Context, o uplink.Order) (statement bool, err error)
-}
-
-// cloudRoot is the file that makes an agent an enrolled one: the public key that everything from the cloud is verified with.
-const cloudRoot = "cloud_root"
-
-// isEnrolled reports whether the agent of a state directory has a cloud. In doubt it has: its records then wait.
-func isEnrolled(stateDir string) bool {
-	_, err := os.Lstat(filepath.Join(stateDir, cloudRoot))
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // cloud is what the uplink needs of it, nil without one.

@@ -22,7 +22,10 @@ type Status struct {
 
 // Clock is the state of the box's clock.
 type Clock struct {
-	Trusted bool `json:"trusted"`
+	Trusted bool   `json:"trusted"`
+	State   string `json:"state"` // synced, holdover, unset
+	// Error is how far off the time is at most, in seconds; nil where that is not known.
+	Error *float64 `json:"error_seconds,omitempty"`
 }
 
 // Broker is the state of the uplink.

@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,12 @@ func expired(format string, args ...any) error {
 
 // rootFile is where enrolment pins the root key. An agent that has it is enrolled.
 const rootFile = "cloud_root"
+
+// Enrolled reports whether the agent of a state directory has a cloud. In doubt it has: its records then wait.
+func Enrolled(stateDir string) bool {
+	_, err := os.Lstat(filepath.Join(stateDir, rootFile))
+	return !errors.Is(err, fs.ErrNotExist)
+}
 
 // LoadRoot returns the root key pinned in the state directory. An error that is fs.ErrNotExist says that the agent is not
 // enrolled; any other, that it is and cannot verify anything.
