@@ -45,7 +45,9 @@ func (t *tx) toVersion2() {
 		t.plain(table)
 	}
 	for _, l := range wire.Lanes {
-		t.plain(fmt.Sprintf("INSERT INTO unsealed SELECT %d, coalesce(min(seq), 1), coalesce(max(seq), 0) FROM %s", l, laneTables[l]))
+		// Apart: asked for both at once SQLite reads the whole table.
+		t.plain(fmt.Sprintf("INSERT INTO unsealed SELECT %d, coalesce((SELECT min(seq) FROM %s), 1), coalesce((SELECT max(seq) FROM %s), 0)",
+			l, laneTables[l], laneTables[l]))
 	}
 }
 

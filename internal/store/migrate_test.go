@@ -196,3 +196,42 @@ func hashes(t testing.TB, dir string) (out []string) {
 	}))
 	return out
 }
+
+// On a disk without a free block the agent begins with the new version all the same, on the reserve that version 1 left; what is not
+// sealed yet stays as it is, and is sealed when there is room.
+func TestMigratesOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	must(t, os.CopyFS(dir, os.DirFS(version1)))
+	must(t, os.Remove(filepath.Join(dir, "holds.txt")))
+	must(t, os.WriteFile(filepath.Join(dir, reserveName), make([]byte, 4<<20), 0o600))
+	filler := fillDisk(t, dir)
+	s := reopen(t, dir, Options{BootID: bootID})
+	all(t, s, wire.Samples)
+	same(t, "contents on the full disk", dump(t, s), held(t))
+	for n := range 20 {
+		fillDisk(t, dir)
+		must(t, s.PutEvents(t.Context(), "rack-a", []byte("state"), []Event{event(102, ups.Moment, n)}))
+		if err := s.PutSamples(t.Context(), []Samples{block("rack-b", 1, 10)}); err == nil {
+			t.Fatal("samples accepted on a full disk")
+		}
+	}
+	s.crash()
+	s = reopen(t, dir, Options{BootID: bootID})
+	if st := s.Stats(); st.Events.Last != 37 || st.Samples.Last != 61 || s.SetAside() != "" {
+		t.Errorf("statistics %+v, set aside %q", st, s.SetAside())
+	}
+	must(t, os.Remove(filler))
+	for range 20 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 10)}))
+	}
+	if s.tidyWork.sealing() {
+		t.Error("not sealed with room")
+	}
+	for _, r := range all(t, s, wire.Samples) {
+		if strings.Contains(held(t), fmt.Sprintf("samples %d samples ", r.Seq)) != (r.Seq <= 61) {
+			t.Errorf("sample %d", r.Seq)
+		}
+	}
+	must(t, s.Close())
+	noPlainText(t, dir)
+}

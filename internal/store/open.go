@@ -69,6 +69,7 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := s.openDatabase(ctx); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
+	s.tidyAtOpen(ctx)
 	return s, nil
 }
 
@@ -151,11 +152,7 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 		return err
 	}
 	s.removeLeftKeys()
-	if err := s.openReaders(ctx, path); err != nil {
-		return err
-	}
-	s.tidyAtOpen(ctx)
-	return nil
+	return s.openReaders(ctx, path)
 }
 
 func (s *Store) openWriter(ctx context.Context, path string, fresh bool) (err error) {

@@ -47,7 +47,7 @@ func (s *Store) PutSamples(ctx context.Context, blocks []Samples) error {
 	err := s.inTurn(ctx, what, func(ctx context.Context) error {
 		err := s.commit(ctx, what, durable, fn)
 		if err == nil {
-			s.tidySome(ctx)
+			s.tidyPiece(ctx)
 		}
 		return err
 	})

@@ -46,18 +46,14 @@ func (s *Store) tidyAtOpen(ctx context.Context) {
 	}
 }
 
-// tidySome does one piece, unless the disk is full: then there is nothing to spare. The caller has the turn.
-func (s *Store) tidySome(ctx context.Context) {
-	if s.reserved {
-		s.tidyPiece(ctx)
-	}
-}
-
-// tidyPiece does a piece and reports whether there is more to do now. The caller has the turn, or nobody else has the store.
+// tidyPiece does a piece and reports whether there is more to do now. On a full disk, when the reserve is not whole, nothing can be
+// spared for it. The caller has the turn, or nobody else has the store.
 func (s *Store) tidyPiece(ctx context.Context) (more bool) {
 	w := &s.tidyWork
 	var err error
 	switch {
+	case !s.reserved:
+		return false
 	case w.sealing():
 		err = s.sealPiece(ctx)
 	case !w.sweep.done():
