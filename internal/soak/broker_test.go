@@ -1,7 +1,9 @@
 package soak
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -198,4 +200,12 @@ func (w *world) conflict() string {
 		}
 	}
 	return ""
+}
+
+// copyState copies a directory beside the state directory, or that itself, in place of what was there.
+func (w *world) copyState(from, to string) {
+	w.t.Helper()
+	if err := errors.Join(os.RemoveAll(w.file(to)), os.CopyFS(w.file(to), os.DirFS(w.file(from)))); err != nil {
+		w.t.Fatal(err)
+	}
 }

@@ -298,6 +298,9 @@ func (b *book) compareUnit(unit string, blocks []block, gaps []wire.Gap, dropped
 			if slices.Contains(ends, from) || inside && (len(ends) == 0 || r.unsure || untold) {
 				n++
 				used[i] = true
+				if g.To.Mono < r.ended && !r.unsure {
+					c.add("gap", "%s: from %v to %v, of a run that went on until %v", unit, from, g.To.Mono, r.ended)
+				}
 			}
 		}
 		switch {

@@ -3,8 +3,6 @@ package soak
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -12,51 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"upsedge/internal/wire"
 )
-
-// A place says where in a packet a cut falls.
-type place int
-
-const (
-	before place = iota
-	middle
-	behind
-)
-
-// A manner says what a cut does to the connection.
-type manner int
-
-const (
-	hangUp manner = iota // both ends are told, in order
-	reset                // both ends are told with a reset
-	swallow
-	deafen
-	dripping
-	late
-	twice // a PUBLISH comes a second time, as the protocol allows
-	manners
-)
-
-var (
-	placeNames  = [...]string{"before", "middle", "behind"}
-	mannerNames = [manners]string{"hang-up", "reset", "blackhole", "half-open", "drip", "delay", "twice"}
-)
-
-// A cut is what happens at the n-th packet of a step from when it is armed.
-type cut struct {
-	at    step
-	place place
-	how   manner
-	n     int
-	long  time.Duration // of a blackhole, a half-open connection, a delay
-}
-
-func (c cut) String() string {
-	return fmt.Sprintf("%s at the %d. %v, %s", mannerNames[c.how], c.n, c.at, placeNames[c.place])
-}
 
 // A proxy stands between a client and the broker and does to their connections what it is told.
 type proxy struct {
@@ -73,61 +29,6 @@ type proxy struct {
 	away    bool              // nobody gets through
 	acked   func(wire.Record) // told of each record whose PUBACK goes to the agent; nil: nobody asks
 	wg      sync.WaitGroup
-}
-
-// A tally counts what proxies did, over many worlds.
-type tally struct {
-	mu     sync.Mutex
-	done   map[string]map[string]int // cuts that fell, by proxy and step
-	passed map[string]int            // packets
-}
-
-func newTally() *tally { return &tally{done: map[string]map[string]int{}, passed: map[string]int{}} }
-
-// fell counts a cut.
-func (y *tally) fell(proxy string, c cut) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	key := proxy + " " + c.at.String()
-	if y.done[key] == nil {
-		y.done[key] = map[string]int{}
-	}
-	y.done[key][placeNames[c.place]]++
-	y.done[key][mannerNames[c.how]]++
-}
-
-func (y *tally) pass(proxy string, s step) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.passed[proxy+" "+s.String()]++
-}
-
-// count returns how many cuts fell in a place of a step.
-func (y *tally) count(proxy string, s step, p place) int {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	return y.done[proxy+" "+s.String()][placeNames[p]]
-}
-
-// String is a table of the cuts by step, with the packets.
-func (y *tally) String() string {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	var b strings.Builder
-	words := slices.Concat(placeNames[:], mannerNames[:])
-	fmt.Fprintf(&b, "%-34s %8s", "cuts by step", "packets")
-	for _, w := range words {
-		fmt.Fprintf(&b, " %9s", w)
-	}
-	b.WriteByte('\n')
-	for _, s := range slices.Sorted(maps.Keys(y.passed)) {
-		fmt.Fprintf(&b, "%-34s %8d", s, y.passed[s])
-		for _, w := range words {
-			fmt.Fprintf(&b, " %9d", y.done[s][w])
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }
 
 // wired is one connection through the proxy.
@@ -365,69 +266,4 @@ func (p *proxy) consult(s step, size int) *cut {
 	p.armed = nil
 	p.tally.fell(p.name, *c)
 	return c
-}
-
-var errCut = errors.New("cut")
-
-// fall lets a cut happen at the packet raw.
-func (p *proxy) fall(w *wired, to net.Conn, c cut, raw []byte) error {
-	switch c.how {
-	case late:
-		time.Sleep(c.long)
-		return w.send(to, c.at.dir, raw)
-	case dripping:
-		w.mu.Lock()
-		w.slow[c.at.dir] = true
-		w.mu.Unlock()
-		return w.send(to, c.at.dir, raw)
-	case twice:
-		if err := w.send(to, c.at.dir, raw); err != nil {
-			return err
-		}
-		again := slices.Clone(raw)
-		again[0] |= 0x08 // DUP
-		return w.send(to, c.at.dir, again)
-	}
-	n := [...]int{0, len(raw) / 2, len(raw)}[c.place]
-	if err := w.send(to, c.at.dir, raw[:n]); err != nil {
-		return err
-	}
-	switch c.how {
-	case hangUp:
-		w.close(false)
-		return errCut
-	case reset:
-		w.close(true)
-		return errCut
-	case deafen: // one end is told, the other is not
-		if c.at.dir == up {
-			_ = w.client.Close()
-		} else {
-			_ = w.broker.Close()
-		}
-	}
-	w.mu.Lock()
-	w.dark = true
-	w.mu.Unlock()
-	time.AfterFunc(c.long, func() { w.close(true) })
-	return nil // what still comes is read and goes nowhere
-}
-
-// send writes raw, a few bytes at a time where the connection drips.
-func (w *wired) send(to net.Conn, d direction, raw []byte) error {
-	for len(raw) > 0 {
-		w.mu.Lock()
-		n := len(raw)
-		if w.slow[d] {
-			n = min(n, 1+rand.IntN(40))
-		}
-		w.mu.Unlock()
-		if _, err := to.Write(raw[:n]); err != nil {
-			return err
-		}
-		if raw = raw[n:]; len(raw) > 0 {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package soak
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -12,10 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"upsedge/internal/store"
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups/upssim"
-	"upsedge/internal/wire"
 )
 
 // patience is how long something may take that has to come. It is never waited for where it does come.
@@ -44,42 +41,6 @@ type world struct {
 	held     *holding       // of the last reckoning
 	ground   ground
 	disk     *testenv.Disk // nil: the agent's state lies where everything does
-}
-
-// A ground is what a world stands on.
-type ground struct {
-	name     string
-	fs       string // file system of the agent's state, "" for no disk of its own
-	units    int    // 0: two
-	maxBytes int64  // of the spool, 0 for a great one
-	tls      bool   // between agent and broker
-	alone    bool   // the agent has no cloud: the broker's word frees, and it is not killed
-	conf     string // of the broker; "": as alone and forgets have it
-	forgets  bool   // the broker keeps nothing over a kill, and what it keeps in memory is bounded
-	kinds    []kind // beside those that every world has
-}
-
-// watch is how often a unit is asked for its status word; the other blocks come half as often.
-func (g ground) watch() time.Duration {
-	if g.maxBytes > 0 {
-		return 10 * time.Millisecond // to fill the spool
-	}
-	return 25 * time.Millisecond
-}
-
-// brokerConf is what an agent without a cloud needs of its broker (FORMAT.md, section 8), or what people run: acknowledged from
-// memory, written every few seconds.
-func (g ground) brokerConf() string {
-	switch {
-	case g.conf != "":
-		return g.conf
-	case g.alone:
-		return "persistence true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true"
-	case g.forgets:
-		return "persistence false\nmax_queued_messages 200"
-	default:
-		return "persistence true\nautosave_interval 3"
-	}
 }
 
 func newWorld(t testing.TB, rng *rand.Rand, on ground, count *tally) *world {
@@ -240,71 +201,14 @@ func (w *world) mendAgent() {
 	}
 }
 
-// reckon lets everything be delivered and returns what is wrong with what the receiver holds then.
-func (w *world) reckon() []string {
-	w.t.Helper()
-	w.up.disarm()
-	w.down.disarm()
-	w.mend()
-	w.up.leave(false)
-	w.run.unsure = false
-	w.stopAgent()
-	var stats store.Stats
-	var stream wire.ID
-	for range 5 { // an agent says that it starts, and that may come behind everything
-		stats, stream = w.drain()
-		if stats.Events.Records+stats.Samples.Records == 0 || w.book.behind(w.t, w.cloud.Dir) > 0 {
-			break
-		}
-	}
-	var c complaints
-	held := readHolding(w.t, w.cloud.Dir, &c)
-	w.book.compare(held, rules{quota: w.ground.maxBytes > 0, late: w.forgot}, &c)
-	holes(held, stream, stats, &c)
-	if n := stats.Events.Records + stats.Samples.Records; n > 0 {
-		c.add("waiting", "%d records still wait in the store", n)
-	}
-	w.held = held
-	return c.all()
-}
+func (w *world) pause(most int) { time.Sleep(time.Duration(w.rng.IntN(most+1)) * time.Millisecond) }
 
-// drain lets an agent without units deliver what waits, ends everything and returns what the agent's store says then.
-func (w *world) drain() (store.Stats, wire.ID) {
-	w.t.Helper()
-	w.killReceiver() // its pauses between attempts have grown long
-	w.startReceiver()
-	w.startAgent("drain.yaml")
-	w.settle()
-	for deadline := time.Now().Add(patience); w.book.behind(w.t, w.cloud.Dir) > 0 && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
-	time.Sleep(1200 * time.Millisecond) // what is acknowledged is deleted within a second; another turn finds what this one left
-	w.killAgent()
-	w.killReceiver()
-	s, err := store.Open(w.t.Context(), w.state, store.Options{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	stats, stream := s.Stats(), s.Stream()
-	if err := s.Close(); err != nil {
-		w.t.Fatal(err)
-	}
-	return stats, stream
-}
-
-// copyState copies a directory beside the state directory, or that itself, in place of what was there.
-func (w *world) copyState(from, to string) {
-	w.t.Helper()
-	if err := errors.Join(os.RemoveAll(w.file(to)), os.CopyFS(w.file(to), os.DirFS(w.file(from)))); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// keep copies what a person needs to look at a failure.
-func (w *world) keep() {
-	to := filepath.Join(os.TempDir(), "upsedge-soak", fmt.Sprint(time.Now().UnixNano()))
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err == nil {
-		err = os.CopyFS(to, os.DirFS(w.dir))
-		w.t.Logf("logs and state are kept in %s (%v)", to, err)
+// settle waits until the agent is ready.
+func (w *world) settle() {
+	select {
+	case <-w.agent.ready:
+	case <-w.agent.gone:
+	case <-time.After(patience):
+		w.t.Error("the agent does not become ready")
 	}
 }
