@@ -3,6 +3,7 @@ package uplink
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -137,6 +138,40 @@ func TestWhatNoBrokerMaySendEndsTheConnection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A handshake at a byte a second, which no guard sees, ends all the same.
+func TestASlowHandshakeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pipeSession(&pipeBroker{}, newMemSpool(), func(c *Config) { c.Broker = parseURL(t, "tls://127.0.0.1:8883") })
+		var all sync.WaitGroup
+		took := make(chan time.Duration, 100)
+		s.cfg.Dial = func(context.Context, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			began := time.Now()
+			all.Go(func() {
+				defer ours.Close()
+				all.Go(func() { _, _ = io.Copy(io.Discard, ours) })
+				for _, b := range append([]byte{22, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc, 3, 3}, make([]byte, 1000)...) { // a ServerHello of 16 KiB
+					if _, err := ours.Write([]byte{b}); err != nil {
+						took <- time.Since(began)
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			})
+			return theirs, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		if d := <-took; d > dialTimeout+2*time.Second {
+			t.Errorf("the handshake ended after %v, want %v", d, dialTimeout)
+		}
+		cancel()
+		<-done
+		all.Wait()
+	})
 }
 
 // bytesConn is a connection that has only these bytes to say.
