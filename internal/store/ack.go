@@ -26,7 +26,7 @@ func (s *Store) Ack(ctx context.Context, lane wire.Lane, through uint64) error {
 			s.log.Warn("acknowledgement of a number never given", "lane", lane, "through", through, "last", row.last)
 			return nil
 		}
-		if row.records == 0 {
+		if row.records == 0 && row.done >= through {
 			return s.state()
 		}
 		more = false
@@ -42,10 +42,12 @@ func (s *Store) Ack(ctx context.Context, lane wire.Lane, through uint64) error {
 func (t *tx) forget(lane wire.Lane, through uint64) (more bool) {
 	var first int64
 	if !t.get([]any{&first}, "SELECT seq FROM "+laneTables[lane]+" ORDER BY seq LIMIT 1") || uint64(first) > through {
+		t.finish(lane, through)
 		return false
 	}
 	last := min(through, uint64(first)+ackStep-1)
 	t.remove(lane, uint64(first), last)
+	t.finish(lane, last)
 	return last < through
 }
 

@@ -14,6 +14,7 @@ type laneRow struct {
 	last    uint64 // highest number given, also when its record is long gone
 	records int64  // waiting
 	bytes   int64  // of their payloads
+	done    uint64 // every number up to here was acknowledged, or is told as a gap
 }
 
 func (t *tx) loadLanes() {
@@ -28,8 +29,8 @@ func (t *tx) loadLanes() {
 
 func (t *tx) readLane(l wire.Lane) (row laneRow, err error) {
 	var crc int64
-	found := t.get([]any{&row.last, &row.records, &row.bytes, &crc},
-		"SELECT last, records, bytes, crc FROM lanes WHERE lane = ?", l)
+	found := t.get([]any{&row.last, &row.records, &row.bytes, &crc, &row.done},
+		"SELECT last, records, bytes, crc, done FROM lanes WHERE lane = ?", l)
 	if t.err != nil {
 		return row, t.err
 	}
@@ -40,7 +41,7 @@ func (t *tx) readLane(l wire.Lane) (row laneRow, err error) {
 }
 
 func (r laneRow) crc(l wire.Lane) int64 {
-	return numbersCRC([]byte{byte(l)}, int64(r.last), r.records, r.bytes)
+	return numbersCRC([]byte{byte(l)}, int64(r.last), r.records, r.bytes, int64(r.done))
 }
 
 func (t *tx) saveLanes() {
@@ -49,7 +50,7 @@ func (t *tx) saveLanes() {
 		if r == t.before[l] {
 			continue
 		}
-		t.exec("UPDATE lanes SET last = ?, records = ?, bytes = ?, crc = ? WHERE lane = ?", r.last, r.records, r.bytes, r.crc(l), l)
+		t.saveLane(l, r)
 	}
 	t.used = t.over() + t.s.limit.pages
 	for _, l := range wire.Lanes {
@@ -58,6 +59,10 @@ func (t *tx) saveLanes() {
 			t.after = append(t.after, func() { t.s.oldest[l] = stamp })
 		}
 	}
+}
+
+func (t *tx) saveLane(l wire.Lane, r laneRow) {
+	t.exec("UPDATE lanes SET last = ?, records = ?, bytes = ?, crc = ?, done = ? WHERE lane = ?", r.last, r.records, r.bytes, r.crc(l), r.done, l)
 }
 
 func (t *tx) oldestStamp(l wire.Lane) wire.Stamp {

@@ -56,6 +56,7 @@ func (t *tx) catchUp(mark [len(laneTables)]uint64) {
 		t.s.log.Error("the database lost commits", "lane", l, "first", g.First, "last", g.Last)
 		t.lose(l, g.Reason, Loss{Records: g.Last - g.First + 1, First: g.First, Last: g.Last})
 		t.lanes[l].last = mark[l]
+		t.noteHole(l, g.First, g.Last)
 		return g
 	}
 	if mark[wire.Events] > t.lanes[wire.Events].last {

@@ -30,7 +30,7 @@ func (s *Store) create(ctx context.Context) error {
 	t.exec("INSERT INTO meta (id) VALUES (1)")
 	t.saveMeta("")
 	for _, l := range wire.Lanes {
-		t.exec("INSERT INTO lanes VALUES (?, 0, 0, 0, ?)", l, laneRow{}.crc(l))
+		t.exec("INSERT INTO lanes VALUES (?, 0, 0, 0, ?, 0)", l, laneRow{}.crc(l))
 	}
 	t.plain("COMMIT")
 	if t.err != nil {

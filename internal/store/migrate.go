@@ -27,7 +27,7 @@ var steps = []step{{1, schema1, (*tx).toVersion2}}
 // schema1 are the tables of version 1.
 var schema1 = []string{
 	schema[0],
-	schema[1],
+	`CREATE TABLE lanes (lane INTEGER PRIMARY KEY, last INTEGER, records INTEGER, bytes INTEGER, crc INTEGER)`,
 	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
 	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
 	schema[4],
@@ -36,18 +36,34 @@ var schema1 = []string{
 	schema[7],
 }
 
-// toVersion2 names the checksum what it becomes and notes what is to be sealed.
+// toVersion2 names the checksum what it becomes, and notes what is to be sealed and where a lane begins. Which numbers are missing in
+// between it takes as told: version 1 did not note it.
 func (t *tx) toVersion2() {
 	for _, table := range []string{"events", "samples", "units"} {
 		t.plain("ALTER TABLE " + table + " RENAME COLUMN crc TO seal")
 	}
-	for _, table := range schema[8:11] {
+	for _, table := range schema[8:12] {
 		t.plain(table)
 	}
 	for _, l := range wire.Lanes {
 		// Apart: asked for both at once SQLite reads the whole table.
 		t.plain(fmt.Sprintf("INSERT INTO unsealed SELECT %d, coalesce((SELECT min(seq) FROM %s), 1), coalesce((SELECT max(seq) FROM %s), 0)",
 			l, laneTables[l], laneTables[l]))
+	}
+	t.plain("ALTER TABLE lanes ADD COLUMN done INTEGER")
+	for _, l := range wire.Lanes {
+		var first, crc int64
+		var row laneRow
+		t.get([]any{&row.last, &row.records, &row.bytes, &crc}, "SELECT last, records, bytes, crc FROM lanes WHERE lane = ?", l)
+		if t.err == nil && crc != numbersCRC([]byte{byte(l)}, int64(row.last), row.records, row.bytes) {
+			t.fail(fmt.Errorf("%w: the counters of lane %v do not match their checksum", ErrBroken, l))
+		}
+		row.done = row.last
+		if t.get([]any{&first}, "SELECT seq FROM "+laneTables[l]+" ORDER BY seq LIMIT 1") {
+			row.done = uint64(first - 1)
+			t.noteHole(l, row.done+1, row.last)
+		}
+		t.saveLane(l, row)
 	}
 }
 

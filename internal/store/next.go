@@ -10,37 +10,52 @@ import (
 )
 
 // Next returns up to max waiting records of the lane after the given number, ascending, while their payloads fit into
-// maxBytes; at least one if there is one. The records are the caller's. A damaged record is replaced by a gap record in the
-// events lane on the way and left out.
+// maxBytes; at least one if there is one. The records are the caller's. A damaged record, and a number whose record has vanished, is
+// replaced by a gap record in the events lane on the way and left out.
 func (s *Store) Next(ctx context.Context, lane wire.Lane, after uint64, maxRecords, maxBytes int) ([]wire.Record, error) {
 	what := fmt.Sprintf("read lane %v after %d", lane, after)
 	if err := checkLane(lane); err != nil {
 		return nil, err
 	}
-	for {
+	var was trouble
+	for looked := uint64(0); ; {
 		if err := s.state(); err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		records, bad, err := s.read(ctx, lane, after, maxRecords, maxBytes)
+		records, bad, err := s.read(ctx, lane, after, looked, maxRecords, maxBytes)
 		if err != nil {
 			return nil, s.noteBroken(fmt.Errorf("%s: %w", what, err))
 		}
-		if bad == 0 {
+		switch {
+		case bad == trouble{}:
 			return records, nil
-		}
-		if err := s.replaceDamaged(ctx, lane, bad); err != nil && len(records) == 0 {
-			return nil, err
+		case bad == was:
+			return nil, s.noteBroken(fmt.Errorf("%s: %w: record %d is seen and cannot be found", what, ErrBroken, bad.first))
+		case bad.missing:
+			looked, err = bad.last, s.replaceMissing(ctx, lane, bad.first, bad.last)
+		default:
+			err = s.replaceDamaged(ctx, lane, bad.first)
 		}
 		if len(records) > 0 {
 			return records, nil
 		}
+		if err != nil {
+			return nil, err
+		}
+		was = bad
 	}
 }
 
-// read returns records up to the first damaged one, whose number is bad.
-func (s *Store) read(ctx context.Context, lane wire.Lane, after uint64, maxRecords, maxBytes int) (out []wire.Record, bad uint64, err error) {
+// trouble is what keeps read from going on: a damaged record, or numbers without one.
+type trouble struct {
+	first, last uint64
+	missing     bool
+}
+
+// read returns records up to the first damaged one or the first missing numbers; up to looked those are known.
+func (s *Store) read(ctx context.Context, lane wire.Lane, after, looked uint64, maxRecords, maxBytes int) (out []wire.Record, bad trouble, err error) {
 	if after > 1<<63-1 {
-		return nil, 0, nil // no number is that high
+		return nil, bad, nil // no number is that high
 	}
 	if lane == wire.Events {
 		s.hand.Lock()
@@ -54,27 +69,42 @@ func (s *Store) read(ctx context.Context, lane wire.Lane, after uint64, maxRecor
 	s.reading.RLock()
 	defer s.reading.RUnlock()
 	if s.selects[lane] == nil {
-		return nil, 0, errNotOpen
+		return nil, bad, errNotOpen
 	}
+	s.mu.Lock()
+	row := s.lanes[lane] // before the rows: they may be newer
+	s.mu.Unlock()
+	before := max(after, looked, row.done)
 	rows, err := s.selects[lane].QueryContext(ctx, int64(after), max(maxRecords, 1))
 	if err != nil {
-		return nil, 0, err
+		return nil, bad, err
 	}
-	size := 0
-	for rows.Next() {
+	passed, size, n := after, 0, 0
+	for ; rows.Next(); n++ {
 		r, ok, err := s.scanRecord(rows, lane)
 		if err != nil {
-			return nil, 0, errors.Join(err, rows.Close())
+			return nil, bad, errors.Join(err, rows.Close())
 		}
-		if !ok {
-			return out, r.Seq, rows.Close()
+		if !ok && r.Seq > passed {
+			return out, trouble{first: r.Seq}, rows.Close()
+		}
+		if r.Seq <= passed {
+			return nil, bad, errors.Join(fmt.Errorf("%w: record %d behind %d", ErrBroken, r.Seq, passed), rows.Close())
+		}
+		passed = r.Seq
+		if r.Seq > before+1 && !fills(&r, before+1) {
+			return out, trouble{before + 1, r.Seq - 1, true}, rows.Close()
 		}
 		if size += len(r.Payload); len(out) > 0 && size > maxBytes {
-			break
+			return out, bad, rows.Close()
 		}
+		before = max(before, r.Seq)
 		out = append(out, r)
 	}
-	return out, 0, errors.Join(rows.Err(), rows.Close())
+	if n < max(maxRecords, 1) && before < row.last && rows.Err() == nil {
+		bad = trouble{before + 1, row.last, true}
+	}
+	return out, bad, errors.Join(rows.Err(), rows.Close())
 }
 
 const selectRecords = "SELECT seq, class, epoch, boot, boot_id, mono, wall, seal, payload FROM %s WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -145,6 +175,8 @@ func (s *Store) replaceDamaged(ctx context.Context, lane wire.Lane, seq uint64) 
 		case t.err != nil || !stillBad:
 		case keyGone:
 			t.sweep(lane, seq)
+		case seq <= t.lanes[lane].done:
+			t.remove(lane, seq, seq) // it never was one: the key of another is damaged, whose number will be missed
 		default:
 			t.replace(lane, seq)
 		}
@@ -167,6 +199,7 @@ func (t *tx) replace(lane wire.Lane, seq uint64) {
 	if lane == wire.Events {
 		t.placeGap(seq, g, t.s.o.Now())
 	} else {
+		t.noteHole(lane, seq, seq)
 		t.putGap(g, t.s.o.Now())
 	}
 	t.after = append(t.after, func() { t.s.log.Warn("damaged record replaced by a gap", "lane", lane, "seq", seq) })

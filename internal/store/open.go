@@ -244,6 +244,9 @@ func (s *Store) check(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.o.unchecked {
+		return nil
+	}
 	limited, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := s.quickCheck(limited, "1")

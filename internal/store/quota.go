@@ -50,7 +50,9 @@ func (t *tx) dropSamples(through uint64, pages int64, stamp wire.Stamp) bool {
 	if last == 0 || t.err != nil {
 		return false
 	}
+	t.tellMissing(wire.Samples, 0, first-1)
 	t.drop(wire.Samples, wire.GapQuota, first, last)
+	t.finish(wire.Samples, last)
 	t.gapOfSamples(wire.Gap{Lane: wire.Samples, First: first, Last: last, Reason: wire.GapQuota}, stamp)
 	return true
 }

@@ -20,7 +20,7 @@ const (
 // seal is the number of the key with a minus sign, or, of what version 1 wrote and nobody has sealed yet, its CRC-32C.
 var schema = []string{
 	`CREATE TABLE meta (id INTEGER PRIMARY KEY, version INTEGER, stream BLOB, boot INTEGER, set_aside TEXT, crc INTEGER)`,
-	`CREATE TABLE lanes (lane INTEGER PRIMARY KEY, last INTEGER, records INTEGER, bytes INTEGER, crc INTEGER)`,
+	`CREATE TABLE lanes (lane INTEGER PRIMARY KEY, last INTEGER, records INTEGER, bytes INTEGER, crc INTEGER, done INTEGER)`,
 	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
 	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
 	`CREATE TABLE gaps (seq INTEGER PRIMARY KEY, lane INTEGER, first INTEGER, last INTEGER, reason TEXT)`,
@@ -30,6 +30,7 @@ var schema = []string{
 	`CREATE TABLE keys (id INTEGER PRIMARY KEY, unit TEXT, epoch INTEGER, gone TEXT, crc INTEGER)`,
 	`CREATE TABLE keyring (id INTEGER PRIMARY KEY, next INTEGER, crc INTEGER)`,
 	`CREATE TABLE unsealed (lane INTEGER PRIMARY KEY, first INTEGER, last INTEGER)`,
+	`CREATE TABLE holes (lane INTEGER, first INTEGER, last INTEGER, crc INTEGER)`,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

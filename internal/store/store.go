@@ -26,7 +26,8 @@ type Options struct {
 	// record that has grown comes again under its number. It must not call the store.
 	Accepted func([]wire.Record)
 
-	driver string // tests: a SQLite driver that fails
+	driver    string // tests: a SQLite driver that fails
+	unchecked bool   // tests: the file is not checked as a whole at Open, like one that is too large for it
 }
 
 const (

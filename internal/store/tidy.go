@@ -337,6 +337,7 @@ func (t *tx) sweep(lane wire.Lane, from uint64) (next uint64) {
 		if lane == wire.Events {
 			t.gapOfEvents(g, t.s.o.Now())
 		} else {
+			t.noteHole(lane, g.First, g.Last)
 			t.gapOfSamples(g, t.s.o.Now())
 		}
 	}

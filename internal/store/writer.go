@@ -202,7 +202,13 @@ func structural(err error) bool {
 	if !errors.As(err, &se) {
 		return false
 	}
-	return se.Code()&0xff == sqlite3.SQLITE_CORRUPT || se.Code()&0xff == sqlite3.SQLITE_NOTADB
+	switch se.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return true
+	case sqlite3.SQLITE_CONSTRAINT: // of keys alone: a number that is free is there, where the order of a table is broken
+		return true
+	}
+	return false
 }
 
 // exec runs one statement.
