@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,21 +126,22 @@ func TestAlarmsOvertakeABacklogThatFillsTheLink(t *testing.T) {
 					}
 				})
 				var pumps sync.WaitGroup
-				var up *thinConn
+				var up atomic.Pointer[thinConn] // of the session's goroutine
 				s.cfg.Dial = func(context.Context, string) (net.Conn, error) {
 					agents, brokers := net.Pipe()
-					up = newThinConn(agents, c.rate, c.delay, &pumps)
+					thin := newThinConn(agents, c.rate, c.delay, &pumps)
+					up.Store(thin)
 					down := newThinConn(brokers, 1e9, c.delay, &pumps)
 					b.mu.Lock()
 					b.dials, b.conns = append(b.dials, time.Now()), append(b.conns, down)
 					b.mu.Unlock()
 					b.done.Go(func() { b.serve(1, down) })
-					return up, nil
+					return thin, nil
 				}
 				var used int
 				inBubble(t, s, b, time.Second, func() {
 					time.Sleep(10 * time.Second) // it finds the rate
-					began := up.written()
+					began := up.Load().written()
 					for i := range 200 {
 						time.Sleep(span/200 + time.Duration(i*7919%100)*time.Millisecond - 50*time.Millisecond)
 						mu.Lock()
@@ -147,7 +149,7 @@ func TestAlarmsOvertakeABacklogThatFillsTheLink(t *testing.T) {
 						mu.Unlock()
 						spool.put(wire.Events, 300)
 					}
-					used = up.written() - began
+					used = up.Load().written() - began
 				})
 				pumps.Wait()
 				slices.Sort(took)
