@@ -1,9 +1,6 @@
 package soak
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -150,62 +147,5 @@ func TestSoakAReceiverThatLostItsSessionLosesNothing(t *testing.T) {
 	t.Logf("sent again after %v", time.Since(began).Round(time.Second))
 	for _, p := range w.reckon() {
 		t.Error(p)
-	}
-}
-
-// T-28. A copy of the state directory is put back: the agent gives numbers again that the receiver has with other content.
-func TestARestoredStateDirectoryIsNoticedAndOverwritesNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, seeded(t), debian, newTally())
-	w.mend()
-	w.until("something at the receiver", func() bool { return len(w.holds().records) > 4 })
-	w.stopAgent()
-	w.copyState("state", "old")
-	w.mend()
-	had := len(w.holds().records)
-	w.until("more at the receiver", func() bool { return len(w.holds().records) > had+10 })
-	w.stopAgent()
-	w.until("everything at the receiver", func() bool { return w.book.behind(t, w.cloud.Dir) <= 1 }) // the last says that the agent stopped
-	first := w.holds()
-
-	w.copyState("old", "state")
-	w.book = newBook() // the restored agent's own
-	w.mend()
-	w.until("the conflict", func() bool { return w.conflict() != "" })
-	w.killAgent()
-	after := w.holds()
-	for id, r := range first.records {
-		if have, ok := after.records[id]; !ok || !same(r, have) {
-			t.Errorf("%s became %s", describe(r), describe(have))
-		}
-	}
-	t.Logf("%d records stayed as they were; %s", len(first.records), w.conflict())
-}
-
-// conflict returns the notice of a clone, "" without one.
-func (w *world) conflict() string {
-	w.t.Helper()
-	r, err := ingest.OpenReader(w.cloud.Dir)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer r.Close()
-	notices, err := r.Notices(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, n := range notices {
-		if n.What == ingest.CloneSuspected {
-			return fmt.Sprint(n.What, ": ", n.Detail)
-		}
-	}
-	return ""
-}
-
-// copyState copies a directory beside the state directory, or that itself, in place of what was there.
-func (w *world) copyState(from, to string) {
-	w.t.Helper()
-	if err := errors.Join(os.RemoveAll(w.file(to)), os.CopyFS(w.file(to), os.DirFS(w.file(from)))); err != nil {
-		w.t.Fatal(err)
 	}
 }

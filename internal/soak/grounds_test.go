@@ -51,7 +51,7 @@ var grounds = []struct {
 	{ground{name: "broker that saves", kinds: brokerKinds}, 30},
 	{ground{name: "ext4", fs: "ext4", kinds: slices.Concat(brokerKinds, diskKinds)}, 15},
 	{ground{name: "broker that forgets", forgets: true, kinds: brokerKinds}, 20},
-	{ground{name: "TLS", tls: true, kinds: brokerKinds}, 10},
+	{ground{name: "TLS", tls: true, kinds: slices.Concat(brokerKinds, clockKinds)}, 10},
 	{ground{name: "clock", kinds: slices.Concat(brokerKinds, clockKinds)}, 15},
 	{ground{name: "stand-alone", alone: true}, 10},
 	{ground{name: "small spool", units: 25, maxBytes: 1 << 20, kinds: slices.Concat(brokerKinds, quotaKinds)}, 5},

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,6 +68,9 @@ func (w *world) keep() {
 	to := filepath.Join(os.TempDir(), "upsedge-soak", fmt.Sprint(time.Now().UnixNano()))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err == nil {
 		err = os.CopyFS(to, os.DirFS(w.dir))
+		if w.disk != nil {
+			err = errors.Join(err, os.CopyFS(filepath.Join(to, "disk"), os.DirFS(w.state)))
+		}
 		w.t.Logf("logs and state are kept in %s (%v)", to, err)
 	}
 }
