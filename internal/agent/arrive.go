@@ -174,8 +174,8 @@ func (r *recorder) withdraw(e *entry, n int) {
 // reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come. They end
 // where the samples of this run begin.
 func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
-	if name := s.SetAside(); name != "" {
-		a.Log.Error("the database was broken; it was set aside and a new stream has begun", "file", name)
+	if name := s.SetAside(); name != "" || a.disk.lostStream(s) {
+		a.Log.Error("the database was lost and a new stream has begun", "set_aside", name)
 		if err := a.reportLostStream(ctx, s, from); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type disk struct {
 
 	mu      sync.Mutex
 	store   *store.Store // nil: none
+	before  wire.ID      // stream of the last one
 	gone    chan struct{}
 	came    chan struct{} // closed when there is a store
 	old     *store.Store  // out of use, to be closed
@@ -116,7 +117,7 @@ func (d *disk) again(ctx context.Context, arrived func(context.Context, *store.S
 func (d *disk) install(s *store.Store) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.store, d.gone = s, make(chan struct{})
+	d.store, d.before, d.gone = s, s.Stream(), make(chan struct{})
 	close(d.came)
 }
 
@@ -130,6 +131,13 @@ func (d *disk) drop(s *store.Store, why error) {
 	d.log.Error("the database broke; another one is begun", "err", why)
 	d.store, d.old, d.came = nil, s, make(chan struct{})
 	close(d.gone)
+}
+
+// lostStream reports whether a store begins another stream than that of the one before it in this run.
+func (d *disk) lostStream(s *store.Store) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.before != wire.ID{} && d.before != s.Stream()
 }
 
 // now returns the store, with a channel that is closed when it is out of use.
@@ -276,6 +284,13 @@ func (d *disk) End(ctx context.Context, unit string) error {
 // PutLost is the store's.
 func (d *disk) PutLost(ctx context.Context, n uint64, stamp wire.Stamp) error {
 	return d.write("events", func(s *store.Store) error { return s.PutLost(ctx, n, stamp) })
+}
+
+// Expect is the store's.
+func (d *disk) Expect(n uint64) {
+	if s, _, err := d.now(); err == nil {
+		s.Expect(n)
+	}
 }
 
 // AgentID is the store's.

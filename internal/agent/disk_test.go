@@ -194,3 +194,37 @@ func TestADiskThatIsFullForTenMinutes(t *testing.T) {
 		}
 	})
 }
+
+// TestAStateDirectoryThatIsDeletedIsBegunAnew: while the agent runs, which polls on; the new stream says that of the old one something
+// may be missing, and what is active is raised in it, too.
+func TestAStateDirectoryThatIsDeletedIsBegunAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, `- {name: rack-a, tcp: {address: "rack-a:502"}}`)
+		dir := filepath.Join(t.TempDir(), "state")
+		b.text = regexp.MustCompile(`state_dir: .*`).ReplaceAllString(b.text, "state_dir: "+dir)
+		b.text = strings.Replace(b.text, "flush: 10m", "flush: 10s", 1)
+		a := b.actor("rack-a", "", 1)
+		b.start()
+		a.do("1m battery-bad self-test 1m")
+		before, ok := a.await("raise", 504, time.Minute)
+		if !ok {
+			t.Fatal("no 504")
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		a.do("1m battery-good self-test 1m")
+		var told []string
+		for _, n := range a.events() {
+			if n.Stream != before.Stream && n.ID == 504 {
+				told = append(told, n.Kind)
+			}
+		}
+		if !slices.Equal(told, []string{"raise", "clear"}) {
+			t.Errorf("in the new stream 504 came as %v, want raise and clear", told)
+		}
+		if n := strings.Count(b.log.String(), "the database broke"); n != 1 {
+			t.Errorf("said %d times that the database broke", n)
+		}
+	})
+}

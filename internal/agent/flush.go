@@ -46,6 +46,7 @@ type puts interface {
 	PutEvents(ctx context.Context, unit string, state []byte, events []store.Event) error
 	PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error
 	PutLost(ctx context.Context, n uint64, stamp wire.Stamp) error
+	Expect(n uint64) // events that wait
 }
 
 // layouts are those of the samples stored in this run.

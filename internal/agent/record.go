@@ -174,6 +174,7 @@ func (r *recorder) run(ctx context.Context, give time.Duration) error {
 			defer cancel()
 			r.drain(end)
 			if n := r.left(); n > 0 {
+				r.store.Expect(n) // the next start says so, where the disk works then
 				r.log.Error("events could not be stored and are lost", "events", n)
 			}
 			return nil
@@ -202,6 +203,7 @@ func (r *recorder) drain(ctx context.Context) {
 			continue
 		}
 		r.hold()
+		r.store.Expect(r.left())
 		select {
 		case <-ctx.Done():
 			return

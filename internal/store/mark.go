@@ -66,3 +66,46 @@ func (t *tx) catchUp(mark [len(laneTables)]uint64) {
 		t.putGap(lost(wire.Samples), t.s.o.Now())
 	}
 }
+
+// Behind the mark stands what is expected: the number that the events lane will have when all that waits in the memory of the agent
+// is stored. It is overwritten in place, which a full disk does not refuse, and not synced. Where the next run finds a lower
+// number, what waited was lost with the run, and a gap record says so.
+
+const expectSize = 16 + 8 + 4 // stream, number, CRC
+
+// Expect notes that n events wait to be put. A failure costs the trace that they would leave, if they never are.
+func (s *Store) Expect(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	b := append(make([]byte, 0, expectSize), s.stream[:]...)
+	b = binary.LittleEndian.AppendUint64(b, s.lanes[wire.Events].last+n)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if _, err := s.mark.WriteAt(b, markSize); err != nil {
+		s.log.Debug("what is expected was not written", "err", err)
+	}
+}
+
+// expected returns the number of the last Expect, 0 for none.
+func (s *Store) expected() uint64 {
+	b := make([]byte, expectSize)
+	if n, _ := s.mark.ReadAt(b, markSize); n != expectSize || wire.ID(b[:16]) != s.stream {
+		return 0
+	}
+	if binary.LittleEndian.Uint32(b[expectSize-4:]) != crc32.Checksum(b[:expectSize-4], castagnoli) {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[16:])
+}
+
+// missExpected covers the numbers of events that waited in the memory of the run before by a gap record.
+func (t *tx) missExpected() {
+	last := t.lanes[wire.Events].last
+	if want := t.s.expected(); want > last {
+		t.s.log.Error("events of the run before could not be stored and are lost", "first", last+1, "last", want)
+		t.lose(wire.Events, wire.GapStorage, Loss{Records: want - last, First: last + 1, Last: want})
+		t.skip(want-last, t.s.o.Now())
+	}
+}

@@ -91,6 +91,7 @@ func (t *tx) beginRun(setAside string) {
 	if mark, ok := s.readMark(); ok {
 		t.catchUp(mark)
 	}
+	t.missExpected()
 	t.interrupt()
 	list := t.loadInterruptions()
 	for _, l := range wire.Lanes {

@@ -136,6 +136,9 @@ func (s *Store) openFile(ctx context.Context, setAside string) error {
 	if err != nil {
 		return err
 	}
+	if s.file, err = os.Stat(path); err != nil {
+		return err
+	}
 	if err := s.openWriter(ctx, path, fresh); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +46,25 @@ func asDisk(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrDisk, err)
+}
+
+// stillThere finds out whether the database is the file of its name. One that was deleted or moved takes commits on as if nothing
+// had happened, and nobody would ever see them. What stands there in its place is not suspected of anything.
+func (s *Store) stillThere() error {
+	fi, err := os.Stat(filepath.Join(s.dir, fileName))
+	if err == nil && os.SameFile(fi, s.file) || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil // or the disk will say itself what is wrong with it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = fmt.Errorf("%w: it was deleted, moved or replaced while it was in use", ErrBroken)
+		s.log.Error("the database is not in its place any more", "err", s.broken)
+		for _, l := range wire.Lanes {
+			s.wake(l)
+		}
+	}
+	return s.broken
 }
 
 // PutLost gives the next n numbers of the events lane to events that had to be given up before they could be stored, and covers

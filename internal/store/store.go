@@ -49,6 +49,7 @@ type Store struct {
 	w        writer                        // guarded by turn
 	reserved bool                          // the reserve is whole; guarded by turn
 	dropFrom [wire.ClassPicture + 1]uint64 // by class: none waits in the events lane below this number; guarded by turn
+	file     os.FileInfo                   // of the database when it was opened
 	hurt     bool                          // an error of the disk leaves open what was written: heal first; guarded by turn
 	healing  int                           // how often in a row that has failed; guarded by turn
 	goodLog  int64                         // length of the log to its last good commit, while hurt; guarded by turn

@@ -136,6 +136,9 @@ func (s *Store) inTurn(ctx context.Context, what string, do func(context.Context
 	if err := s.state(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	if err := s.stillThere(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
 	ctx = context.WithoutCancel(ctx)
 	if s.hurt {
 		if err := s.heal(ctx); err != nil {
