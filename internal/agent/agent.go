@@ -156,7 +156,7 @@ func (a *agent) run(ctx context.Context) error {
 	recording, recorded := context.WithCancel(rest) // ends after the lines: their last events are written, too
 	sending, sent := context.WithCancel(rest)       // ends after the recorder: "offline" is said when nothing is written any more
 
-	a.own.started(a.Version, a.Config.Uplink != nil)
+	a.own.started(a.Version, a.Config.Uplink)
 	err := a.begin(ctx)
 	g.Go(func() error { return err }) // an error ends all that is started below as any other end does
 	g.Go(func() error {

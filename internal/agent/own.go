@@ -62,19 +62,31 @@ func (o *own) tell(judge func(a *alarm.Self, now time.Time) []ups.Event) {
 	}
 }
 
-// started tells that the agent works, and why it knows nothing of a run before if it does not.
-func (o *own) started(version string, broker bool) {
+// started tells that the agent works, and why it knows nothing of a run before if it does not. What the link may have been blamed
+// for in that run and this one's cannot have is over; up is nil without a broker.
+func (o *own) started(version string, up *config.Uplink) {
 	anew := ""
-	if s, _, err := o.disk.now(); err == nil && s.SetAside() != "" {
+	if s, _, err := o.disk.now(); err != nil {
+		anew = "without its database, which cannot be opened"
+	} else if s.SetAside() != "" {
 		anew = "with a new database, the one before was broken"
 	}
 	boot := o.clock.Boot().String()
 	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Started(now, version, boot, anew) })
-	if broker {
-		o.linked(false)
-		return
+	var over []ups.AlarmID
+	if up == nil {
+		over = append(over, 820, 824)
 	}
-	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Over(now, 820, 822, 823, 824) })
+	if up == nil || !secure(up) {
+		over = append(over, 822)
+	}
+	if up == nil || !secure(up) || up.CertFile == "" {
+		over = append(over, 823)
+	}
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Over(now, over...) })
+	if up != nil {
+		o.linked(false)
+	}
 }
 
 // stopping tells of an orderly end.

@@ -200,3 +200,28 @@ func (l ownLife) play(t *testing.T) (out lived) {
 	})
 	return out
 }
+
+// TestWhatTheLinkWasBlamedForEndsWithTheBroker: one that is taken out of the configuration cannot be lost, distrusted or reject.
+func TestWhatTheLinkWasBlamedForEndsWithTheBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSecured(t)
+		s.ring.put(s.own.issue("rack7", certified, enterTime.Add(20*day)))
+		s.present(s.own.issue("elsewhere.example", certified, certified.Add(365*day)))
+		s.start()
+		time.Sleep(2 * time.Minute)
+		s.stop()
+		lines := strings.Split(s.text, "\n")
+		with := s.text
+		s.text = strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "uplink:") }), "\n")
+		s.start()
+		time.Sleep(2 * time.Minute)
+		for _, id := range []int{820, 822, 823} {
+			raised, cleared := s.lines("alarm raised", fmt.Sprintf("alarm=%d ", id)), s.lines("alarm cleared", fmt.Sprintf("alarm=%d ", id))
+			if raised != 1 || cleared != 1 {
+				t.Errorf("%d was raised %d times and cleared %d times", id, raised, cleared)
+			}
+		}
+		s.stop()
+		s.text = with
+	})
+}

@@ -31,7 +31,7 @@ type secured struct {
 func newSecured(t *testing.T) *secured {
 	t.Helper()
 	s := &secured{
-		bubble: newBubble(t, "- {name: rack-a, tcp: {address: \"rack-a:502\"}}\n"), ring: newKeyRing(t),
+		bubble: newBubble(t, "- {name: rack-a, tcp: {address: \"rack-a:502\"}, poll: "+quick+"}\n"), ring: newKeyRing(t),
 		own: newAuthority(t, time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC), certified.Add(30*365*day)),
 	}
 	s.unit = upssim.New(upssim.Options{Seed: 1})

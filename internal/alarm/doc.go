@@ -9,6 +9,9 @@
 // What a row cannot say with values and time alone it asks of a memory (memory.go, battery.go, replacement.go): how the charge
 // went, what the runtime was of a battery that was good.
 //
+// Self (self.go) are the alarms of the agent itself: an Engine of no unit, which is told what happens to the link, the store and
+// the clock instead of reading it.
+//
 // An alarm about an outlet group is active for each group by itself; the key of an active alarm is id and group.
 //
 // A rule is judged when something it looks at has changed since it was last judged, or when one of its tests is on its way. Most

@@ -1,12 +1,14 @@
 package uplink
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,6 +235,15 @@ func TestRefusesConfigurationsThatCannotBeSafe(t *testing.T) {
 	}{
 		{"tcp://127.0.0.1", "rack7", false, "plain TCP"},
 		{"tcp://192.0.2.1", "rack7", true, "another machine"},
+		{"tcp://[::1]", "rack7", false, "plain TCP"},
+		{"tcp://localhost", "rack7", false, "plain TCP"},
+		{"tcp://[2001:db8::1]", "rack7", true, "another machine"},
+		{"tcp://[::ffff:192.0.2.1]", "rack7", true, "another machine"},
+		{"tcp://localhost.example", "rack7", true, "another machine"},
+		{"tcp://127.0.0.1.example", "rack7", true, "another machine"},
+		{"tcp://0.0.0.0", "rack7", true, "another machine"},
+		{"ws://127.0.0.1", "rack7", true, "neither"},
+		{"ssl://127.0.0.1", "rack7", true, "neither"},
 		{"tcp://cloud.example", "rack7", true, "another machine"},
 		{"http://127.0.0.1", "rack7", true, "neither"},
 		{"tls://", "rack7", false, "no host"},
@@ -241,6 +253,40 @@ func TestRefusesConfigurationsThatCannotBeSafe(t *testing.T) {
 		cfg := Config{Broker: parseURL(t, c.broker), AgentID: c.agent, Insecure: c.insecure, Full: func() *wire.FullState { return nil }}
 		if err := New(cfg, newMemSpool()).Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s as %q: Run = %v, want an error with %q", c.broker, c.agent, err, c.want)
+		}
+	}
+}
+
+// A placed connection is one to somewhere.
+type placed struct {
+	net.Conn
+	where net.IP
+	said  *atomic.Int64 // bytes
+}
+
+func (p placed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: p.where, Port: 1883} }
+
+func (p placed) Write(b []byte) (int, error) {
+	p.said.Add(int64(len(b)))
+	return p.Conn.Write(b)
+}
+
+// TestSaysNothingInTheClearToAnotherMachine: where localhost leads is known only when it has been dialled.
+func TestSaysNothingInTheClearToAnotherMachine(t *testing.T) {
+	for _, where := range []string{"192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1", "0.0.0.0"} {
+		var said atomic.Int64
+		log, cfg := &logBook{}, testConfig(t, "127.0.0.1:1")
+		cfg.Broker, cfg.Insecure, cfg.Log = parseURL(t, "tcp://localhost"), true, log.logger()
+		cfg.Dial = func(context.Context, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			return placed{ours, net.ParseIP(where), &said}, nil
+		}
+		stop := start(t, quick(cfg, newMemSpool()))
+		await(t, "refusal of "+where, func() bool { return log.has("plain TCP refused") })
+		stop()
+		if said.Load() != 0 {
+			t.Errorf("%s was told %d bytes", where, said.Load())
 		}
 	}
 }
