@@ -243,6 +243,9 @@ func (b *bubble) link(u config.Unit) func(context.Context) (modbus.Link, error) 
 			return conn, err
 		}
 		ours, theirs := net.Pipe()
+		if tap := b.taps[u.Name]; tap != nil {
+			ours = watched{ours, tap}
+		}
 		b.serves.Go(func() {
 			defer theirs.Close()
 			_ = upssim.ServeSerial(s.ctx, theirs, upssim.SerialOptions{Turnaround: 10 * time.Millisecond, SleepUntil: sleepUntil}, s.units)

@@ -213,3 +213,34 @@ func (p *pollWatch) longest(d time.Duration) (most time.Duration) {
 	}
 	return most
 }
+
+// TestAUnitOnALineWithAChangedOneIsReadOn: the line begins anew, so both miss polls; how long is told. Neither is lost or stale, and
+// nothing is a gap.
+func TestAUnitOnALineWithAChangedOneIsReadOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, `- {name: rack-a, serial: {device: /dev/rack-a}, unit_id: 1}
+- {name: rack-b, serial: {device: /dev/rack-a}, unit_id: 2}
+`)
+		b.plug("rack-a", upssim.New(upssim.Options{Seed: 1}))
+		b.sockets["rack-a"].units[2] = upssim.New(upssim.Options{Seed: 2})
+		b.taps = map[string]*pollWatch{"rack-a": {}}
+		b.start()
+		time.Sleep(time.Minute)
+		calm := b.taps["rack-a"].longest(30 * time.Second)
+		b.reread(b.text + "\n")
+		b.reread(strings.Replace(b.text, "unit_id: 2}", "unit_id: 2, poll: {live: 2s}}", 1))
+		time.Sleep(10 * time.Second)
+		t.Logf("up to %v between two requests on the line in which a unit was changed, %v before", b.taps["rack-a"].longest(20*time.Second), calm)
+		time.Sleep(time.Minute)
+		for _, r := range b.cloud.states() {
+			for _, u := range r.Units {
+				if r.came.After(b.began.Add(time.Hour+10*time.Second)) && slices.Contains(u.Condition, "stale") {
+					t.Errorf("%s is stale at %v", u.Unit, r.came)
+				}
+			}
+		}
+		if n := b.lines("alarm=80"); n != 0 {
+			t.Errorf("%d alarms about communication", n)
+		}
+	})
+}
