@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,11 +68,11 @@ var ownLives = []ownLife{
 	{
 		id: 824, how: "certificate of a stranger", detail: "rejects our certificate", within: -1, gone: 3 * time.Minute,
 		enter: func(s *secured) {
-			s.conf.ClientCAs = newAuthority(s.t, certified, certified.Add(365*day)).pool()
-			s.way.secure(s.conf.Clone())
+			stranger := newAuthority(s.t, certified, certified.Add(365*day))
+			s.change(func(c *tls.Config) { c.ClientCAs = stranger.pool() })
 			s.way.cut(false)
 		},
-		leave: func(s *secured) { s.conf.ClientCAs = s.own.pool(); s.way.secure(s.conf.Clone()) },
+		leave: func(s *secured) { s.change(func(c *tls.Config) { c.ClientCAs = s.own.pool() }) },
 	},
 	{id: 830, how: "four fifths full, no way", before: fill(85), enter: nothing, leave: mend, within: -1, gone: 10 * time.Minute, detail: "% of 2 MiB"},
 	{

@@ -45,12 +45,22 @@ func newSecured(t *testing.T) *secured {
 	return s
 }
 
-// present lets the broker show a certificate from the next connection on.
-func (s *secured) present(c tls.Certificate) {
+// change changes the broker's side from the next connection on.
+func (s *secured) change(how func(*tls.Config)) {
 	conf := s.conf.Clone()
-	conf.Certificates = []tls.Certificate{c}
+	how(conf)
 	s.conf = conf
 	s.way.secure(conf)
+}
+
+// present lets the broker show a certificate from the next connection on.
+func (s *secured) present(c tls.Certificate) {
+	s.change(func(conf *tls.Config) { conf.Certificates = []tls.Certificate{c} })
+}
+
+// speak lets it speak only these versions and suites.
+func (s *secured) speak(least, most uint16, suites ...uint16) {
+	s.change(func(conf *tls.Config) { conf.MinVersion, conf.MaxVersion, conf.CipherSuites = least, most, suites })
 }
 
 // await waits for an event of the agent's own, at most for a time.
@@ -75,14 +85,14 @@ var impostors = []struct {
 	{"self-signed", func(s *secured) {
 		s.present(newAuthority(s.t, certified, certified.Add(day)).issue("cloud.example", certified, certified.Add(365*day)))
 	}, "not signed by an authority we trust", false},
-	{"TLS 1.0", func(s *secured) { s.conf.MinVersion, s.conf.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }, "too old or too weak", false},
-	{"TLS 1.1", func(s *secured) { s.conf.MinVersion, s.conf.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, "too old or too weak", false},
+	{"TLS 1.0", func(s *secured) { s.speak(tls.VersionTLS10, tls.VersionTLS10) }, "too old or too weak", false},
+	{"TLS 1.1", func(s *secured) { s.speak(tls.VersionTLS10, tls.VersionTLS11) }, "too old or too weak", false},
 	{"no forward secrecy", func(s *secured) {
-		s.conf.MaxVersion, s.conf.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+		s.speak(0, tls.VersionTLS12, tls.TLS_RSA_WITH_AES_128_GCM_SHA256)
 		s.present(s.own.issueRSA("cloud.example", certified, certified.Add(365*day)))
 	}, "too old or too weak", false},
 	{"no AEAD", func(s *secured) {
-		s.conf.MaxVersion, s.conf.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+		s.speak(0, tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA)
 	}, "too old or too weak", false},
 }
 
@@ -107,7 +117,6 @@ func TestABrokerThatMustNotBeBelievedGetsNothing(t *testing.T) {
 						s.setClock(clock.shows, false)
 					}
 					r.spoil(s)
-					s.way.secure(s.conf)
 					s.judge(r.said, unset && r.unproven)
 				})
 			})
@@ -151,7 +160,7 @@ func (s *secured) judge(said string, believed bool) {
 	if n := s.lines("alarm=822"); n != 1 {
 		t.Errorf("822 was raised %d times", n)
 	}
-	s.conf.MinVersion, s.conf.MaxVersion, s.conf.CipherSuites = 0, 0, nil
+	s.speak(0, 0)
 	s.present(s.own.issue("cloud.example", certified, certified.Add(365*day)))
 	for _, want := range []string{"clear 822", "raise 822", "raise 820", "clear 820", "raise 101"} {
 		kind, id, _ := strings.Cut(want, " ")
