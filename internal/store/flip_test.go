@@ -237,6 +237,8 @@ func (f *sufferer) beside() error {
 			return err
 		case state == nil:
 			f.side = append(f.side, "alarm state gone")
+		case genuine(state) != 0 && genuine(state) < f.sp.states[unit]:
+			f.side = append(f.side, "alarm state is an earlier one")
 		case genuine(state) != f.sp.states[unit]:
 			f.altered = append(f.altered, "alarm state of "+unit)
 		}

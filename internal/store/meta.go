@@ -206,30 +206,6 @@ func (s *Store) forgetAside(n int) {
 	}
 }
 
-// AgentID returns the random name of this agent, 32 hexadecimal digits. It is made at the first call and kept in a file of its
-// own: it outlives the database.
-func (s *Store) AgentID(ctx context.Context) (string, error) {
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return "", fmt.Errorf("read the agent id: %w", context.Cause(ctx))
-	}
-	defer func() { <-s.turn }()
-	path := filepath.Join(s.dir, "agent_id")
-	var id wire.ID
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = id.UnmarshalText([]byte(strings.TrimSpace(string(b))))
-	} else if errors.Is(err, os.ErrNotExist) {
-		_, _ = rand.Read(id[:]) // never fails
-		err = writeFile(path, id.String()+"\n")
-	}
-	if err != nil {
-		return "", fmt.Errorf("agent id in %s: %w", path, asDisk(err))
-	}
-	return id.String(), nil
-}
-
 // newSuffix ends the name of a file that is not whole yet.
 const newSuffix = ".new"
 
