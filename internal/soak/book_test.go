@@ -20,9 +20,10 @@ func idOf(r wire.Record) identity { return identity{r.Stream, r.Lane, r.Seq} }
 
 // A book is what the agent's store said it had accepted, over all runs of the agent.
 type book struct {
-	mu   sync.Mutex
-	told map[identity][]wire.Record // every version of a number: a gap grows, and takes the place of what was dropped
-	runs []*run
+	mu    sync.Mutex
+	told  map[identity][]wire.Record // every version of a number: a gap grows, and takes the place of what was dropped
+	runs  []*run
+	boots map[wire.ID]time.Duration // boots of the box, since that of the machine
 }
 
 // A run is one process of the agent.
@@ -33,7 +34,9 @@ type run struct {
 	boots          map[uint32]bool // of its openings of the store, those that accepted something
 }
 
-func newBook() *book { return &book{told: map[identity][]wire.Record{}} }
+func newBook() *book {
+	return &book{told: map[identity][]wire.Record{}, boots: map[wire.ID]time.Duration{}}
+}
 
 // begin opens the page of a run and returns what hears its reports.
 func (b *book) begin() (*run, func(report)) {

@@ -30,6 +30,7 @@ type role struct {
 	MaxBytes int64     `json:",omitempty"` // of the spool, below what a configuration may say; 0: as configured
 	Fails    []stretch `json:",omitempty"` // calls of the database that fail
 	Clock    watch     `json:",omitempty"` // the wall clock; none: the machine's
+	Boot     *boot     `json:",omitempty"` // of the box; nil: the machine's
 
 	Receiver *receiverRole `json:",omitempty"` // another process: the receiver
 }
@@ -100,8 +101,8 @@ func (r role) agent(say func(report)) error {
 		registerFailing(r.Fails)
 		ground.Driver = failingDriver
 	}
-	if len(r.Clock) > 0 {
-		ground.Clock = r.Clock.newClock
+	if len(r.Clock) > 0 || r.Boot != nil {
+		ground.Clock = r.newClock
 	}
 	return agent.Run(ctx, o.On(ground))
 }

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"crypto/rand"
 	"time"
 
 	"upsedge/internal/clock"
@@ -18,12 +19,29 @@ type setting struct {
 	Synced bool          // the time service says that it set it
 }
 
-// machine returns the box as a clock sees it.
-func (w watch) machine() (clock.Machine, error) {
+// A boot is one of the box: its monotonic clock begins with it.
+type boot struct {
+	ID wire.ID
+	At time.Duration // on the clock of the machine
+}
+
+// newClock returns the clock of the box for agent.Trial, the machine's where nothing is said.
+func (r role) newClock() (*clock.Clock, error) {
 	m, err := clock.ThisMachine()
 	if err != nil {
-		return m, err
+		return nil, err
 	}
+	if r.Boot != nil {
+		m.Boot, m.Mono = r.Boot.ID, func() time.Duration { return sinceBoot() - r.Boot.At }
+	}
+	if len(r.Clock) > 0 {
+		r.Clock.wear(&m)
+	}
+	return clock.Of(m), nil
+}
+
+// wear makes the watch the wall clock of the box.
+func (w watch) wear(m *clock.Machine) {
 	start := time.Now()
 	now := func() (s setting, since time.Duration) {
 		passed := time.Since(start)
@@ -45,22 +63,25 @@ func (w watch) machine() (clock.Machine, error) {
 		s, _ := now()
 		return clock.Service{Set: s.Synced, Error: time.Millisecond}
 	}
-	return m, nil
-}
-
-// newClock is for agent.Trial.
-func (w watch) newClock() (*clock.Clock, error) {
-	m, err := w.machine()
-	if err != nil {
-		return nil, err
-	}
-	return clock.Of(m), nil
 }
 
 // wrongTimes are what boxes without a battery wake up to, and where 32 bits of seconds end.
 var wrongTimes = []time.Time{
 	time.Unix(1, 0), time.Date(2038, 1, 19, 3, 14, 6, 0, time.UTC), time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2106, 2, 7, 6, 28, 14, 0, time.UTC),
 }
+
+// reboot takes the power from the whole box: the next start of the agent is in another boot of the operating system.
+func (w *world) reboot() {
+	w.pause(300)
+	w.killAgent()
+	b := &boot{At: sinceBoot().Truncate(time.Millisecond)}
+	_, _ = rand.Read(b.ID[:]) // never fails
+	w.book.boots[b.ID], w.boot = b.At, b
+	w.jump()
+}
+
+// real returns when a stamp was made, since the boot of the machine that all this runs on.
+func (b *book) real(s wire.Stamp) time.Duration { return s.Mono + b.boots[s.BootID] }
 
 // jump starts the agent with a clock that is wrong or not set, that jumps, and that a time service sets, or does not.
 func (w *world) jump() {
@@ -81,22 +102,22 @@ func (w *world) jump() {
 }
 
 // compareTimes: a wall time that a record has is the true one of its instant, whatever the clock of the box showed.
-func compareTimes(h *holding, c *complaints) {
+func (b *book) compareTimes(h *holding, c *complaints) {
 	const within = 2 * time.Second // the machine's own clock may be set while the rounds go on
 	offset := time.Now().UnixNano() - int64(sinceBoot())
 	for _, r := range h.records {
-		checkTime(describe(r), r.Stamp, offset, within, c)
+		checkTime(describe(r), r.Stamp.Wall, offset+int64(b.real(r.Stamp)), within, c)
 	}
 	for _, g := range h.gaps {
-		checkTime("end of a gap of "+g.Unit, g.To, offset, within, c)
+		checkTime("end of a gap of "+g.Unit, g.To.Wall, offset+int64(b.real(g.To)), within, c)
 	}
 }
 
-func checkTime(what string, s wire.Stamp, offset int64, within time.Duration, c *complaints) {
-	if s.Wall.IsZero() {
+func checkTime(what string, said time.Time, really int64, within time.Duration, c *complaints) {
+	if said.IsZero() {
 		return
 	}
-	if off := s.Wall.Sub(time.Unix(0, offset+int64(s.Mono))); off.Abs() > within {
-		c.add("time", "%s has %v, which is %v off", what, s.Wall, off)
+	if off := said.Sub(time.Unix(0, really)); off.Abs() > within {
+		c.add("time", "%s has %v, which is %v off", what, said, off)
 	}
 }

@@ -53,11 +53,11 @@ func (b *book) compare(h *holding, allowed rules, c *complaints) {
 	defer b.mu.Unlock()
 	b.compareTold(h, allowed, c)
 	b.compareHeld(h, c)
-	compareTimes(h, c)
+	b.compareTimes(h, c)
 	if n := b.compareOrder(h, allowed.late, c); n > 0 {
 		h.late = n
 	}
-	b.compareCrashes(h, readRows(b.everything(h), c), allowed.quota, c)
+	b.compareCrashes(h, b.readRows(b.everything(h), c), allowed.quota, c)
 }
 
 // compareTold: what was accepted is there as it was, or a gap says why it is not.
@@ -186,7 +186,7 @@ func holes(h *holding, stream wire.ID, stats store.Stats, c *complaints) {
 type block struct {
 	boot        uint32
 	seq         uint64
-	first, last time.Duration // of its rows
+	first, last time.Duration // of its rows, since the boot of the machine
 }
 
 // everything returns what was ever accepted or arrived, by number.
@@ -212,7 +212,7 @@ func learn(all []wire.Record) *wire.Schemas {
 }
 
 // readRows decodes every block and returns those of each unit by their numbers; no row and no event may be there twice.
-func readRows(all []wire.Record, c *complaints) map[string][]block {
+func (b *book) readRows(all []wire.Record, c *complaints) map[string][]block {
 	type row struct {
 		unit   string
 		tier   ups.Tier
@@ -240,7 +240,7 @@ func readRows(all []wire.Record, c *complaints) map[string][]block {
 			c.add("unreadable", "%s: %v", describe(r), err)
 			continue
 		}
-		b := block{boot: r.Boot, seq: r.Seq, first: 1 << 62}
+		bl := block{boot: r.Boot, seq: r.Seq, first: 1 << 62}
 		for _, s := range content.Sections {
 			layout, err := wire.HashLayout(s.Layout)
 			if err != nil {
@@ -252,10 +252,11 @@ func readRows(all []wire.Record, c *complaints) map[string][]block {
 					c.add("duplicated", "a row of %s at %d ms in %d and %d", content.Unit, at, was, r.Seq)
 				}
 				seen[key] = r.Seq
-				b.first, b.last = min(b.first, ms(at)), max(b.last, ms(at))
+				since := b.real(wire.Stamp{BootID: r.Stamp.BootID, Mono: ms(at)})
+				bl.first, bl.last = min(bl.first, since), max(bl.last, since)
 			}
 		}
-		units[content.Unit] = append(units[content.Unit], b)
+		units[content.Unit] = append(units[content.Unit], bl)
 	}
 	return units
 }
@@ -269,6 +270,7 @@ func (b *book) compareCrashes(h *holding, units map[string][]block, dropped bool
 		var gaps []wire.Gap
 		for _, g := range h.gaps {
 			if g.Unit == unit && g.Reason == wire.GapCrash {
+				g.From.Mono, g.To.Mono = b.real(g.From), b.real(g.To)
 				gaps = append(gaps, g)
 			}
 		}

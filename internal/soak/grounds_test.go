@@ -107,7 +107,10 @@ var brokerKinds = []kind{
 	{"broker and receiver killed", 3, func(w *world) { w.killAll(func() {}) }},
 }
 
-var clockKinds = []kind{{"clock wrong or stepped", 12, (*world).jump}}
+var clockKinds = []kind{
+	{"clock wrong or stepped", 8, (*world).jump},
+	{"box without power, clock wrong", 8, (*world).reboot},
+}
 
 var quotaKinds = []kind{
 	{"link away", 12, func(w *world) { w.up.leave(true); w.pause(3000) }},

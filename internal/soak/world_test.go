@@ -27,6 +27,7 @@ type world struct {
 	rng      *rand.Rand
 	dir      string // of configurations and logs
 	state    string // of the agent
+	boot     *boot  // of the box; nil: the machine's
 	broker   *testenv.Broker
 	up, down *proxy // between agent and broker, and between receiver and broker
 	units    []*upssim.Unit
@@ -146,7 +147,7 @@ func (w *world) startAgent(config string) {
 
 func (w *world) start(r role) {
 	w.t.Helper()
-	r.MaxBytes = w.ground.maxBytes
+	r.MaxBytes, r.Boot = w.ground.maxBytes, w.boot
 	page, hear := w.book.begin()
 	w.run = page
 	w.agent = launch(w.t, r, w.file("agent.log"), hear)
