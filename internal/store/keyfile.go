@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"golang.org/x/crypto/chacha20poly1305"
-
 	"upsedge/internal/wire"
 )
 
@@ -44,7 +42,7 @@ type keyFile struct {
 	owner
 	id     int64
 	stream wire.ID
-	secret [chacha20poly1305.KeySize]byte
+	secret [keyBytes]byte
 }
 
 func (k *keyFile) encode() []byte {
@@ -58,7 +56,7 @@ func (k *keyFile) encode() []byte {
 	return append(b, b...)
 }
 
-const keyFixed = len(keyMagic) + 16 + 8 + 4 + chacha20poly1305.KeySize + 2 // bytes before the unit's name
+const keyFixed = len(keyMagic) + 16 + 8 + 4 + keyBytes + 2 // bytes before the unit's name
 
 func decodeKeyFile(b []byte) (*keyFile, error) {
 	if len(b)%2 == 0 {
@@ -82,7 +80,7 @@ func decodeKeyHalf(b []byte) *keyFile {
 	k.stream = wire.ID(b[:16])
 	k.id = int64(binary.LittleEndian.Uint64(b[16:]))
 	k.epoch = binary.LittleEndian.Uint32(b[24:])
-	k.secret = [chacha20poly1305.KeySize]byte(b[28:60])
+	k.secret = [keyBytes]byte(b[28:60])
 	k.unit = string(b[62:])
 	return k
 }
@@ -94,11 +92,7 @@ func newKeyFile(stream wire.ID, id int64, o owner) *keyFile {
 }
 
 func (k *keyFile) key() *sealKey {
-	aead, err := chacha20poly1305.NewX(k.secret[:])
-	if err != nil {
-		panic(err) // the length is not that of a key
-	}
-	return &sealKey{owner: k.owner, id: k.id, aead: aead}
+	return &sealKey{owner: k.owner, id: k.id, aead: newAEAD(&k.secret)}
 }
 
 func keyPath(dir string, id int64) string { return filepath.Join(dir, strconv.FormatInt(id, 10)) }

@@ -122,7 +122,7 @@ func (s *Store) unseal(r *wire.Record, seal int64) (ok bool) {
 		return seal == recordCRC(r)
 	}
 	if k := s.ring.get(-seal); k != nil {
-		r.Payload, ok = k.open(r, r.Payload)
+		r.Payload, ok = k.openRecord(r)
 	}
 	return ok
 }

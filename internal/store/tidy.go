@@ -90,15 +90,12 @@ func (s *Store) loadUnsealed(ctx context.Context) {
 	if t.err != nil {
 		s.log.Warn("what is to be sealed is not known", "err", t.err)
 	}
-	if w.sealing() {
-		// What is overwritten shall not stay readable in its page.
-		_ = s.w.plain(ctx, "PRAGMA secure_delete=ON")
-	}
 }
 
 // sealPiece seals some of what version 1 wrote.
 func (s *Store) sealPiece(ctx context.Context) error {
 	w := &s.tidyWork
+	_ = s.w.plain(ctx, "PRAGMA secure_delete=ON") // what is overwritten shall not stay readable in its page
 	err := s.commit(ctx, "seal what an earlier version wrote", durable, func(t *tx) {
 		if w.states {
 			t.resealStates()

@@ -103,7 +103,7 @@ func (t *tx) saveState(unit string, state []byte) {
 		return
 	}
 	t.exec("INSERT INTO units (unit, run, state, seal) VALUES (?, 0, ?, ?) ON CONFLICT (unit) DO UPDATE "+
-		"SET state = excluded.state, seal = excluded.seal", unit, k.sealState(t.s.stream, unit, state), -k.id)
+		"SET state = excluded.state, seal = excluded.seal", unit, k.seal(nil, state, stateFields(k.id, t.s.stream, unit)), -k.id)
 }
 
 // AlarmState returns what PutEvents was given last for the unit, nil without any, and a *CorruptError if it is damaged: the
@@ -134,7 +134,8 @@ func (s *Store) openState(unit string, stored, seal any) ([]byte, bool) {
 		return append([]byte{}, b...), n == numbersCRC(b)
 	}
 	if k := s.ring.get(-n); k != nil {
-		return k.openState(s.stream, unit, b)
+		state, ok := k.open(b, stateFields(k.id, s.stream, unit))
+		return append([]byte{}, state...), ok
 	}
 	return nil, false
 }

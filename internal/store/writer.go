@@ -30,7 +30,7 @@ const keepRoom = 64 << 10
 
 // seal returns what is stored of the payload of r, until the next call: SQLite copies what it is given.
 func (w *writer) seal(k *sealKey, r *wire.Record) []byte {
-	sealed := k.seal(w.room, r)
+	sealed := k.sealRecord(w.room, r)
 	if cap(sealed) <= keepRoom {
 		w.room = sealed
 	}
