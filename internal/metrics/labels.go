@@ -18,7 +18,7 @@ var Results = [...]string{
 
 // reasons are the values of the label reason of upsagent_spool_dropped_total: why a record was given up. Of the reasons of a
 // gap record those that have numbers of a lane to count, and that this version has.
-var reasons = [...]wire.GapReason{wire.GapDamage, wire.GapErasure, wire.GapQuota}
+var reasons = [...]wire.GapReason{wire.GapDamage, wire.GapErasure, wire.GapQuota, wire.GapStorage}
 
 // unknownCause is the cause of a transfer whose number the protocol reference does not know.
 const unknownCause = "unknown"
