@@ -145,6 +145,15 @@ uplink: {broker: "tcp://%s", insecure: true}
 	agent.kill()
 
 	h := cloud.history()
+	told := 0
+	for _, e := range h.alarms("") {
+		if e == "event 812" {
+			told++
+		}
+	}
+	if told < len(crashes) {
+		t.Errorf("%d of %d kills were told (812)", told, len(crashes))
+	}
 	h.unbroken(t)
 	for _, unit := range units {
 		onlyOnce(t, unit, h)

@@ -54,6 +54,7 @@ func testStatus(values bool) Status {
 	age := 0.25
 	s := Status{
 		Version: "1.2.3", Agent: "box-1", Spool: []Lane{{"events", 1}},
+		Alarms: []Alarm{{ID: 820, Severity: "warning", Text: "Cloud link lost"}},
 		Units: []Unit{{
 			Name: "rack-a", Condition: []string{"on_battery"}, Model: "Smart-UPS <b>1500</b>", Age: &age,
 			Alarms: []Alarm{{ID: 101, Severity: "warning", Text: "UPS on battery"}, {ID: 514, Severity: "informational", Text: "Audible alarm sounding"}},
@@ -143,7 +144,7 @@ func TestThePageShowsUnitsAndEscapesWhatTheySay(t *testing.T) {
 	if code != 200 {
 		t.Fatalf("%d: %s", code, body)
 	}
-	for _, want := range []string{"rack-a", `class="alarm">101 warning: UPS on battery`, `class="quiet">514 informational: Audible alarm`, "230.5 V", "Smart-UPS &lt;b&gt;1500", "answered 300ms ago"} {
+	for _, want := range []string{"rack-a", `class="alarm">820 warning: Cloud link lost`, `class="alarm">101 warning: UPS on battery`, `class="quiet">514 informational: Audible alarm`, "230.5 V", "Smart-UPS &lt;b&gt;1500", "answered 300ms ago"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q on the page", want)
 		}
