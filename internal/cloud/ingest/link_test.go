@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -44,7 +43,7 @@ func TestAMessageBeyondAnyBoundIsCutAndRefused(t *testing.T) {
 
 func TestPlainTCPStaysOnThisMachine(t *testing.T) {
 	for address, want := range map[string]bool{"127.0.0.1": true, "::1": true, "192.0.2.7": false, "10.0.0.1": false} {
-		conn, err := plain(elsewhere{net.ParseIP(address)})
+		conn, err := plain(elsewhere{ip: net.ParseIP(address)})
 		if (err == nil) != want || (conn == nil) != (err != nil) {
 			t.Errorf("to %s: %v", address, err)
 		}
@@ -52,16 +51,13 @@ func TestPlainTCPStaysOnThisMachine(t *testing.T) {
 }
 
 // elsewhere is a connection to an address.
-type elsewhere struct{ ip net.IP }
+type elsewhere struct {
+	net.Conn
+	ip net.IP
+}
 
-func (e elsewhere) RemoteAddr() net.Addr           { return &net.TCPAddr{IP: e.ip, Port: 1883} }
-func (elsewhere) Close() error                     { return nil }
-func (elsewhere) Read([]byte) (int, error)         { return 0, io.EOF }
-func (elsewhere) Write(p []byte) (int, error)      { return len(p), nil }
-func (elsewhere) LocalAddr() net.Addr              { return nil }
-func (elsewhere) SetDeadline(time.Time) error      { return nil }
-func (elsewhere) SetReadDeadline(time.Time) error  { return nil }
-func (elsewhere) SetWriteDeadline(time.Time) error { return nil }
+func (e elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: e.ip, Port: 1883} }
+func (elsewhere) Close() error           { return nil }
 
 // chunks is a connection that brings bytes in pieces.
 type chunks struct {
