@@ -113,3 +113,13 @@ func TestAReceiverThatLostItsRecordsGoesOnWhereTheAgentBegins(t *testing.T) {
 		t.Errorf("kept: %+v", got)
 	}
 }
+
+// What the agent still holds is not written off, though it is in one hole with what it does not.
+func TestAHoleIsWrittenOffOnlyBelowWhatTheAgentHolds(t *testing.T) {
+	r, b := newReceiver(t), newBox(t, "rack7")
+	take(t, r, b.publish(b.block(2, 0, 1)), b.publish(b.block(20, 0, 1)))
+	take(t, r, b.full(7, 1, wire.Waiting{First: 1}, wire.Waiting{First: 10, Last: 20}))
+	if got := laneOf(t, r, b, wire.Samples); got.Through != 9 || !slices.Equal(got.Holes, []Span{{10, 19}}) {
+		t.Errorf("kept: %+v, want a hole from 10 to 19", got)
+	}
+}

@@ -37,6 +37,7 @@ func TestRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
 		{Kind: Trusted, At: start.Add(24 * time.Hour)},
 		{Kind: Trusted, At: start.Add(23*time.Hour + 30*time.Minute)},
 		{Kind: Placed, At: start.Add(23*time.Hour + 31*time.Minute)},
+		{Kind: Placed, At: start.Add(24*time.Hour + 10*time.Minute)},
 	}
 	for i, s := range stored(t, r, b, wire.Events) {
 		if s.Record.Seq != uint64(i+1) || s.Time != want[i] {
