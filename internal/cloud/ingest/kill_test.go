@@ -70,14 +70,19 @@ func (p *process) kill() {
 
 // T-87: at whatever instant it is killed, what it has acknowledged is there when it starts again, and what the broker was not told
 // comes again.
-func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) {
+func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) { killRounds(t, 8) }
+
+func TestSoakAKilledReceiverHasAllThatItAcknowledged(t *testing.T) {
+	if !soak {
+		t.Skip("long: set UPSEDGE_SOAK, or make soak")
+	}
+	killRounds(t, 100)
+}
+
+func killRounds(t *testing.T, rounds int) {
 	broker := testenv.Mosquitto(t, brokerConfig)
 	dir, b := t.TempDir(), newBox(t, "rack7")
 	agent := newPeer(t, broker.Addr, b)
-	rounds := 8
-	if soak {
-		rounds = 300
-	}
 	const window = 64
 	sent := uint64(0)
 	publish := func(to uint64) {

@@ -28,6 +28,7 @@ func TestRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
 		timed(5, 3, 10*time.Minute, start.Add(24*time.Hour)),                          // and then with
 		timed(6, 3, 40*time.Minute, start.Add(24*time.Hour+30*time.Minute-time.Hour)), // set back an hour
 		untimed(7, 3, 41*time.Minute),                                                 // holds on to that
+		untimed(8, 3, 20*time.Minute),                                                 // nearer to the time before that
 	)
 	want := []Time{
 		{Kind: Trusted, At: start.Add(time.Hour)},
