@@ -128,7 +128,7 @@ func TestWhatNoBrokerMaySendEndsTheConnection(t *testing.T) {
 				if took := <-ended; took > c.limit+2*time.Second {
 					t.Errorf("ended after %v, want %v", took, c.limit)
 				}
-				time.Sleep(2 * hangUpWithin) // for the last word
+				time.Sleep(handOver + 2*hangUpWithin) // for the last word
 				cancel()
 				<-done
 				all.Wait()
