@@ -70,7 +70,7 @@ func (b *book) compareTold(h *holding, allowed rules, c *complaints) {
 		case !ok && !gone:
 			c.add("lost", "%s", describe(final))
 			continue
-		case gone && !(allowed.quota && s.reason == wire.GapQuota):
+		case gone && !(allowed.quota && s.reason == wire.GapQuota) && !b.neverPut(s, final):
 			c.add("gap", "%s is said to be gone (%s)", describe(final), s.reason)
 		case !ok:
 			continue
@@ -85,6 +85,13 @@ func (b *book) compareTold(h *holding, allowed rules, c *complaints) {
 			c.add("gap", "%s was last %s, arrived as %s", describe(final), final.Payload, have.Payload)
 		}
 	}
+}
+
+// neverPut reports whether a gap is one of events that waited in the memory of a run whose disk failed, and ended with it: it stands
+// under the last of the numbers that they would have had, and none of those was ever accepted as anything else.
+func (b *book) neverPut(s span, final wire.Record) bool {
+	failed := slices.ContainsFunc(b.runs, func(r *run) bool { return r.unsure })
+	return failed && s.reason == wire.GapStorage && final.Class == wire.ClassGap && final.Lane == wire.Events && final.Seq == s.last
 }
 
 // overtaken reports whether have can be what the last commit of a killed run made of a number, without having told so: a gap of the

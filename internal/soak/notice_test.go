@@ -108,6 +108,9 @@ func TestTheComparisonFindsWhatIsWrong(t *testing.T) {
 	quota := func(first, last uint64) wire.Gap {
 		return wire.Gap{Lane: wire.Samples, First: first, Last: last, Reason: wire.GapQuota}
 	}
+	unput := func(first, last uint64) wire.Gap {
+		return wire.Gap{Lane: wire.Events, First: first, Last: last, Reason: wire.GapStorage}
+	}
 	for _, row := range []struct {
 		name, want string // want begins a complaint; "": none
 		allowed    rules
@@ -139,6 +142,9 @@ func TestTheComparisonFindsWhatIsWrong(t *testing.T) {
 		{"dropped for room where there is plenty", "gap", rules{}, func(s *story) { s.lose(sampleID(1)); s.put(s.gap(4, 2, quota(1, 1))) }},
 		{"dropped for room, a gap too short", "lost", rules{quota: true}, func(s *story) { s.lose(sampleID(1)); s.lose(sampleID(2)); s.put(s.gap(4, 2, quota(1, 1))) }},
 		{"a gap beyond what was given", "gap", rules{quota: true}, func(s *story) { s.put(s.gap(4, 2, quota(4, 5))) }},
+		{"events that were never put", "", rules{}, func(s *story) { s.book.runs[0].unsure = true; s.put(s.gap(6, 2, unput(4, 6))) }},
+		{"events that were never put, though no disk failed", "gap", rules{}, func(s *story) { s.put(s.gap(6, 2, unput(4, 6))) }},
+		{"an event that was put and is said never to have been", "gap", rules{}, func(s *story) { s.book.runs[0].unsure = true; s.put(s.gap(6, 2, unput(3, 6))) }},
 		{"a gap that arrived before it had grown", "gap", rules{quota: true}, func(s *story) { s.put(s.gap(4, 2, quota(1, 1))); s.tell(s.gap(4, 2, quota(1, 2))) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
