@@ -321,3 +321,29 @@ func TestGivesSpaceBackAfterABacklog(t *testing.T) {
 		t.Errorf("file of %d bytes after an acknowledged backlog of %d", fi.Size(), full)
 	}
 }
+
+// What an alarm about the buffer is made of: how full it is, and what went, from when to when.
+func TestStatisticsTellHowFullAndWhatWent(t *testing.T) {
+	s := reopen(t, t.TempDir(), Options{MaxBytes: MinBytes})
+	if st := s.Stats(); st.Limit <= 0 || st.Limit >= MinBytes || st.Used <= 0 || st.Used > st.Limit/5 {
+		t.Errorf("empty: %d of %d used", st.Used, st.Limit)
+	}
+	for n := range 200 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000)}))
+		if st := s.Stats(); st.Used > st.Limit {
+			t.Fatalf("%d of %d used", st.Used, st.Limit)
+		}
+	}
+	st := s.Stats()
+	lost := st.Samples.Lost[wire.GapQuota]
+	if st.Used*100 < st.Limit*90 {
+		t.Errorf("full: %d of %d used", st.Used, st.Limit)
+	}
+	n := uint64(200) - uint64(st.Samples.Records)
+	same(t, "lost", lost, Loss{Records: n, First: 1, Last: n, From: at(0), To: at(10 * int(n-1))})
+	same(t, "counted", st.Samples.Dropped[wire.GapQuota], n)
+	must(t, s.Ack(t.Context(), wire.Samples, 200))
+	if st := s.Stats(); st.Used*100 > st.Limit*20 {
+		t.Errorf("acknowledged: %d of %d used", st.Used, st.Limit)
+	}
+}
