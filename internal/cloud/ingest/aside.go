@@ -27,7 +27,7 @@ func (b *batch) conflict(l *lane, kept, r *record) {
 func subjectOf(l *lane) string { return l.stream.String() + " " + l.lane.String() }
 
 // maxAsides of one lane are kept whole. The agent keeps what is not acknowledged, and has at most 64 on their way.
-const maxAsides = 256
+const maxAsides = 128
 
 func (b *batch) known(l *lane, r *record) bool {
 	var n int

@@ -168,6 +168,7 @@ func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
 	r := opened(t, t.TempDir(), Options{driver: "faulty"})
 	faulty.arm(1, 0)
 	c := NewConsumer(r, ConsumerConfig{Broker: &url.URL{Scheme: "tcp", Host: broker.Addr}, ClientID: "receiver"})
+	c.in = make(chan delivery, 64) // sooner full
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -176,7 +177,7 @@ func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
 		p.publish(b.publish(b.alarm(1, "text")))
 		return p.through(wire.Events) == 1
 	})
-	const last = 2*maxBatch + maxWaiting
+	const last = maxBatch + 200
 	faulty.arm(1, 1<<40)
 	for n := range uint64(last - 1) {
 		p.publish(b.publish(b.alarm(n+2, "text")))

@@ -70,7 +70,7 @@ func (p *process) kill() {
 
 // T-87: at whatever instant it is killed, what it has acknowledged is there when it starts again, and what the broker was not told
 // comes again.
-func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) { killRounds(t, 8) }
+func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) { killRounds(t, 5) }
 
 func TestSoakAKilledReceiverHasAllThatItAcknowledged(t *testing.T) {
 	if !soak {

@@ -81,7 +81,7 @@ func TestPacketsAreFollowedInAnyPieces(t *testing.T) {
 	long := make([]byte, 3*maxPacket)
 	rapid.Check(t, func(t *rapid.T) {
 		var sent, want []byte
-		for _, n := range rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 124, 125, 130, 16_380, 17_000, maxPacket - 3, maxPacket, 2 * maxPacket}), 1, 8).Draw(t, "lengths") {
+		for _, n := range rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 124, 125, 130, 16_380, 17_000, maxPacket, maxPacket + 1}), 1, 4).Draw(t, "lengths") {
 			header := func(n int) []byte { return binary.AppendUvarint([]byte{0x30}, uint64(n)) }
 			content := long[:n]
 			sent = append(append(sent, header(n)...), content...)

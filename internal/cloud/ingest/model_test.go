@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if !soak {
-		if err := flag.Set("rapid.checks", "30"); err != nil {
+		if err := flag.Set("rapid.checks", "15"); err != nil {
 			panic(err)
 		}
 	}

@@ -57,9 +57,9 @@ func TestRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
 func TestAnchorsAreFew(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	var messages []Message
-	for n := range uint64(3000) {
+	for n := range uint64(1000) {
 		rec := b.alarm(n+1, "text")
-		rec.Stamp = b.stamp(int(n) * 10)
+		rec.Stamp = b.stamp(int(n) * 30)
 		messages = append(messages, b.publish(rec))
 	}
 	take(t, r, messages...)
