@@ -2,12 +2,15 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -269,4 +272,29 @@ func TestNothingIsPutWithoutItsKey(t *testing.T) {
 	s.crash()
 	s = reopen(t, dir, Options{})
 	same(t, "samples", seqs(all(t, s, wire.Samples)), []uint64{1})
+}
+
+// A process that has no more files for a moment loses no key over it.
+func TestAKeyThatCannotBeReadNowIsNotLost(t *testing.T) {
+	dir := fastDir(t)
+	want := fill(t, dir)
+	key := keyPath(filepath.Join(dir, keysName), 1)
+	s := reopen(t, dir, Options{})
+	var was unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	k := *s.ring.get(1)
+	f, err := os.Open(os.DevNull) // the next descriptor
+	must(t, err)
+	next := uint64(f.Fd())
+	must(t, f.Close())
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: next, Max: was.Max}))
+	err = s.fit(&k)
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was))
+	if !errors.Is(asDisk(err), ErrDisk) {
+		t.Errorf("%v, want an error of the disk", err)
+	}
+	if _, err := readKeyFile(key); err != nil {
+		t.Error(err)
+	}
+	same(t, "records", payloads(t, s), want)
 }

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/wire"
 )
@@ -174,7 +177,9 @@ func (s *Store) openKeys(ctx context.Context) error {
 		return err
 	}
 	for _, k := range rows {
-		s.fit(k)
+		if err := s.fit(k); err != nil {
+			return err
+		}
 	}
 	for _, id := range ids {
 		s.ring.next = max(s.ring.next, id+1)
@@ -225,11 +230,15 @@ func (t *tx) loadKeyRows() (keys []*sealKey, whole bool) {
 	return keys, whole
 }
 
-// fit finds the file of a key of the table.
-func (s *Store) fit(k *sealKey) {
+// fit finds the file of a key of the table. A key is not lost because the system is short of something or denies a right: that
+// is an error, and a later opening may find it.
+func (s *Store) fit(k *sealKey) error {
 	s.ring.next = max(s.ring.next, k.id+1)
 	if k.gone == "" {
-		f, err := readKeyFile(keyPath(s.keysDir(), k.id))
+		f, err := readKeyAgain(keyPath(s.keysDir(), k.id))
+		if refuses(err) && !errors.Is(err, unix.EIO) || errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("read a key: %w", err)
+		}
 		if err == nil && (f.id != k.id || f.owner != k.owner || f.stream != s.stream) {
 			err = errors.New("the key file is that of another key")
 		}
@@ -241,6 +250,18 @@ func (s *Store) fit(k *sealKey) {
 		}
 	}
 	s.ring.add(k)
+	return nil
+}
+
+// readKeyAgain reads a key file, three times where the disk does not let it.
+func readKeyAgain(path string) (f *keyFile, err error) {
+	for range 3 {
+		if f, err = readKeyFile(path); !errors.Is(err, unix.EIO) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return f, err
 }
 
 // saveKeys brings the table in line with the files. Numbers seen in files are counted as given.
