@@ -11,7 +11,7 @@ import (
 
 // One bit in the files beside the database: the log with the last commits, the mark, the keys, and what else lies there (T-24).
 func TestNoOtherFileMayLie(t *testing.T) {
-	perFile := 4
+	perFile := 2
 	if soak {
 		perFile = 200
 	}
@@ -35,7 +35,7 @@ func TestNoOtherFileMayLie(t *testing.T) {
 
 // Files that end too early, and foreign ones in the directory (T-24).
 func TestNoFileMayBeCutShort(t *testing.T) {
-	perFile := 3
+	perFile := 1
 	if soak {
 		perFile = 100
 	}

@@ -217,6 +217,9 @@ func writeFile(path, text string) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// syncFile waits until a file is on the disk. Tests take the waiting out, to see that it matters.
+var syncFile = (*os.File).Sync
+
 // writeUnnamed is writeFile without the last step: a power cut may yet take the name.
 func writeUnnamed(path, text string) error {
 	f, err := os.OpenFile(path+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -224,7 +227,7 @@ func writeUnnamed(path, text string) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, syncFile(f), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(path+newSuffix, path)

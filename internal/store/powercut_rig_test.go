@@ -20,6 +20,7 @@ type rig struct {
 	disk   *testenv.Disk
 	r      *rand.Rand
 	driver string
+	hasty  bool
 	tally  map[string]*tally // by phase
 	opens  time.Duration     // how long the child's first openings took: what a cut during one aims at
 }
@@ -122,7 +123,7 @@ func (g *rig) cut(l *life, name string) bool {
 // here before the power went. The order is what counts: first the count is taken, then the disk is shut down.
 func (g *rig) run(l *life, p phase) (words []word, inTime int) {
 	g.t.Helper()
-	job, err := json.Marshal(cutJob{Dir: l.dir, Seed: g.r.Uint64(), Driver: g.driver, MaxBytes: l.quota, Closes: p.closes, Erases: p.erases})
+	job, err := json.Marshal(cutJob{Dir: l.dir, Seed: g.r.Uint64(), Driver: g.driver, Hasty: g.hasty, MaxBytes: l.quota, Closes: p.closes, Erases: p.erases})
 	must(g.t, err)
 	exe, err := os.Executable()
 	must(g.t, err)
