@@ -118,11 +118,15 @@ func (r *recorder) join(e entry) bool {
 	return false
 }
 
-// giveUp makes a count of the oldest events that wait. The state they led to is kept with what is left of their entry. The caller
+// giveUp makes a count of the oldest events that wait. The state they led to is kept if no newer one of the unit waits. The caller
 // holds mu.
 func (r *recorder) giveUp() bool {
+	lost := -1 // what was given up before
 	for i := 1; i < len(r.queue); i++ { // the first may be on its way
 		e := &r.queue[i]
+		if e.lost > 0 {
+			lost = i
+		}
 		if len(e.events) == 0 {
 			continue
 		}
@@ -132,12 +136,24 @@ func (r *recorder) giveUp() bool {
 			r.pictures--
 		}
 		r.events -= len(e.events)
-		*e = entry{unit: e.unit, saved: e.saved, flush: e.flush}
-		if r.queue[i-1].lost > 0 {
-			r.queue[i-1].lost += n
-		} else {
-			r.queue = slices.Insert(r.queue, i, entry{lost: n})
+		rest := entry{unit: e.unit, saved: e.saved, flush: e.flush}
+		newer := slices.ContainsFunc(r.queue[i+1:], func(q entry) bool { return q.unit == rest.unit && q.saved != nil })
+		switch {
+		case lost >= 0 && newer:
+			r.queue = slices.Delete(r.queue, i, i+1)
+		case lost >= 0 || newer:
+			r.queue[i] = rest
+		default:
+			r.queue[i] = rest
+			r.queue = slices.Insert(r.queue, i, entry{})
 		}
+		if lost < 0 {
+			lost = i
+			if newer {
+				r.queue[i] = entry{}
+			}
+		}
+		r.queue[lost].lost += n
 		return true
 	}
 	return false

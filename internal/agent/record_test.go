@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -102,5 +103,52 @@ func TestPicturesThatWaitAreBounded(t *testing.T) {
 	r.add("rack-a", out)
 	if n := with(); n != mostPictures-19 || r.pictures != n {
 		t.Errorf("%d pictures wait and %d are counted, want %d", n, r.pictures, mostPictures-19)
+	}
+}
+
+// TestWhatWaitsIsBounded: while the store refuses states without an event take the place of the one before, and of too many events
+// the oldest go, with a gap in their place and the state that they led to.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	w := newWorld(t)
+	r := newRecorder(w.flusher(), w.log)
+	r.store = w.refusing()
+	over, end := context.WithCancel(t.Context())
+	end()
+	r.add("rack-b", raised("rack-b", 101, ups.Raise, "b0"))
+	r.drain(over) // refused
+	for i := range 1000 {
+		r.add("rack-a", outcome{saved: fmt.Append(nil, "a", i)})
+	}
+	if n := len(r.queue); n != 2 {
+		t.Fatalf("%d entries wait, want 2", n)
+	}
+	const more = 7
+	for i := range mostEvents + more - 1 {
+		r.add("rack-a", raised("rack-a", 101, ups.Raise, fmt.Sprint("b", i)))
+	}
+	if n := r.events; n != mostEvents {
+		t.Fatalf("%d events wait, want %d", n, mostEvents)
+	}
+	if n := r.left(); n != mostEvents+more {
+		t.Errorf("%d are counted, want %d", n, mostEvents+more)
+	}
+	r.mu.Lock()
+	r.queue = r.queue[:20] // of the rest nothing new is to be seen
+	r.mu.Unlock()
+	r.store = w.store
+	r.drain(t.Context())
+	var lost uint64
+	for _, rec := range w.records(wire.Events) {
+		if rec.Class != wire.ClassGap {
+			continue
+		}
+		g, err := wire.DecodeGap(rec.Payload)
+		if err != nil || g.Lane != wire.Events || g.Reason != wire.GapStorage || g.First != 2 {
+			t.Errorf("gap %+v, %v", g, err)
+		}
+		lost += g.Last - g.First + 1
+	}
+	if lost != more {
+		t.Errorf("%d events are told as lost, want %d", lost, more)
 	}
 }
