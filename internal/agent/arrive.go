@@ -14,7 +14,9 @@ import (
 // arrived makes a store that was opened while the units are polled theirs: what they hold in memory follows what it knows of them
 // as a run follows the one before. Nobody else writes to it yet.
 func (a *agent) arrived(ctx context.Context, s *store.Store) error {
-	a.site.applying.Lock()
+	for !a.site.applying.TryLock() { // lines are replaced or ended, which takes its time
+		time.Sleep(10 * time.Millisecond)
+	}
 	defer a.site.applying.Unlock()
 	units := a.site.all()
 	since := a.site.flusher.gather(units)

@@ -226,5 +226,6 @@ func TestAStateDirectoryThatIsDeletedIsBegunAnew(t *testing.T) {
 		if n := strings.Count(b.log.String(), "the database broke"); n != 1 {
 			t.Errorf("said %d times that the database broke", n)
 		}
+		b.stop()
 	})
 }

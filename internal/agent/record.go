@@ -121,7 +121,7 @@ func (r *recorder) join(e entry) bool {
 // giveUp makes a count of the oldest events that wait. The state they led to is kept if no newer one of the unit waits. The caller
 // holds mu.
 func (r *recorder) giveUp() bool {
-	lost := -1 // what was given up before
+	lost := -1                          // what was given up before
 	for i := 1; i < len(r.queue); i++ { // the first may be on its way
 		e := &r.queue[i]
 		if e.lost > 0 {
