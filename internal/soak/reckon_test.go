@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,6 @@ func (w *world) reckon() []string {
 	w.down.disarm()
 	w.mend()
 	w.up.leave(false)
-	w.run.unsure = false
 	w.stopAgent()
 	var stats store.Stats
 	var stream wire.ID
@@ -35,8 +35,24 @@ func (w *world) reckon() []string {
 	if n := stats.Events.Records + stats.Samples.Records; n > 0 {
 		c.add("waiting", "%d records still wait in the store", n)
 	}
+	w.readLogs(&c)
 	w.held = held
 	return c.all()
+}
+
+// readLogs adds what no process may have said.
+func (w *world) readLogs(c *complaints) {
+	for _, log := range []string{"agent.log", "receiver.log"} {
+		text, err := os.ReadFile(w.file(log))
+		if err != nil {
+			c.add("log", "%v", err)
+		}
+		for _, word := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+			if bytes.Contains(text, []byte(word)) {
+				c.add("log", "%s has %q", log, word)
+			}
+		}
+	}
 }
 
 // drain lets an agent without units deliver what waits, ends everything and returns what the agent's store says then.
