@@ -57,6 +57,7 @@ type report struct {
 		Alarms      []int    `json:"alarms"`
 		Unconfirmed []int    `json:"unconfirmed"`
 	} `json:"units"`
+	Lanes map[string]struct{ First, Last uint64 } `json:"lanes"`
 
 	came     time.Time
 	retained bool
@@ -116,6 +117,9 @@ func (r *receiver) take(_ mqtt.Client, m mqtt.Message) {
 		s := report{came: time.Now(), retained: m.Retained()}
 		if err = json.Unmarshal(m.Payload(), &s); err == nil {
 			r.reports = append(r.reports, s)
+			if e := s.Lanes["events"]; s.Units != nil && e.First == 0 {
+				r.faults = append(r.faults, "a full state does not say what waits")
+			}
 		}
 	}
 	if err != nil {

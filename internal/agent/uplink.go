@@ -298,6 +298,10 @@ func (p uplinkParts) fullState() *wire.FullState {
 	known := p.clock.Status()
 	full.Clock, full.ClockError = known.State, known.Error
 	full.Alarms = p.own.active()
+	stats := p.store.Stats()
+	for i, l := range wire.Lanes {
+		full.Lanes[i] = wire.Waiting{First: stats.Lane(l).First, Last: stats.Lane(l).Last}
+	}
 	for _, u := range p.units() {
 		full.Units = append(full.Units, u.wire(now, p.clock))
 	}

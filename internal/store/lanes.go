@@ -59,6 +59,18 @@ func (t *tx) saveLanes() {
 			t.after = append(t.after, func() { t.s.oldest[l] = stamp })
 		}
 	}
+	if t.gaps {
+		untold := t.firstUntold()
+		t.after = append(t.after, func() { t.s.firstUntold = untold })
+	}
+}
+
+// firstUntold returns the lowest number of the samples lane that a gap record names which still waits, 0 for none.
+func (t *tx) firstUntold() uint64 {
+	var first any // NULL without any; the table has no checksum
+	t.get([]any{&first}, "SELECT min(first) FROM gaps WHERE lane = ?", wire.Samples)
+	n, _ := first.(int64)
+	return uint64(max(n, 0))
 }
 
 func (t *tx) saveLane(l wire.Lane, r laneRow) {
@@ -151,6 +163,7 @@ func (t *tx) remove(lane wire.Lane, first, last uint64) (records int64) {
 	t.exec("DELETE FROM "+laneTables[lane]+" WHERE seq BETWEEN ? AND ?", int64(first), int64(last))
 	t.accepted = slices.DeleteFunc(t.accepted, func(r wire.Record) bool { return r.Lane == lane && first <= r.Seq && r.Seq <= last })
 	if lane == wire.Events {
+		t.gaps = true
 		t.exec("DELETE FROM gaps WHERE seq BETWEEN ? AND ?", int64(first), int64(last))
 	}
 	t.lanes[lane].records -= records

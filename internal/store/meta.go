@@ -97,6 +97,7 @@ func (t *tx) beginRun(setAside string) {
 	for _, l := range wire.Lanes {
 		t.oldest[l] = true
 	}
+	t.gaps = true
 	t.after = append(t.after, func() {
 		s.setAside, s.interrupted = setAside, list
 		s.firstEvent = t.lanes[wire.Events].last + 1

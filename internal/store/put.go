@@ -167,6 +167,7 @@ func (t *tx) placeGap(seq uint64, g wire.Gap, stamp wire.Stamp) {
 	}
 	t.place(wire.Events, g.Unit, &wire.Record{Seq: seq, Class: wire.ClassGap, Stamp: stamp, Payload: payload})
 	if g.Lane != 0 {
+		t.gaps = true
 		t.exec("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)", int64(seq), g.Lane, int64(g.First), int64(g.Last), string(g.Reason))
 	}
 }

@@ -347,3 +347,37 @@ func TestStatisticsTellHowFullAndWhatWent(t *testing.T) {
 		t.Errorf("acknowledged: %d of %d used", st.Used, st.Limit)
 	}
 }
+
+// What a receiver that has lost everything is told: below First nothing will come, not even a gap record of it.
+func TestStatisticsTellWhatWillNotComeAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{BootID: bootID, MaxBytes: MinBytes}
+	s := reopen(t, dir, o)
+	first := func(when string, events, samples uint64) {
+		t.Helper()
+		st := s.Stats()
+		same(t, when, [2]uint64{st.Events.First, st.Samples.First}, [2]uint64{events, samples})
+	}
+	first("empty", 1, 1)
+	must(t, s.PutEvents(t.Context(), "rack-a", nil, []Event{event(101, ups.Raise, 5)}))
+	for n := range 3 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000)}))
+	}
+	must(t, s.Ack(t.Context(), wire.Samples, 2))
+	first("acknowledged", 1, 3)
+	for n := range 200 {
+		must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", n, 9000)}))
+	}
+	if st := s.Stats().Samples; st.Lost[wire.GapQuota].Records == 0 {
+		t.Fatal("nothing was dropped")
+	}
+	first("dropped, and the gap record waits", 1, 3)
+	s.crash()
+	s = reopen(t, dir, o)
+	first("another run", 1, 3)
+	st := s.Stats()
+	must(t, s.Ack(t.Context(), wire.Events, st.Events.Last))
+	first("told", st.Events.Last+1, st.Samples.Last-uint64(st.Samples.Records)+1)
+	must(t, s.Ack(t.Context(), wire.Samples, st.Samples.Last))
+	first("all acknowledged", st.Events.Last+1, st.Samples.Last+1)
+}

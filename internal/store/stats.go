@@ -16,6 +16,7 @@ type Stats struct {
 
 // LaneStats is what waits in a lane.
 type LaneStats struct {
+	First   uint64                    // every number below it was acknowledged, or a gap record of it was; Last + 1 when all were
 	Last    uint64                    // highest number given, 0 before the first
 	Records int64                     // waiting
 	Bytes   int64                     // of their payloads
@@ -86,8 +87,11 @@ func (s Stats) Lane(l wire.Lane) LaneStats {
 func (s *Store) laneStats(l wire.Lane) LaneStats {
 	row := s.lanes[l]
 	out := LaneStats{
-		Last: row.last, Records: row.records, Bytes: row.bytes, Oldest: s.oldest[l],
+		First: row.done + 1, Last: row.last, Records: row.records, Bytes: row.bytes, Oldest: s.oldest[l],
 		Dropped: make(map[wire.GapReason]uint64), Lost: make(map[wire.GapReason]Loss),
+	}
+	if l == wire.Samples && s.firstUntold > 0 { // dropped, and nobody knows yet
+		out.First = min(out.First, s.firstUntold)
 	}
 	for why, loss := range s.lost[l] {
 		out.Dropped[why], out.Lost[why] = loss.Records, loss

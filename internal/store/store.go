@@ -79,6 +79,7 @@ type Store struct {
 	setAside    string
 	lanes       [len(laneTables)]laneRow
 	oldest      [len(laneTables)]wire.Stamp
+	firstUntold uint64 // of samples; see tx.firstUntold
 	lost        [len(laneTables)]map[wire.GapReason]Loss
 	fileBytes   int64
 	usedPages   int64

@@ -112,6 +112,7 @@ type tx struct {
 	lanes    [len(laneTables)]laneRow
 	before   [len(laneTables)]laneRow
 	oldest   [len(laneTables)]bool // the oldest record may be another one now
+	gaps     bool                  // the gap records that wait may be others now
 	losses   []loss
 	used     int64         // pages
 	holding  bool          // hand is held
