@@ -94,7 +94,11 @@ var everywhere = []kind{
 			w.cutBytes()
 			return
 		}
-		w.cut(w.up, agentSteps)
+		steps := agentSteps
+		if !w.ground.alone {
+			steps = slices.Concat(steps, cloudSteps)
+		}
+		w.cut(w.up, steps)
 	}},
 	{"receiver's link cut", 4, func(w *world) { w.cut(w.down, receiverSteps) }},
 	{"calls of the database fail", 2, (*world).callsFail},

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// agentSteps and receiverSteps are the packets at which a link is cut.
+// agentSteps, cloudSteps and receiverSteps are the packets at which a link is cut.
 var (
 	agentSteps = []step{
 		{up, "CONNECT"},
@@ -16,6 +16,13 @@ var (
 		{up, "PUBLISH samples"},
 		{down, "PUBACK"},
 	}
+	cloudSteps = []step{ // those of an agent that has a cloud
+		{up, "SUBSCRIBE"},
+		{down, "SUBACK"},
+		{down, "PUBLISH orders"},
+		{down, "PUBLISH acks"},
+		{up, "PUBACK"},
+	}
 	receiverSteps = []step{
 		{up, "CONNECT"},
 		{down, "CONNACK"},
@@ -24,6 +31,7 @@ var (
 		{down, "PUBLISH state first"},
 		{up, "PUBLISH orders"},
 		{down, "PUBLISH state full"},
+		{down, "PUBLISH state offline"},
 		{down, "PUBLISH events"},
 		{down, "PUBLISH samples"},
 		{up, "PUBACK"},
