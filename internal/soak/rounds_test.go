@@ -62,7 +62,7 @@ func TestSoakRounds(t *testing.T) {
 		}
 	}
 	t.Logf("%v\n%v", sum, count)
-	if sum.rounds >= 200 && os.Getenv("UPSEDGE_SOAK_GROUND") == "" {
+	if sum.rounds >= 800 && os.Getenv("UPSEDGE_SOAK_GROUND") == "" {
 		count.check(t)
 	}
 }
