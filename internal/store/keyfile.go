@@ -32,6 +32,7 @@ type sealKey struct {
 	owner
 	id        int64
 	aead      cipher.AEAD    // nil: the key is gone
+	text      string         // of its file; "" with no aead
 	gone      wire.GapReason // why: GapDamage, its file is missing or damaged; GapErasure
 	committed bool           // the table has it; guarded by turn
 }
@@ -92,7 +93,7 @@ func newKeyFile(stream wire.ID, id int64, o owner) *keyFile {
 }
 
 func (k *keyFile) key() *sealKey {
-	return &sealKey{owner: k.owner, id: k.id, aead: newAEAD(&k.secret)}
+	return &sealKey{owner: k.owner, id: k.id, aead: newAEAD(&k.secret), text: string(k.encode())}
 }
 
 func keyPath(dir string, id int64) string { return filepath.Join(dir, strconv.FormatInt(id, 10)) }

@@ -261,13 +261,15 @@ func TestADamagedTableOfKeysCostsNothing(t *testing.T) {
 func TestNothingIsPutWithoutItsKey(t *testing.T) {
 	dir := fastDir(t)
 	s := reopen(t, dir, Options{})
-	must(t, os.RemoveAll(filepath.Join(dir, keysName)))
+	keys := filepath.Join(dir, keysName)
+	must(t, os.RemoveAll(keys))
+	must(t, os.WriteFile(keys, nil, 0o600))
 	before := s.Stats().Samples
 	if err := s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 10)}); err == nil {
 		t.Fatal("put without a key")
 	}
 	same(t, "statistics", s.Stats().Samples, before)
-	must(t, os.Mkdir(filepath.Join(dir, keysName), 0o700))
+	must(t, os.Remove(keys))
 	must(t, s.PutSamples(t.Context(), []Samples{block("rack-a", 1, 10)}))
 	s.crash()
 	s = reopen(t, dir, Options{})

@@ -90,6 +90,18 @@ func (r *ring) gone() (out []*sealKey) {
 	return out
 }
 
+// usable returns the keys that are neither lost nor erased.
+func (r *ring) usable() (out []*sealKey) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, k := range r.keys {
+		if k.aead != nil {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
 // of returns the keys of a unit up to an epoch.
 func (r *ring) of(unit string, through uint32) (out []*sealKey) {
 	r.mu.RLock()
@@ -113,7 +125,7 @@ func (t *tx) key(unit string, epoch uint32) *sealKey {
 	if k == nil {
 		file := newKeyFile(s.stream, s.ring.next, o)
 		s.ring.next++ // also when the file cannot be made
-		if err := writeUnnamed(keyPath(s.keysDir(), file.id), string(file.encode())); err != nil {
+		if err := s.writeKey(keyPath(s.keysDir(), file.id), string(file.encode())); err != nil {
 			t.fail(fmt.Errorf("make a key: %w", err))
 			return nil
 		}
@@ -132,7 +144,7 @@ func (t *tx) nameKeys() {
 	if t.err != nil || !t.s.ring.unnamed {
 		return
 	}
-	if err := syncDir(t.s.keysDir()); err != nil {
+	if err := t.s.syncKeys(); err != nil {
 		t.fail(fmt.Errorf("make a key: %w", err))
 		return
 	}
@@ -243,7 +255,8 @@ func (s *Store) fit(k *sealKey) error {
 			err = errors.New("the key file is that of another key")
 		}
 		if err == nil {
-			k.aead = f.key().aead
+			whole := f.key()
+			k.aead, k.text = whole.aead, whole.text
 		} else {
 			k.gone = wire.GapDamage
 			s.log.Error("a key is lost: what it sealed becomes gaps, a new key begins", "unit", k.unit, "epoch", k.epoch, "key", k.id, "err", err)

@@ -58,9 +58,10 @@ type Store struct {
 	selects  [len(laneTables)]*sql.Stmt
 
 	ring           ring
-	keyRowsDamaged bool     // the table of keys is to be written anew
-	leftKeys       []string // key files that nothing needs
-	tidyWork       tidy     // guarded by turn
+	keyRowsDamaged bool      // the table of keys is to be written anew
+	leftKeys       []string  // key files that nothing needs
+	keysKept       time.Time // when the key files were looked at; guarded by turn
+	tidyWork       tidy      // guarded by turn
 
 	stream     wire.ID
 	boot       uint32

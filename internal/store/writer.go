@@ -146,6 +146,7 @@ func (s *Store) inTurn(ctx context.Context, what string, do func(context.Context
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
+	s.keepKeys()
 	return do(ctx)
 }
 
