@@ -202,7 +202,7 @@ func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit s
 // reportLostStream says in a new stream that what the one before held of each unit may never come: since when nobody knows, so
 // the gap begins with the zero stamp.
 func (a *agent) reportLostStream(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
-	if s.Boot() != 1 {
+	if !s.First() {
 		return nil // said before
 	}
 	for _, u := range a.Config.Units {

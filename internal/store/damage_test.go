@@ -357,3 +357,25 @@ func TestAFileSetAsideIsToldThoughThePowerWentMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestANewStreamGoesOnCounting: sessions and records of a stream that takes the place of a lost one come behind those before.
+func TestANewStreamGoesOnCounting(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir)
+	s := reopen(t, dir, Options{})
+	boot, stream := s.Boot(), s.Stream()
+	if s.First() || boot < 2 {
+		t.Fatalf("opened again: %d times, first %v", boot, s.First())
+	}
+	must(t, s.Close())
+	must(t, os.WriteFile(filepath.Join(dir, fileName), []byte("what is this?"), 0o600))
+	s = reopen(t, dir, Options{})
+	if s.Stream() == stream || s.Boot() != boot+1 || !s.First() || s.Stats().Samples.Last != 0 {
+		t.Errorf("in the new stream: boot %d behind %d, first %v, last %d", s.Boot(), boot, s.First(), s.Stats().Samples.Last)
+	}
+	must(t, s.Close())
+	if s = reopen(t, dir, Options{}); s.Boot() != boot+2 || s.First() {
+		t.Errorf("its second run: boot %d, first %v", s.Boot(), s.First())
+	}
+	must(t, s.Close())
+}

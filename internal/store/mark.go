@@ -12,10 +12,13 @@ import (
 // The mark is a small file with the highest numbers committed. SQLite ends its recovery at the first frame of the write-ahead
 // log that fails its checksum, and drops all commits after it without a word: numbers would be given twice. The mark is not
 // synced, so after a power cut it may lag behind the database, which is harmless; when it is ahead, the database lost commits.
+//
+// It also carries the count of openings over the loss of a database: sessions and records of a new stream come behind those of the
+// one before (FORMAT.md of package wire, sections 2 and 5).
 
 const (
 	markName = "mark"
-	markSize = 16 + 8 + 8 + 4 // stream, last of events, last of samples, CRC
+	markSize = 16 + 8 + 8 + 4 + 4 // stream, last of events, last of samples, count of openings, CRC
 )
 
 func openMark(dir string) (*os.File, error) {
@@ -28,25 +31,35 @@ func (s *Store) writeMark() {
 	for _, l := range wire.Lanes {
 		b = binary.LittleEndian.AppendUint64(b, s.lanes[l].last)
 	}
+	b = binary.LittleEndian.AppendUint32(b, s.boot)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if _, err := s.mark.WriteAt(b, 0); err != nil {
 		s.log.Debug("mark not written", "err", err)
 	}
 }
 
-// readMark returns the numbers of the mark, false if it is not of this stream or not whole.
-func (s *Store) readMark() (last [len(laneTables)]uint64, ok bool) {
+// A markRow is what the mark says.
+type markRow struct {
+	stream wire.ID
+	last   [len(laneTables)]uint64
+	boot   uint32
+}
+
+// readMark returns the mark, false if it is not whole.
+func (s *Store) readMark() (m markRow, ok bool) {
 	b := make([]byte, markSize)
-	if n, _ := s.mark.ReadAt(b, 0); n != markSize || wire.ID(b[:16]) != s.stream {
-		return last, false
+	if n, _ := s.mark.ReadAt(b, 0); n != markSize {
+		return m, false
 	}
 	if binary.LittleEndian.Uint32(b[markSize-4:]) != crc32.Checksum(b[:markSize-4], castagnoli) {
-		return last, false
+		return m, false
 	}
+	m.stream = wire.ID(b[:16])
 	for i, l := range wire.Lanes {
-		last[l] = binary.LittleEndian.Uint64(b[16+8*i:])
+		m.last[l] = binary.LittleEndian.Uint64(b[16+8*i:])
 	}
-	return last, true
+	m.boot = binary.LittleEndian.Uint32(b[32:])
+	return m, true
 }
 
 // catchUp closes the numbers up to those of mark, which were given and which the database lost, by gap records of reason damage.

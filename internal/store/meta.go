@@ -81,15 +81,20 @@ func (t *tx) beginRun(setAside string) {
 		}
 		return
 	}
-	s.stream, s.boot = wire.ID(m.stream), uint32(m.boot+1)
+	mark, marked := s.readMark()
+	s.stream, s.first = wire.ID(m.stream), m.boot == 0
+	s.boot = uint32(m.boot) + 1
+	if marked && mark.stream != s.stream {
+		s.boot = max(s.boot, mark.boot+1)
+	}
 	if setAside == "" {
 		setAside = m.setAside
 	}
 	t.saveMeta(setAside)
 	t.checkNumbers()
 	t.saveKeys()
-	if mark, ok := s.readMark(); ok {
-		t.catchUp(mark)
+	if marked && mark.stream == s.stream {
+		t.catchUp(mark.last)
 	}
 	t.missExpected()
 	t.interrupt()

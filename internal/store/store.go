@@ -65,6 +65,7 @@ type Store struct {
 
 	stream     wire.ID
 	boot       uint32
+	first      bool   // run of the stream
 	firstEvent uint64 // the first number of the events lane that this run can give
 	turn       chan struct{}
 
@@ -94,8 +95,12 @@ var laneTables = [...]string{wire.Events: "events", wire.Samples: "samples"}
 // Stream returns the identity of this database, 128 random bits made with it.
 func (s *Store) Stream() wire.ID { return s.stream }
 
-// Boot returns how many times this database was opened, from 1.
+// Boot returns how many times a store was opened in this directory, from 1. It goes on where a new stream takes the place of a lost
+// one.
 func (s *Store) Boot() uint32 { return s.boot }
+
+// First reports whether this is the first run of the stream.
+func (s *Store) First() bool { return s.first }
 
 // SetAside returns the name of the broken file that Open put out of the way, "" if there was none. It is the same in every
 // run until one has ended cleanly, so that the agent can tell of it even when it crashed in between.
