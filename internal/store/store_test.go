@@ -250,7 +250,7 @@ func TestAcknowledgementsOfOldAndUnknownNumbersAreHarmless(t *testing.T) {
 	must(t, s.Ack(t.Context(), wire.Samples, 1))
 	same(t, "records", seqs(all(t, s, wire.Samples)), []uint64{3})
 	st := s.Stats()
-	same(t, "statistics", st.Samples, LaneStats{Last: 3, Records: 1, Bytes: 10, Oldest: at(20), Dropped: map[wire.GapReason]uint64{}, Lost: map[wire.GapReason]Loss{}})
+	same(t, "statistics", st.Samples, LaneStats{First: 3, Last: 3, Records: 1, Bytes: 10, Oldest: at(20), Dropped: map[wire.GapReason]uint64{}, Lost: map[wire.GapReason]Loss{}})
 }
 
 func TestListsInterruptedUnitsUntilTheirGapIsPut(t *testing.T) {
