@@ -49,6 +49,7 @@ type conversation struct {
 	state   stateQueue
 	lanes   [len(wire.Lanes)]*queue
 	lastAck time.Time // or when something was sent with nothing in flight
+	newest  time.Time // when the last record was sent that has been acknowledged
 	leaving bool      // a clean stop: nothing is waited for once everything is delivered
 }
 
@@ -230,6 +231,12 @@ func (c *conversation) work(ctx context.Context) error {
 
 // stuck reports whether what is in flight makes no progress.
 func (c *conversation) stuck(now time.Time) bool {
+	for _, q := range c.lanes {
+		// Acknowledgements come in the order of what they are for (MQTT 3.1.1, 4.6): one that was passed over will not come.
+		if len(q.flying) > 0 && q.flying[0].mark.sent.Before(c.newest) && now.Sub(q.flying[0].mark.sent) > ackStall {
+			return true
+		}
+	}
 	flying := c.window.records + len(c.state.flying)
 	return flying > 0 && now.Sub(c.lastAck) > ackStall && now.Sub(c.link.lastProgress()) > ackStall
 }

@@ -88,6 +88,9 @@ func (c *conversation) recordDelivered(i int) error {
 	}
 	q.flying = q.flying[1:]
 	c.lastAck = time.Now()
+	if f.mark.sent.After(c.newest) {
+		c.newest = f.mark.sent
+	}
 	c.window.delivered(f.mark, c.lastAck)
 	if c.cloud != nil { // it measures the link and frees nothing: the broker may forget (T-25)
 		q.taken(f.rec.Seq, c.lastAck)

@@ -329,36 +329,6 @@ func TestStopsWithinTwoSecondsWhenTheBrokerIsDeaf(t *testing.T) {
 	}
 }
 
-func TestABrokerThatAcknowledgesNothingIsLeftAndEverythingSentAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &pipeBroker{}
-		b.noReply = func(p packets.ControlPacket) bool { // but pings, on the first connection
-			_, ok := p.(*packets.PublishPacket)
-			return ok && len(b.conns) == 1
-		}
-		spool := newMemSpool()
-		spool.put(wire.Events, 100)
-		inBubble(t, pipeSession(b, spool, nil), b, time.Minute, nil)
-		if len(b.dials) != 2 || spool.ackedThrough(wire.Events) != 1 {
-			t.Errorf("%d connections, acknowledged through %d; want 2 and 1", len(b.dials), spool.ackedThrough(wire.Events))
-		}
-	})
-}
-
-func TestADeadConnectionIsFoundWithNothingToSend(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &pipeBroker{}
-		b.noReply = func(p packets.ControlPacket) bool {
-			_, ok := p.(*packets.PingreqPacket)
-			return ok && len(b.conns) == 1
-		}
-		inBubble(t, pipeSession(b, newMemSpool(), nil), b, 45*time.Second, nil)
-		if len(b.dials) != 2 {
-			t.Errorf("%d connections after 45 s without an answer to pings, want 2", len(b.dials))
-		}
-	})
-}
-
 func TestMaxRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, spool := &pipeBroker{}, newMemSpool()
