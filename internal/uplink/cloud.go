@@ -99,7 +99,8 @@ func (c *conversation) received(_ mqtt.Client, m mqtt.Message) {
 
 // judge hands the orders on until ctx ends.
 func (c *conversation) judge(ctx context.Context) {
-	var refused string
+	refused := refusals{s: c.s}
+	defer refused.total()
 	for {
 		var o Order
 		select {
@@ -108,9 +109,8 @@ func (c *conversation) judge(ctx context.Context) {
 		case o = <-c.cloud.orders:
 		}
 		statement, err := c.s.cfg.Cloud.Order(ctx, o)
-		if err != nil && ctx.Err() == nil && err.Error() != refused {
-			refused = err.Error() // a flood of one kind is one line
-			c.s.log.Warn("order refused", "err", err)
+		if err != nil && ctx.Err() == nil {
+			refused.note(err)
 		}
 		if err == nil && statement {
 			select {
@@ -118,6 +118,35 @@ func (c *conversation) judge(ctx context.Context) {
 			default:
 			}
 		}
+	}
+}
+
+// A few refusals of orders are told, then one in refusalEvery: whoever may publish on orders also chooses what is wrong with them.
+const (
+	refusalBurst = 4
+	refusalEvery = time.Minute
+)
+
+// refusals tells of the orders of one session that were refused, a flood of one kind in one line.
+type refusals struct {
+	s      *Session
+	last   string // what was refused for last
+	untold int
+}
+
+func (r *refusals) note(err error) {
+	if err.Error() == r.last || !r.s.refusals.Allow() {
+		r.untold++
+		return
+	}
+	r.last = err.Error()
+	r.s.log.Warn("order refused", "err", err, "untold", r.untold)
+	r.untold = 0
+}
+
+func (r *refusals) total() {
+	if r.untold > 0 {
+		r.s.log.Warn("more orders were refused", "times", r.untold)
 	}
 }
 

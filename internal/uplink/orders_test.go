@@ -1,7 +1,11 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -187,6 +191,32 @@ func TestAJudgeThatTakesLongHoldsUpNothing(t *testing.T) {
 		})
 		if !drained(spool, 1, 1)() || took > 2*time.Second {
 			t.Errorf("freed through %d and %d; the stop took %v", spool.ackedThrough(wire.Events), spool.ackedThrough(wire.Samples), took)
+		}
+	})
+}
+
+// T-15: who may publish on orders chooses what is wrong with each; the log of an hour stays short all the same.
+func TestRefusedOrdersOfManyKindsAreFewLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, spool := &pipeBroker{cloud: newPipeCloud()}, newMemSpool()
+		var log bytes.Buffer
+		s := pipeSession(b, spool, func(c *Config) {
+			enrolled(spool)(c)
+			c.Log = slog.New(slog.NewTextHandler(&log, nil))
+			c.Cloud.Order = func(_ context.Context, o Order) (bool, error) { return false, errors.New(string(o.JWS)) }
+		})
+		inBubble(t, s, b, time.Minute, func() {
+			for n := range 3600 {
+				time.Sleep(time.Second)
+				b.push(toAgent(wire.TopicOrders, fmt.Sprint("kind ", n%7)))
+			}
+		})
+		lines := strings.Count(log.String(), "order refused")
+		if most := refusalBurst + 62; lines < 10 || lines > most {
+			t.Errorf("%d lines for 3600 orders, want 10 to %d", lines, most)
+		}
+		if !strings.Contains(log.String(), "untold=") || !strings.Contains(log.String(), "more orders were refused") {
+			t.Error("those that were not told were not counted")
 		}
 	})
 }

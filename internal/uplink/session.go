@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"upsedge/internal/wire"
 )
 
@@ -32,6 +34,8 @@ type Session struct {
 
 	out [len(wire.Lanes)][]wire.Record // published in this run and not acknowledged by the cloud, ascending, without payloads
 
+	refusals *rate.Limiter // of orders, in the log
+
 	sessions uint64    // numbers given in this run
 	served   bool      // there was a session in this run
 	attempts int       // to connect, since the last session
@@ -50,7 +54,8 @@ func New(cfg Config, spool Spool) *Session {
 	}
 	return &Session{
 		cfg: cfg, spool: spool, log: log, acks: newAcker(spool, log),
-		retry: backoff{least: leastPause, most: mostPause}, renew: make(chan struct{}, 1),
+		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst),
+		retry:    backoff{least: leastPause, most: mostPause}, renew: make(chan struct{}, 1),
 	}
 }
 
