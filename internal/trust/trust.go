@@ -14,10 +14,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bounds of what is signed. They are checked before anything is parsed.
@@ -75,15 +78,18 @@ func Enrolled(stateDir string) bool {
 // enrolled; any other, that it is and cannot verify anything.
 func LoadRoot(stateDir string) (ed25519.PublicKey, error) {
 	path := filepath.Join(stateDir, rootFile)
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would be waited for, and not even a stop end it
 	if err != nil {
 		return nil, fmt.Errorf("root key of the cloud: %w", err)
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("root key of the cloud: %s is not a file", path)
+	}
 	line := make([]byte, 128) // 52 are enough
 	n, err := f.Read(line)
-	if err != nil {
-		return nil, fmt.Errorf("root key of the cloud: read %s: %w", path, err)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("root key of the cloud: %w", err)
 	}
 	text, ok := strings.CutPrefix(strings.TrimSuffix(string(line[:n]), "\n"), "ed25519 ")
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -258,6 +259,22 @@ func TestRootFileIsReadStrictly(t *testing.T) {
 		}
 		if key, err := trust.LoadRoot(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: %x, %v; want an error that says so", text, key, err)
+		}
+	}
+}
+
+// What is no file is not waited for: an agent that reads a pipe could not even be stopped.
+func TestARootThatIsNoFileIsAnError(t *testing.T) {
+	for what, mk := range map[string]func(path string) error{
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		dir := t.TempDir()
+		if err := mk(filepath.Join(dir, "cloud_root")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trust.LoadRoot(dir); err == nil || errors.Is(err, fs.ErrNotExist) || !trust.Enrolled(dir) {
+			t.Errorf("%s: %v; want an error that says so, and that the agent is enrolled", what, err)
 		}
 	}
 }

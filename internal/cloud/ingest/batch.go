@@ -45,6 +45,9 @@ func (r *Receiver) commit(ctx context.Context, do func(*batch)) ([]Answer, error
 		do(b)
 		b.exec("COMMIT")
 	}
+	if b.err == nil {
+		b.err = r.stillThere()
+	}
 	if b.err != nil {
 		r.cache.drop()                             // it has what the disk has not
 		_, _ = r.conn.ExecContext(ctx, "ROLLBACK") // without a transaction, or with a broken disk: an error that says nothing

@@ -92,10 +92,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // watch looks for agents that are silent.
 func (c *Consumer) watch(ctx context.Context) {
-	for sleep(ctx, watchEvery) {
-		if err := c.r.Watch(ctx); err != nil {
+	for failed := false; sleep(ctx, watchEvery); {
+		err := c.r.Watch(ctx)
+		if err != nil && !failed {
 			c.log.Error("silent agents not looked for", "err", err)
 		}
+		failed = err != nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -238,4 +239,23 @@ func TestNothingIsAcknowledgedWhileTheDiskRefuses(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// A database that is deleted under a running receiver takes commits on; what is only there must not be acknowledged.
+func TestNothingIsAcknowledgedIntoADatabaseThatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	r, err := Open(t.Context(), dir, Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = r.Close() })
+	b := newBox(t, "rack7")
+	take(t, r, b.publish(b.block(1, 0, 1)))
+	path := filepath.Join(dir, fileName)
+	must(t, os.Rename(path, path+".away"))
+	for range 2 {
+		if answers, err := r.Take(t.Context(), []Message{b.publish(b.block(2, 0, 1))}); !errors.Is(err, ErrGone) || len(answers) > 0 {
+			t.Errorf("%d answers, %v", len(answers), err)
+		}
+	}
+	must(t, os.Rename(path+".away", path))
+	take(t, r, b.publish(b.block(2, 0, 1)))
 }

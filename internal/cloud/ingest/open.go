@@ -36,6 +36,8 @@ type Receiver struct {
 	writer  *sql.DB
 	readers *sql.DB
 	lock    *os.File
+	path    string      // of the database
+	file    os.FileInfo // what stood there when it was opened
 
 	mu        sync.Mutex // one batch at a time; guards what follows
 	conn      *sql.Conn  // of writer, which has no other
@@ -79,6 +81,10 @@ func (r *Receiver) open(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	if err := syncDir(dir); err != nil { // the file's name, too, is on disk before anything is acknowledged
+		return err
+	}
+	r.path = path
+	if r.file, err = os.Stat(path); err != nil {
 		return err
 	}
 	if err := r.takeConnection(ctx); err != nil {
@@ -125,6 +131,18 @@ func (r *Receiver) dropConnection() {
 	}
 	_ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it instead of keeping it for later
 	r.conn, r.stmts = nil, nil
+}
+
+// ErrGone means that the database was deleted, moved or replaced while it was in use. It takes commits on as if nothing had
+// happened, and nobody would ever see them: nothing is acknowledged until the receiver is started again.
+var ErrGone = errors.New("the database is not in its place any more; the receiver is to be started again")
+
+func (r *Receiver) stillThere() error {
+	fi, err := os.Stat(r.path)
+	if err == nil && os.SameFile(fi, r.file) || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil // or the disk will say itself what is wrong with it
+	}
+	return ErrGone
 }
 
 // Close ends the work. What was acknowledged is on disk whether it is called or not.
