@@ -140,7 +140,11 @@ func (r *refusals) note(err error) {
 		return
 	}
 	r.last = err.Error()
-	r.s.log.Warn("order refused", "err", err, "untold", r.untold)
+	if r.untold == 0 {
+		r.s.log.Warn("order refused", "err", err)
+	} else {
+		r.s.log.Warn("order refused", "err", err, "untold", r.untold)
+	}
 	r.untold = 0
 }
 

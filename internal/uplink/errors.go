@@ -78,6 +78,7 @@ var explanations = []struct {
 	{Unreached, "nobody listens at the broker's address", isErr(syscall.ECONNREFUSED)},
 	{Unreached, "the broker's name cannot be looked up", isType[*net.DNSError]},
 	{Unreached, "the broker closed the connection, as it also does when another client takes our identifier", isErr(io.EOF)},
+	{Unreached, "the broker has fallen silent", func(err error) bool { return strings.HasPrefix(err.Error(), "pingresp not received") }}, // the library's
 	{Unreached, "the broker takes no data", func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }},
 }
 
