@@ -2,7 +2,6 @@ package trust
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -104,12 +103,4 @@ func (v *Verifier) advance(version uint64) error {
 	}
 	v.highest = version
 	return nil
-}
-
-// Code returns the reason code of an error of Verifier, "" when it is not a Refusal.
-func Code(err error) string {
-	if r := (*Refusal)(nil); errors.As(err, &r) {
-		return r.Code
-	}
-	return ""
 }
