@@ -60,6 +60,7 @@ type cloudSide struct {
 	proved chan struct{} // gets a value with each verified statement
 	drops  dropped
 
+	missed  bool             // none came for a minute, and the log says so
 	told    bool             // a statement was verified on this session
 	settled bool             // samples may go: the cloud has said its mark, or was given the time to
 	settle  <-chan time.Time // ends that time

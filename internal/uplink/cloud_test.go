@@ -1,8 +1,10 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -110,7 +112,11 @@ func TestTheFullStateWaitsForTheStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, spool, changed := &pipeBroker{cloud: newPipeCloud()}, newMemSpool(), make(chan struct{}, 1)
 		b.cloud.mute = true
-		s := pipeSession(b, spool, func(c *Config) { enrolled(spool)(c); c.Changed = changed })
+		var log bytes.Buffer
+		s := pipeSession(b, spool, func(c *Config) {
+			enrolled(spool)(c)
+			c.Changed, c.Log = changed, slog.New(slog.NewTextHandler(&log, nil))
+		})
 		inBubble(t, s, b, time.Second, func() {
 			spool.put(wire.Events, 10)
 			spool.put(wire.Samples, 10)
@@ -135,6 +141,9 @@ func TestTheFullStateWaitsForTheStatement(t *testing.T) {
 		}
 		if want := []string{"first", "first", "first", "first", "full", "offline"}; !slices.Equal(got, want) {
 			t.Errorf("states %v, want %v: asked again every minute", got, want)
+		}
+		if n := strings.Count(log.String(), "sends no statement"); n != 1 {
+			t.Errorf("the log says %d times that no statement comes, want once", n)
 		}
 		if len(nonces) != 4 {
 			t.Errorf("%d nonces, want one for each time it asked", len(nonces))

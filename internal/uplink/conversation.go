@@ -152,6 +152,10 @@ func (c *conversation) renewNonce() {
 // beat does what is due every minute: the heartbeat, or asking again for the statement that has not come.
 func (c *conversation) beat() {
 	if c.cloud != nil && !c.cloud.told {
+		if !c.cloud.missed {
+			c.s.log.Warn("the cloud sends no statement that can be verified; the full state waits for it, and it is asked again every minute")
+		}
+		c.cloud.missed = true
 		c.renewNonce()
 		return
 	}
