@@ -16,6 +16,7 @@ var (
 	codeForm    = regexp.MustCompile("(?s)```.*?```")
 	testForm    = regexp.MustCompile(`(-run )?\b((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9_]*)(…?)`)
 	testName    = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	idForm      = regexp.MustCompile(`\b((?:T|READ|TIMING)-[0-9]+)\b|[(,] ?(R[0-9])\)`)
 	pathForm    = regexp.MustCompile(`\b(?:docs|configs|internal|cmd|packaging|tools)/[\w./-]*\w\.(?:md|yaml|yml|go|conf)\b`)
 )
 
@@ -60,6 +61,24 @@ func TestEveryPackageIsInTheArchitecture(t *testing.T) {
 		if !strings.Contains(text, "`"+name+"`") {
 			t.Errorf("ARCHITECTURE.md does not name %s", name)
 		}
+	}
+}
+
+// TestRulesAndThreatsThatCodeNamesAreListed: by their ids, in the two documents that say what they are.
+func TestRulesAndThreatsThatCodeNamesAreListed(t *testing.T) {
+	docs := documents(t, "..")
+	listed := docs["docs/rules.md"] + docs["docs/threats.md"]
+	named := 0
+	walk(t, "..", ".go", func(path, text string) {
+		for _, m := range idForm.FindAllStringSubmatch(text, -1) {
+			id := m[1] + m[2]
+			if named++; !regexp.MustCompile(`(?m)^\| [^|]*\b` + id + `\b`).MatchString(listed) {
+				t.Errorf("%s names %s", path, id)
+			}
+		}
+	})
+	if named < 100 {
+		t.Errorf("only %d ids found", named)
 	}
 }
 
