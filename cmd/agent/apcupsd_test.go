@@ -76,6 +76,7 @@ func askApcupsd(t *testing.T, tty, status string) map[string]string {
 	daemon := testenv.Command(t, "apcupsd", "-b", "-f", conf)
 	log := new(notes)
 	daemon.Stdout, daemon.Stderr = log, log
+	daemon.WaitDelay = 10 * time.Second // a script it started may outlive it, with the pipe in its hands
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
