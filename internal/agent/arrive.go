@@ -174,7 +174,7 @@ func (r *recorder) withdraw(e *entry, n int) {
 }
 
 // reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come. They end
-// where the samples of this run begin.
+// where the samples of this run begin. Where the store does not know since when, the zero stamp says so.
 func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
 	if name := s.SetAside(); name != "" || a.disk.lostStream(s) {
 		a.Log.Error("the database was lost and a new stream has begun", "set_aside", name)
@@ -187,7 +187,11 @@ func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit s
 		if (to == wire.Stamp{}) {
 			to = from(i.Unit)
 		}
-		err := s.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: wire.GapCrash}, to)
+		reason := wire.GapCrash
+		if i.Last == (wire.Stamp{}) {
+			reason = wire.GapDamage
+		}
+		err := s.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
 		if errors.Is(err, store.ErrBroken) {
 			return err
 		} else if err != nil { // it stays owed: the next start tries again

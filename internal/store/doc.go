@@ -50,7 +50,7 @@ type Samples struct {
 // Resumed, or to the start of this run where Resumed is zero.
 type Interrupted struct {
 	Unit    string
-	Last    wire.Stamp // end of the last stored samples; without any, what Begin was told
+	Last    wire.Stamp // end of the last stored samples; without any, what Begin was told; zero: nobody knows
 	Resumed wire.Stamp // start of the first samples stored afterwards, zero while there are none
 }
 

@@ -13,25 +13,32 @@ import (
 
 // A specimen is a state directory as it lies on the disk, and what must come out of it.
 type specimen struct {
-	files  map[string][]byte // by path below the directory
-	agent  string
-	stream wire.ID
-	want   [3]map[uint64]saidRecord
-	floor  [3]uint64 // acknowledged up to here
-	last   [3]uint64
-	states map[string]uint64
-	raises map[string]uint64
+	files   map[string][]byte // by path below the directory
+	agent   string
+	stream  wire.ID
+	want    [3]map[uint64]saidRecord
+	floor   [3]uint64 // acknowledged up to here
+	last    [3]uint64
+	told    map[string][]version // of what is kept beside the lanes, by unit, oldest first
+	crashed []Interrupted
+}
+
+// A version is what a put left beside the lanes of its unit.
+type version struct {
+	n      int       // of the put: the alarm state is stuff(n), the samples end at(n)
+	number [3]uint64 // that its event and its samples got, by lane
+	raise  uint64    // number of the raise that has no clear
 }
 
 var flipUnits = []string{"rack-a", "rack-b", "rack-c"}
 
 // newSpecimen makes a database of about size bytes in which everything occurs: records of all lengths in both lanes, gap
-// records, alarm states, raises, free pages, an unfinished run. With log it is taken as a crash leaves it, the last commits in
+// records, alarm states, raises, free pages, an unfinished run and, of one unit, an earlier one that is not told yet. With log it is taken as a crash leaves it, the last commits in
 // the write-ahead log.
 func newSpecimen(t testing.TB, size int64, log bool) *specimen {
 	t.Helper()
 	dir := fastDir(t)
-	sp := &specimen{files: make(map[string][]byte), states: make(map[string]uint64), raises: make(map[string]uint64)}
+	sp := &specimen{files: make(map[string][]byte), told: make(map[string][]version)}
 	w := specimenWriter{t: t, sp: sp, r: rand.New(rand.NewPCG(1, 1))}
 	w.s = reopen(t, dir, Options{BootID: bootID})
 	for sizeOf(filepath.Join(dir, fileName)) < size/4 {
@@ -40,6 +47,9 @@ func newSpecimen(t testing.TB, size int64, log bool) *specimen {
 	w.s.crash()
 	w.s = reopen(t, dir, Options{BootID: bootID})
 	for _, i := range w.s.Crashed() {
+		if i.Unit == flipUnits[2] {
+			continue
+		}
 		must(t, w.s.PutGap(t.Context(), wire.Gap{Unit: i.Unit, From: i.Last, To: at(w.n), Reason: wire.GapCrash}, at(w.n)))
 	}
 	for sizeOf(filepath.Join(dir, fileName)) < size {
@@ -88,7 +98,17 @@ func (w *specimenWriter) put() {
 		e.Picture = &Samples{Unit: unit, First: at(w.n), Payload: stuff(uint64(w.n), 5000)}
 	}
 	must(w.t, w.s.PutEvents(w.t.Context(), unit, stuff(uint64(w.n), 8+w.r.IntN(6000)), []Event{e}))
-	w.sp.states[unit] = uint64(w.n)
+	v := version{n: w.n, number: [3]uint64{wire.Events: w.s.Stats().Events.Last, wire.Samples: w.s.Stats().Samples.Last}}
+	if e.Picture != nil {
+		v.number[wire.Events]--
+	}
+	switch before := w.sp.told[unit]; {
+	case e.Kind == ups.Raise:
+		v.raise = v.number[wire.Events]
+	case e.Kind == ups.Moment && len(before) > 0:
+		v.raise = before[len(before)-1].raise
+	}
+	w.sp.told[unit] = append(w.sp.told[unit], v)
 }
 
 // take reads the files of dir. The index of the log is not on the disk after a crash of the system.
@@ -139,9 +159,12 @@ func (sp *specimen) expect(t testing.TB) {
 	for _, unit := range flipUnits {
 		seq, err := s.RaisedSeq(t.Context(), unit, 101, ups.NoGroup)
 		must(t, err)
-		sp.raises[unit] = seq
+		if v := sp.told[unit][len(sp.told[unit])-1]; v.raise != seq {
+			t.Fatalf("raise of %q is %d, want %d", unit, seq, v.raise)
+		}
 	}
-	if len(sp.want[wire.Samples]) < 50 || len(sp.want[wire.Events]) < 50 || len(s.Crashed()) == 0 {
-		t.Fatalf("a poor specimen: %d samples, %d events, crashed %v", len(sp.want[wire.Samples]), len(sp.want[wire.Events]), s.Crashed())
+	sp.crashed = s.Crashed()
+	if len(sp.want[wire.Samples]) < 50 || len(sp.want[wire.Events]) < 50 || len(sp.crashed) != len(flipUnits)+1 {
+		t.Fatalf("a poor specimen: %d samples, %d events, crashed %v", len(sp.want[wire.Samples]), len(sp.want[wire.Events]), sp.crashed)
 	}
 }

@@ -76,6 +76,7 @@ type sufferer struct {
 	stream wire.ID
 	got    [3]map[uint64]saidRecord
 	gaps   []wire.Gap
+	saw    map[string]*besides // by unit, before anything was put
 	aftermath
 }
 
@@ -102,6 +103,7 @@ func suffer(ctx context.Context, sp *specimen, h harm) (*aftermath, error) {
 	}
 	if !f.aside {
 		f.account()
+		f.accountBeside()
 	}
 	return &f.aftermath, nil
 }
@@ -225,40 +227,6 @@ func (f *sufferer) account() {
 			}
 		}
 	}
-}
-
-// beside looks at what is kept beside the lanes.
-func (f *sufferer) beside() error {
-	for _, unit := range flipUnits {
-		state, err := f.s.AlarmState(f.ctx, unit)
-		switch {
-		case errors.As(err, new(*CorruptError)):
-			f.side = append(f.side, "alarm state told as damaged")
-		case err != nil:
-			return err
-		case state == nil:
-			f.side = append(f.side, "alarm state gone")
-		case genuine(state) != 0 && genuine(state) < f.sp.states[unit]:
-			f.side = append(f.side, "alarm state is an earlier one")
-		case genuine(state) != f.sp.states[unit]:
-			f.altered = append(f.altered, "alarm state of "+unit)
-		}
-		seq, err := f.s.RaisedSeq(f.ctx, unit, 101, ups.NoGroup)
-		if err != nil {
-			return err
-		}
-		if seq != f.sp.raises[unit] {
-			f.side = append(f.side, fmt.Sprintf("raise %d is %d", f.sp.raises[unit], seq))
-		}
-	}
-	if n := len(f.s.Crashed()); n == 0 {
-		f.side = append(f.side, "interruption gone")
-	}
-	agent, err := f.s.AgentID(f.ctx)
-	if err != nil || agent != f.sp.agent {
-		f.altered = append(f.altered, fmt.Sprintf("agent %s, %v", agent, err))
-	}
-	return nil
 }
 
 // sufferAll does every harm to a specimen of its own, as many at once as there are processors, and prints what came of them.

@@ -97,6 +97,7 @@ func (t *tx) beginRun(setAside string) {
 		t.catchUp(mark.last)
 	}
 	t.missExpected()
+	t.mendRaises()
 	t.interrupt()
 	list := t.loadInterruptions()
 	for _, l := range wire.Lanes {

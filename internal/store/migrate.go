@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 
@@ -31,9 +32,9 @@ var schema1 = []string{
 	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
 	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, crc INTEGER, payload BLOB)`,
 	schema[4],
-	schema[5],
+	`CREATE TABLE raises (unit TEXT, alarm INTEGER, seq INTEGER, PRIMARY KEY (unit, alarm)) WITHOUT ROWID`,
 	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, crc INTEGER) WITHOUT ROWID`,
-	schema[7],
+	`CREATE TABLE interruptions (id INTEGER PRIMARY KEY, unit TEXT, boot_id BLOB, mono INTEGER, wall INTEGER, to_boot_id BLOB, to_mono INTEGER, to_wall INTEGER)`,
 }
 
 // toVersion2 names the checksum what it becomes, and notes what is to be sealed and where a lane begins. Which numbers are missing in
@@ -64,6 +65,36 @@ func (t *tx) toVersion2() {
 			t.noteHole(l, row.done+1, row.last)
 		}
 		t.saveLane(l, row)
+	}
+	t.sumRows()
+}
+
+// sumRows gives checksums to the rows beside the lanes, as they are: version 1 had none.
+func (t *tx) sumRows() {
+	t.plain("ALTER TABLE raises ADD COLUMN crc INTEGER")
+	for _, table := range []string{"units", "interruptions"} {
+		t.plain("ALTER TABLE " + table + " ADD COLUMN name TEXT")
+		t.plain("ALTER TABLE " + table + " ADD COLUMN crc INTEGER")
+		t.plain("UPDATE " + table + " SET name = unit")
+	}
+	var sums []func()
+	t.each(func(rows *sql.Rows) (bool, error) {
+		var unit string
+		var alarm, seq int64
+		err := rows.Scan(&unit, &alarm, &seq)
+		sums = append(sums, func() { t.putRaise(unit, alarm, uint64(seq)) })
+		return true, err
+	}, "SELECT unit, alarm, seq FROM raises")
+	for _, u := range t.units() {
+		sums = append(sums, func() { t.setRun(u, u.run) })
+	}
+	for _, i := range t.interruptions() {
+		sums = append(sums, func() {
+			t.exec("UPDATE interruptions SET crc = ? WHERE id = ?", interruptionCRC(i.Interrupted), i.id)
+		})
+	}
+	for _, sum := range sums {
+		sum()
 	}
 }
 

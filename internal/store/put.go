@@ -114,11 +114,9 @@ func (s *Store) PutEvents(ctx context.Context, unit string, state []byte, events
 
 func (t *tx) putEvent(unit string, e Event) {
 	if e.Kind == ups.Clear {
-		var seq int64
-		if t.get([]any{&seq}, "SELECT seq FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(e.ID, e.Group)) {
-			e.RaisedBy = uint64(seq)
+		if n := t.takeRaise(unit, raiseKey(e.ID, e.Group)); n != 0 {
+			e.RaisedBy = n
 		}
-		t.exec("DELETE FROM raises WHERE unit = ? AND alarm = ?", unit, raiseKey(e.ID, e.Group))
 	}
 	payload, err := wire.EncodeEvent(e.Event)
 	if err != nil {
@@ -127,16 +125,12 @@ func (t *tx) putEvent(unit string, e Event) {
 	}
 	seq := t.put(wire.Events, wire.ClassAlarm, owner{unit, e.Epoch}, e.Stamp, payload)
 	if e.Kind == ups.Raise {
-		t.exec("INSERT OR REPLACE INTO raises VALUES (?, ?, ?)", unit, raiseKey(e.ID, e.Group), int64(seq))
+		t.putRaise(unit, raiseKey(e.ID, e.Group), seq)
 	}
 	if p := e.Picture; p != nil {
 		t.put(wire.Events, wire.ClassPicture, owner{unit, e.Epoch}, p.First, wire.PicturePayload(seq, p.Payload))
 	}
 }
-
-// raiseKey is the key of an alarm in the table of raises: its id, and above the 16 bits of that the outlet group it is about, so
-// that each group has its own and what an earlier version wrote is still found.
-func raiseKey(id ups.AlarmID, g ups.Group) int64 { return int64(g)<<16 | int64(id) }
 
 // PutGap stores a gap record. One of form two closes, in the same commit, the interruption of its unit that begins at
 // g.From: it leaves the list of Crashed.

@@ -15,7 +15,7 @@ const (
 
 // schema is executed in one transaction. The lanes carry no constraint beyond their key on purpose: a flipped bit in a value
 // must show as one damaged record, not as a file that fails its structural check. Text stands here as SQLite keeps it, it is
-// compared at Open.
+// compared at Open. name is the unit once more.
 //
 // seal is the number of the key with a minus sign, or, of what version 1 wrote and nobody has sealed yet, its CRC-32C.
 var schema = []string{
@@ -24,9 +24,9 @@ var schema = []string{
 	`CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
 	`CREATE TABLE samples (seq INTEGER PRIMARY KEY, class INTEGER, epoch INTEGER, boot INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, seal INTEGER, payload BLOB)`,
 	`CREATE TABLE gaps (seq INTEGER PRIMARY KEY, lane INTEGER, first INTEGER, last INTEGER, reason TEXT)`,
-	`CREATE TABLE raises (unit TEXT, alarm INTEGER, seq INTEGER, PRIMARY KEY (unit, alarm)) WITHOUT ROWID`,
-	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, seal INTEGER) WITHOUT ROWID`,
-	`CREATE TABLE interruptions (id INTEGER PRIMARY KEY, unit TEXT, boot_id BLOB, mono INTEGER, wall INTEGER, to_boot_id BLOB, to_mono INTEGER, to_wall INTEGER)`,
+	`CREATE TABLE raises (unit TEXT, alarm INTEGER, seq INTEGER, crc INTEGER, PRIMARY KEY (unit, alarm)) WITHOUT ROWID`,
+	`CREATE TABLE units (unit TEXT PRIMARY KEY, run INTEGER, boot_id BLOB, mono INTEGER, wall INTEGER, state BLOB, seal INTEGER, name TEXT, crc INTEGER) WITHOUT ROWID`,
+	`CREATE TABLE interruptions (id INTEGER PRIMARY KEY, unit TEXT, boot_id BLOB, mono INTEGER, wall INTEGER, to_boot_id BLOB, to_mono INTEGER, to_wall INTEGER, name TEXT, crc INTEGER)`,
 	`CREATE TABLE keys (id INTEGER PRIMARY KEY, unit TEXT, epoch INTEGER, gone TEXT, crc INTEGER)`,
 	`CREATE TABLE keyring (id INTEGER PRIMARY KEY, next INTEGER, crc INTEGER)`,
 	`CREATE TABLE unsealed (lane INTEGER PRIMARY KEY, first INTEGER, last INTEGER)`,

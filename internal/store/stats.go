@@ -12,6 +12,9 @@ type Stats struct {
 	// Used is how much of Limit is taken: bytes in pages that hold something, after the last commit. Limit is what of the quota is for
 	// records; at Limit the oldest are dropped.
 	Used, Limit int64
+	// Damaged is how many entries beside the lanes were found damaged since Open, and not believed: open raises, and since when a
+	// unit's samples are missing.
+	Damaged uint64
 }
 
 // LaneStats is what waits in a lane.
@@ -73,6 +76,7 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Events: s.laneStats(wire.Events), Samples: s.laneStats(wire.Samples), FileBytes: s.fileBytes, MaxBytes: s.o.MaxBytes,
 		Used: s.usedPages * pageSize, Limit: s.limit.pages * pageSize,
+		Damaged: s.damaged,
 	}
 }
 

@@ -87,6 +87,7 @@ type Store struct {
 	usedPages   int64
 	changed     [len(laneTables)]chan struct{}
 	interrupted []Interrupted
+	damaged     uint64
 }
 
 // laneTables are the tables of the lanes, by number.

@@ -207,6 +207,9 @@ func structural(err error) bool {
 	if !errors.As(err, &se) {
 		return false
 	}
+	if se.Code() == sqlite3.SQLITE_IOERR_SHORT_READ { // the file ends within a page
+		return true
+	}
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return true

@@ -12,7 +12,7 @@ type GapReason string
 // The reasons. A reader takes any other for a gap as well.
 const (
 	GapQuota   GapReason = "quota"   // form one: dropped, the oldest first, because the spool was full
-	GapDamage  GapReason = "damage"  // unreadable on disk; form two with a zero From: the whole stream before this one
+	GapDamage  GapReason = "damage"  // unreadable on disk; form two with a zero From: since when nobody knows, maybe the whole stream before this one
 	GapErasure GapReason = "erasure" // form one: erased on purpose; says nothing about what it was
 	GapCrash   GapReason = "crash"   // form two: taken but not yet put when the agent ended
 	GapStorage GapReason = "storage" // the disk refused for longer than memory could hold it
