@@ -17,8 +17,9 @@ const (
 	leastWindow = 1 << 10
 	// maxWindow bounds memory on a fast link: the library keeps a copy of what is in flight.
 	maxWindow = 1 << 20
-	// maxBase bounds the empty link's round trip that is believed; a geostationary satellite has 0.6 s.
-	maxBase = 800 * time.Millisecond
+	// maxBase bounds the empty link's round trip that is believed; a geostationary satellite has 0.6 s, GPRS up to 2 s. Beyond it
+	// the window shrinks to its least, a kilobyte per round trip.
+	maxBase = 3 * time.Second
 )
 
 // A window says how much may be in flight on one connection. It measures the link from the progress of acknowledgements and

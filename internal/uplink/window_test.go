@@ -60,6 +60,7 @@ func TestWindowFillsTheLinkWithLittleInFlight(t *testing.T) {
 		{"256 kbit/s", 256 * kbit, 50 * time.Millisecond, 600},
 		{"256 kbit/s, large blocks", 256 * kbit, 50 * time.Millisecond, 3000},
 		{"256 kbit/s, satellite", 256 * kbit, 600 * time.Millisecond, 1200},
+		{"64 kbit/s, GPRS", 64 * kbit, 2 * time.Second, 600},
 		{"2 Mbit/s", 2000 * kbit, 40 * time.Millisecond, 4000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
