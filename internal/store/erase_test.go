@@ -212,6 +212,9 @@ func TestReadersMeetGapsWhereRecordsAreErased(t *testing.T) {
 			t.Fatalf("record %d was erased", r.Seq)
 		}
 	}
+	if n := len(s.told[wire.Samples]); n != each/2 { // else each is looked up in the table
+		t.Errorf("%d holes are kept in mind", n)
+	}
 	newCloud().drain(t, s)
 	same(t, "gaps", len(gapsOf(t, s)), each/2)
 }

@@ -79,6 +79,7 @@ func (s *Store) reconnect(ctx context.Context) error {
 
 // goOn compares what is on the disk with what was committed.
 func (t *tx) goOn() {
+	t.after = append(t.after, func() { t.s.told = [len(laneTables)][]seqRange{} })
 	s := t.s
 	m, ok := t.loadMeta()
 	if t.err == nil && (!ok || wire.ID(m.stream) != s.stream) {

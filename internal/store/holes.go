@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"sort"
 
 	"upsedge/internal/wire"
 )
@@ -64,6 +67,7 @@ func (t *tx) tellMissing(lane wire.Lane, first, last uint64) {
 		}
 	}
 	told := t.toldHoles(lane)
+	t.after = append(t.after, func() { t.s.told[lane] = merged(told) })
 	next := first // of which nothing is known
 	skip := func(to uint64) {
 		for next <= to {
@@ -126,6 +130,29 @@ func (t *tx) toldHoles(lane wire.Lane) (out []seqRange) {
 		}
 		return true, nil
 	}, "SELECT first, last, crc FROM holes WHERE lane = ?", lane)
+	return out
+}
+
+// isTold reports whether all numbers first to last were found told before: where the records of one unit in ten were erased, every
+// tenth number is a hole, and looking in the table for each would take the square of their number.
+func (s *Store) isTold(lane wire.Lane, first, last uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.told[lane]
+	i := sort.Search(len(list), func(i int) bool { return list[i].last >= first })
+	return i < len(list) && list[i].first <= first && last <= list[i].last
+}
+
+// merged sorts ranges and joins those that touch.
+func merged(list []seqRange) (out []seqRange) {
+	slices.SortFunc(list, func(a, b seqRange) int { return cmp.Compare(a.first, b.first) })
+	for _, r := range list {
+		if n := len(out); n > 0 && r.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, r.last)
+		} else {
+			out = append(out, r)
+		}
+	}
 	return out
 }
 

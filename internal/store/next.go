@@ -32,7 +32,9 @@ func (s *Store) Next(ctx context.Context, lane wire.Lane, after uint64, maxRecor
 		case bad == was:
 			return nil, s.noteBroken(fmt.Errorf("%s: %w: record %d is seen and cannot be found", what, ErrBroken, bad.first))
 		case bad.missing:
-			looked, err = bad.last, s.replaceMissing(ctx, lane, bad.first, bad.last)
+			if looked = bad.last; !s.isTold(lane, bad.first, bad.last) {
+				err = s.replaceMissing(ctx, lane, bad.first, bad.last)
+			}
 		default:
 			err = s.replaceDamaged(ctx, lane, bad.first)
 		}

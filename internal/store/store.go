@@ -88,6 +88,7 @@ type Store struct {
 	changed     [len(laneTables)]chan struct{}
 	interrupted []Interrupted
 	damaged     uint64
+	told        [len(laneTables)][]seqRange // numbers found in the table holes, ascending, apart
 }
 
 // laneTables are the tables of the lanes, by number.
