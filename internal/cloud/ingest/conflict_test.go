@@ -73,6 +73,20 @@ func TestALastNumberBelowWhatIsHereIsARestoredState(t *testing.T) {
 	retained.Retained = true
 	take(t, r, retained, b.full(10, 1, wire.Waiting{First: 1}, wire.Waiting{First: 1})) // old words, once more
 	wantTold(t, r)
+	b.boot++ // a copy begins with a start of its own
 	take(t, r, b.full(11, 2, wire.Waiting{First: 1, Last: 1}, wire.Waiting{First: 1}))
+	wantTold(t, r, "rack7 identity.clone_suspected 1")
+}
+
+// A broker that lost its connection to us keeps no order between topics: a state may come behind records that were put after it.
+func TestAStateThatIsOvertakenByItsRecordsIsNoCopy(t *testing.T) {
+	b, r := newBox(t, "rack7"), newReceiver(t)
+	waiting := []wire.Waiting{{First: 1, Last: 1}, {First: 1, Last: 0}}
+	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two")))
+	take(t, r, b.first(1, 1), b.full(1, 1, waiting...))
+	wantTold(t, r)
+
+	b.bootID = wire.ID{8} // a copy that counts its starts alike, on another machine
+	take(t, r, b.first(2, 2), b.full(2, 2, waiting...))
 	wantTold(t, r, "rack7 identity.clone_suspected 1")
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"time"
 
 	"upsedge/internal/wire"
 )
@@ -80,7 +81,7 @@ func (b *batch) fullState(a *agent, it *item) {
 	}
 	for i, l := range lanes {
 		if w := full.Lanes[i]; w != (wire.Waiting{}) {
-			b.waiting(l, w, first && !it.retained)
+			b.waiting(l, w, full, first && !it.retained)
 		}
 		if first {
 			b.touch(l)
@@ -91,12 +92,22 @@ func (b *batch) fullState(a *agent, it *item) {
 }
 
 // waiting compares what the agent holds of a lane with what is here.
-func (b *batch) waiting(l *lane, w wire.Waiting, fresh bool) {
-	if fresh && w.Last < l.highest {
+func (b *batch) waiting(l *lane, w wire.Waiting, full *wire.FullState, fresh bool) {
+	if fresh && w.Last < l.highest && !b.overtaken(l, full) {
 		// It has given fewer numbers than have come: its state is older than it was.
 		b.notice(l.agent, CloneSuspected, subjectOf(l), fmt.Sprintf("its last number is %d, and %d is here", w.Last, l.highest))
 	}
 	b.begins(l, w.First)
+}
+
+// overtaking is how much younger than a record that came before it a state can seem: samples are stamped with their first row.
+const overtaking = time.Minute
+
+// overtaken reports whether a state was made before the highest number of a lane was given, in the same run of the agent. A broker
+// that lost its connection to us keeps no order between topics.
+func (b *batch) overtaken(l *lane, full *wire.FullState) bool {
+	r := b.kept(l, l.highest)
+	return r != nil && r.Boot == full.Boot && r.Stamp.BootID == full.Now.BootID && full.Now.Mono-r.Stamp.Mono < overtaking
 }
 
 func (b *batch) lanesOf(agent string, stream wire.ID) []*lane {
