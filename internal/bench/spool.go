@@ -31,6 +31,7 @@ type spoolCost struct {
 	SpoolBytes int64        `json:"spool_bytes"`
 	RSS        int64        `json:"resident_bytes"` // of the agent with 16 units and that spool
 	MaxRSS     int64        `json:"most_resident_bytes"`
+	Draining   int64        `json:"most_resident_bytes_draining"` // the same while it drains to a broker; 0: not measured
 }
 
 // keptBlocks is how many blocks of one unit a spool of 256 MiB holds.
@@ -194,7 +195,7 @@ func (b *bench) large(ctx context.Context, out *spoolCost, maxBytes int64) (err 
 	return b.besideFullSpool(ctx, out, dir, units)
 }
 
-// besideFullSpool runs the agent on the full spool, with units that answer.
+// besideFullSpool runs the agent on the full spool, with units that answer: alone, and while it drains over TLS.
 func (b *bench) besideFullSpool(ctx context.Context, out *spoolCost, dir string, units int) error {
 	out.SpoolBytes = bytesBelow(filepath.Join(dir, "state"))
 	f, err := startFarm(ctx, units)
@@ -202,23 +203,41 @@ func (b *bench) besideFullSpool(ctx context.Context, out *spoolCost, dir string,
 		return err
 	}
 	defer f.stop()
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
 	var list strings.Builder
 	for i := range units {
 		fmt.Fprintf(&list, "  - {name: rack-%d, tcp: {address: \"%v\", via: unit}}\n", i, farmAddress(i, f.port))
 	}
-	cmd, err := b.agentOn(context.WithoutCancel(ctx), dir, address, list.String())
+	out.Started, out.RSS, out.MaxRSS, err = b.resident(ctx, dir, list.String())
 	if err != nil {
 		return err
+	}
+	broker, err := b.tlsBroker(ctx, filepath.Join(dir, "broker"))
+	if errors.Is(err, errMissing) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer broker.stop()
+	fmt.Fprintf(&list, "uplink: {broker: \"tls://%s\", tls: {ca_file: %s}}\n", broker.address, filepath.Join(dir, "broker", "cert.pem"))
+	_, _, out.Draining, err = b.resident(ctx, dir, list.String())
+	return err
+}
+
+// resident runs the agent for a while and returns when it was ready, and its memory.
+func (b *bench) resident(ctx context.Context, dir, units string) (started float64, now, most int64, err error) {
+	address, err := freeAddress()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	cmd, err := b.agentOn(context.WithoutCancel(ctx), dir, address, units)
+	if err != nil {
+		return 0, 0, 0, err
 	}
 	dropCaches()
 	begin := time.Now()
 	proc, err := start(cmd)
 	if err != nil {
-		return err
+		return 0, 0, 0, err
 	}
 	defer proc.stop()
 	ready := func() bool {
@@ -229,15 +248,14 @@ func (b *bench) besideFullSpool(ctx context.Context, out *spoolCost, dir string,
 		return err == nil && resp.StatusCode == http.StatusOK || proc.alive() != nil
 	}
 	if err := errors.Join(await(ctx, time.Minute, ready), proc.alive()); err != nil {
-		return fmt.Errorf("agent beside a full spool: %w", err)
+		return 0, 0, 0, fmt.Errorf("agent beside a full spool: %w", err)
 	}
-	out.Started = time.Since(begin).Seconds()
+	started = time.Since(begin).Seconds()
 	if err := pause(ctx, b.window); err != nil {
-		return err
+		return 0, 0, 0, err
 	}
 	u, err := proc.usage()
-	out.RSS, out.MaxRSS = u.now, u.rss
-	return err
+	return started, u.now, u.rss, err
 }
 
 // dropCaches makes the kernel forget what it has in memory of files, and reports whether it could (it takes root).
@@ -264,7 +282,7 @@ func (c *spoolCost) judge(least, most func(what, format string, target, value fl
 		least(fmt.Sprintf("days of one unit at the default rates in 256 MiB, %s", k.Trace), "%.0f", 30, k.Days)
 	}
 	most(fmt.Sprintf("opening a store with %d records", c.Records), "%.2f s", 2, c.Opening)
-	most("memory resident, 16 units with a full spool", "%.1f MiB", 40, float64(c.MaxRSS)/(1<<20))
+	most("memory resident, 16 units with a full spool, at most", "%.1f MiB", 40, float64(max(c.MaxRSS, c.Draining))/(1<<20))
 }
 
 func (c *spoolCost) print(w io.Writer) {
@@ -278,7 +296,7 @@ func (c *spoolCost) print(w io.Writer) {
 	for _, x := range c.Writes {
 		x.print(w)
 	}
-	fmt.Fprintf(w, "A store with %d records opens in %.2f s (%s). The agent with 16 units and a spool of %.0f MiB is ready after %.2f s; resident %.1f MiB, at most %.1f.\n",
+	fmt.Fprintf(w, "A store with %d records opens in %.2f s (%s). The agent with 16 units and a spool of %.0f MiB is ready after %.2f s; resident %.1f MiB, at most %.1f, and %.1f while it drains.\n",
 		c.Records, c.Opening, map[bool]string{true: "nothing of it in memory", false: "partly in memory: not root"}[c.Cold],
-		float64(c.SpoolBytes)/(1<<20), c.Started, float64(c.RSS)/(1<<20), float64(c.MaxRSS)/(1<<20))
+		float64(c.SpoolBytes)/(1<<20), c.Started, float64(c.RSS)/(1<<20), float64(c.MaxRSS)/(1<<20), float64(c.Draining)/(1<<20))
 }
