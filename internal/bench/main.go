@@ -60,7 +60,7 @@ func main() {
 	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
 	flag.StringVar(&b.receiver, "receiver", ".cache/bin/receiver", "the receiver that make bench builds: a `binary`")
-	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes twenty minutes")
+	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes 25 minutes")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
 	flag.BoolVar(&b.quick, "quick", false, "all at once and so briefly that the run takes less than 20 seconds and the numbers mean little")
 	flag.Parse()
