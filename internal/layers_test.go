@@ -26,6 +26,9 @@ type layer struct {
 // Types shared by all parts of the agent: readings, records, and when something happened.
 var shared = []string{"internal/ups", "internal/wire", "internal/clock"}
 
+// What every part of the control plane may know.
+var plane = []string{"internal/cloud", "internal/cloud/store", "internal/policy", "internal/ups", "internal/wire"}
+
 const (
 	apart = "parts meet in the types of ups and wire, and only internal/agent wires them: each can be read, tested and replaced alone"
 	wires = "it composes"
@@ -54,14 +57,30 @@ var layers = []layer{
 	{"internal/metrics", shared, "", apart},
 	{"internal/local", shared, "", apart},
 
-	{"internal/cloud/ingest", []string{"internal/ups", "internal/wire", "internal/trust"}, "", "what an agent says is judged by the format alone; nothing of the agent runs in the cloud"},
-	{"internal/cloud/ingest/receiver", []string{"internal/cloud/ingest", "internal/trust", "internal/trust/sign", "internal/wire"}, "", "a process around the parts, for tests"},
+	{"internal/cloud", []string{"internal/policy"}, "", "the vocabulary of the control plane"},
+	{"internal/cloud/store", []string{"internal/cloud", "internal/policy"}, "", "it keeps facts and knows no rule"},
+	{"internal/cloud/store/storetest", []string{"internal/cloud/store", "internal/testenv"}, "", "both databases, for the tests of whoever keeps something there"},
+	{"internal/cloud/ingest", append([]string{"internal/trust"}, plane...), "", "what an agent says is judged by the format alone; nothing of the agent runs in the cloud"},
+	{"internal/cloud/ingest/receiver", []string{"..."}, "", "a process around the parts, for tests"},
+	{"internal/cloud/front", append([]string{"internal/cloud/ingest"}, plane...), "", "it moves messages; what they mean it is not asked"},
+	{"internal/cloud/eventlog", plane, "", "every change writes to it: it must rest on nothing that changes"},
+	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
+	{"internal/cloud/mail", plane, "", "letters; who gets one is decided elsewhere"},
+	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/mail"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
+	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest"}, plane...), "", "who owns what"},
+	{"internal/cloud/history", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest"}, plane...), "", "what units said, for who may read it"},
+	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},
+	{"internal/cloud/api", append([]string{
+		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/mail", "internal/cloud/order",
+	}, plane...), "", "it translates between HTTP and the packages that know the rules"},
+	{"internal/cloud/serve", []string{"..."}, "", wires},
 
 	{"internal/agent", []string{"..."}, "", wires},
 	{"internal/demo", []string{"..."}, "", wires},
 	{"internal/bench", []string{"..."}, "", wires},
 	{"internal/bench/peers/simonvetter", nil, "", "a module of its own, so that what is measured beside ours never gets into our go.mod"},
 	{"cmd/agent", []string{"..."}, "", wires},
+	{"cmd/cloud", []string{"internal/cloud", "internal/cloud/serve"}, "", "it turns flags, signals and files into calls"},
 	{"cmd/upssim", []string{"internal/ups/upssim"}, "", "a teaching tool: it must not grow into a second agent"},
 
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
@@ -83,8 +102,8 @@ var fences = []fence{
 	{"upsedge/internal/agent", []string{"cmd/agent", "internal/demo", "internal/bench"}, false, "the composition is the top: nothing rests on it"},
 	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
 	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
-	{"upsedge/internal/testenv", nil, false, "it skips and fails tests; a program has none"},
-	{"testing", []string{"internal/testenv", "internal/ups/upstest"}, false, "it brings its flags and its sleep into the program"},
+	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest"}, false, "it skips and fails tests; a program has none"},
+	{"testing", []string{"internal/testenv", "internal/ups/upstest", "internal/cloud/store/storetest"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
 }
 
