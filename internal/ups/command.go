@@ -1,0 +1,79 @@
+package ups
+
+import "fmt"
+
+// A Command is something a unit can be told to do (rules, section 2). Who may ask for it was judged before it gets here.
+type Command struct {
+	Action string            // ActionReboot, ActionDiagnostics
+	Params map[string]string // by action; nil is none
+}
+
+// The actions a unit carries out, by the name orders carry.
+const (
+	// ActionReboot switches everything the unit feeds off and on again. ParamDelay says with which delays.
+	ActionReboot = "reboot.ups"
+	// ActionDiagnostics runs the test that ParamTest names.
+	ActionDiagnostics = "diagnostics.run"
+)
+
+// The parameters of actions and their values.
+const (
+	ParamDelay      = "delay"
+	DelayConfigured = "configured" // the off and on delays set in the unit; the default
+	DelayNone       = "none"
+
+	ParamTest = "test"
+	TestSelf  = "self" // the unit's own test of its battery
+)
+
+// An OutcomeState is how a command ended (rules, EDGE-9).
+type OutcomeState uint8
+
+// The ends of a command. None is the zero value.
+const (
+	Done      OutcomeState = iota + 1 // the unit's status registers showed that it happened
+	Failed                            // the unit refused it, or its status registers showed that it went wrong
+	Cancelled                         // it was taken back, at the unit or by order, before it had an effect that lasts
+	Unknown                           // it was written, or may have been, and how it ended could not be seen
+	Refused                           // nothing was written
+)
+
+var outcomeNames = [...]string{"", "done", "failed", "cancelled", "unknown", "refused"}
+
+// String returns the state as results carry it, "done" for instance.
+func (s OutcomeState) String() string {
+	if int(s) < len(outcomeNames) {
+		return outcomeNames[s]
+	}
+	return ""
+}
+
+// An Outcome says how a command ended and what that was seen from.
+type Outcome struct {
+	State  OutcomeState
+	Reason string     // a reason code where State is not Done, "" where none fits
+	Detail string     // one line for people: states, registers, limits; never an address or a serial number
+	Raw    []RawValue // the registers that decided it, as last read
+}
+
+// The reason codes a unit's driver gives (rules, section 14; design, section 7).
+const (
+	ReasonSafetyLock  = "SAFETY_LOCK"     // a state of the unit forbids it now; the detail names the state
+	ReasonBusy        = "BUSY"            // something is pending or running in the unit
+	ReasonUnsupported = "UNSUPPORTED"     // this unit, or this driver, cannot do it
+	ReasonUnreachable = "UPS_UNREACHABLE" // the unit does not answer
+	ReasonCancelled   = "CANCELLED"
+)
+
+// A Refusal is the error of a command that must not go to the unit now. Nothing was written.
+type Refusal struct {
+	Reason string // one of the reason codes
+	Detail string // one line for people, as Outcome.Detail
+}
+
+func (r *Refusal) Error() string {
+	if r.Detail == "" {
+		return r.Reason
+	}
+	return fmt.Sprintf("%s: %s", r.Reason, r.Detail)
+}
