@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
+	"time"
 
 	"upsedge/internal/policy"
 )
@@ -17,6 +18,8 @@ type Error struct {
 	Reason policy.Reason
 	Detail string // one sentence for people; never a secret, never what the caller may not know
 	Field  string // of the request that is meant; "" when it is not about one
+
+	Retry time.Duration // after which it may be tried again (Retry-After); 0 where nobody can say
 }
 
 // Error returns reason and detail.
@@ -49,6 +52,22 @@ type Actor struct {
 	MFA     bool   // a second factor was given in this session
 	Address string // where the request came from, for T-14; never shown to others
 	Request string // id of the request
+
+	HasFactor bool      // the account has a second factor set up
+	FactorAt  time.Time // when it was last given in this session; zero when it was not
+}
+
+// FactorLife is how long a second factor counts as fresh: long enough for a page or a few curl lines, short enough that an open
+// session found later drops no load (T-07).
+const FactorLife = 10 * time.Minute
+
+// StepUp is asked before an act that can drop the load (rules, D-18): where a second factor is set up, it must have been given within
+// FactorLife before now. Otherwise it returns STEP_UP_REQUIRED.
+func (a Actor) StepUp(now time.Time) error {
+	if a.HasFactor && (a.FactorAt.IsZero() || now.Sub(a.FactorAt) > FactorLife) {
+		return Refuse(policy.StepUpRequired, "give the second factor again, then repeat the request")
+	}
+	return nil
 }
 
 // References of actors that are no account.

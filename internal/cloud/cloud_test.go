@@ -3,6 +3,7 @@ package cloud
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"upsedge/internal/policy"
 )
@@ -28,5 +29,25 @@ func TestRefusalsSayWhatAndWhy(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || e.Reason != policy.EmailInvalid || err.Error() != `EMAIL_INVALID (email): "x" is not an address` {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestT07AFactorThatIsNotFreshIsAskedForAgain(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, row := range map[string]struct {
+		actor Actor
+		fresh bool
+	}{
+		"no factor set up":      {Actor{}, true},
+		"set up, never given":   {Actor{HasFactor: true}, false},
+		"given just now":        {Actor{HasFactor: true, MFA: true, FactorAt: now}, true},
+		"given ten minutes ago": {Actor{HasFactor: true, MFA: true, FactorAt: now.Add(-FactorLife)}, true},
+		"given before that":     {Actor{HasFactor: true, MFA: true, FactorAt: now.Add(-FactorLife - 1)}, false},
+	} {
+		var e *Error
+		err := row.actor.StepUp(now)
+		if (err == nil) != row.fresh || !row.fresh && (!errors.As(err, &e) || e.Reason != policy.StepUpRequired) {
+			t.Errorf("%s: StepUp = %v, fresh %v", name, err, row.fresh)
+		}
 	}
 }
