@@ -15,7 +15,7 @@ func (l *Line) borrow(p Priority) *runner {
 	}
 	select {
 	case r := <-l.idle:
-		if r.lost == nil && r.taken == nil {
+		if r.lost == nil && len(r.taken) == 0 {
 			return r
 		}
 		l.idle <- r // its owner opens the next link, or has requests to send first
@@ -25,8 +25,8 @@ func (l *Line) borrow(p Priority) *runner {
 	}
 }
 
-// urgently tells whether an urgent request waits for the line.
-func (l *Line) urgently() bool { return len(l.urgent) > 0 || l.pressing.Load() }
+// urgently tells whether an urgent request waits for the line, or is on it.
+func (l *Line) urgently() bool { return l.pressing.Load() > 0 }
 
 // serveSelf carries out the request of a caller who has borrowed the line, unless an urgent one comes before it is sent: then Run's
 // goroutine sends it, behind that one. Its error means that the link is lost.
@@ -37,37 +37,50 @@ func (r *runner) serveSelf(caller context.Context, q *request) error {
 		return nil
 	}
 	if q.priority == Background && r.urgently() {
-		r.taken = q
+		r.taken = append(r.taken, q)
+		r.stir() // who is urgent may give up before it has come to the queue, and q is not to wait for the next
 		return nil
 	}
 	return r.handle(q)
 }
 
-// lend returns the next request that was queued, nil at the end of ctx or when a borrower has found the link lost. Meanwhile
-// callers serve themselves.
+// lend returns the next request that was queued, an urgent one before any other; nil at the end of ctx, when a borrower has found
+// the link lost, or when it has left its request behind for an urgent one. Meanwhile callers serve themselves.
 func (r *runner) lend() *request {
 	var q *request
 	r.idle <- r
 	select {
 	case q = <-r.urgent:
-		r.pressing.Store(true)
 	case q = <-r.background:
 	case <-r.wake:
 	case <-r.ctx.Done():
 	}
 	<-r.idle // whoever has it gives it back after one exchange
-	r.pressing.Store(false)
-	return q
+	if q == nil || q.priority == Urgent {
+		return q
+	}
+	select { // of two that have come the select takes any
+	case u := <-r.urgent:
+		r.taken = append(r.taken, q)
+		return u
+	default:
+		return q
+	}
+}
+
+// stir makes lend look again.
+func (r *runner) stir() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // giveBack ends a borrowing, with what handle returned.
 func (r *runner) giveBack(lost error) {
 	r.caller = nil
 	if r.lost = lost; lost != nil {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
+		r.stir()
 	}
 	r.idle <- r
 }

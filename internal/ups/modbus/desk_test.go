@@ -166,3 +166,54 @@ func TestUrgentGoesBeforeWhoKeepsTheGap(t *testing.T) {
 		}
 	})
 }
+
+// Two background requests and an urgent one wait, one of them for the gap and one in the hand of the line's owner: the urgent one
+// goes first all the same, and the others in the order in which they came.
+func TestUrgentGoesBeforeAllWhoWait(t *testing.T) {
+	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+		p := &peer{answer: registersAt(RTU)}
+		line, _ := start(t, Config{Open: p.open(wg)})
+		read := func(pr Priority, addr uint16) {
+			if got, err := line.ReadHolding(t.Context(), pr, 1, addr, 1, make([]uint16, 1)); err != nil || got[0] != addr {
+				t.Errorf("read %d: %v, %v", addr, got, err)
+			}
+		}
+		read(Background, 1)
+		for n := byte(0); n < 8; n++ {
+			before := len(p.requests())
+			var calls sync.WaitGroup
+			for i, pr := range []Priority{Background, Background, Urgent} {
+				calls.Go(func() { read(pr, uint16(2+i)) })
+				synctest.Wait() // the first has the line and 35 ms to keep, the second is in lend's hand
+			}
+			calls.Wait()
+			var asked []byte
+			for _, r := range p.requests()[before:] {
+				asked = append(asked, r.frame[3])
+			}
+			if !slices.Equal(asked, []byte{4, 2, 3}) {
+				t.Fatalf("asked in the order %v, want the urgent 4, then 2 and 3", asked)
+			}
+		}
+	})
+}
+
+// An urgent caller gives up before its request has come to the queue: who has stepped aside for it is served all the same.
+func TestWhoStepsAsideForNobodyIsServed(t *testing.T) {
+	bubble(t, func(t *testing.T, wg *sync.WaitGroup) {
+		p := &peer{answer: registersAt(RTU)}
+		line, _ := start(t, Config{Open: p.open(wg)})
+		read := func(addr uint16) {
+			if got, err := line.ReadHolding(t.Context(), Background, 1, addr, 1, make([]uint16, 1)); err != nil || got[0] != addr {
+				t.Errorf("read %d: %v, %v", addr, got, err)
+			}
+		}
+		read(1)
+		var calls sync.WaitGroup
+		calls.Go(func() { read(2) })
+		synctest.Wait() // it keeps the gap
+		line.pressing.Add(1)
+		calls.Wait()
+		line.pressing.Add(-1)
+	})
+}

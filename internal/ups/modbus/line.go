@@ -87,9 +87,9 @@ type Line struct {
 	spare atomic.Pointer[request] // that nobody uses
 
 	idle chan *runner  // holds the runner while the line is at rest and lends itself; see lend
-	wake chan struct{} // a borrower has found the link lost
-	// pressing: Run's goroutine has an urgent request and waits for who borrows the line.
-	pressing atomic.Bool
+	wake chan struct{} // a borrower has found the link lost, or has left its request behind
+	// pressing counts the callers of urgent requests, from before they queue until they have their answer.
+	pressing atomic.Int32
 
 	reopenTCP time.Duration // least time between the end of a TCP connection and the next
 }
@@ -203,6 +203,10 @@ func (l *Line) submit(ctx context.Context, p Priority, r *request) (finished boo
 		return true, err
 	}
 	r.priority = p
+	if p == Urgent {
+		l.pressing.Add(1)
+		defer l.pressing.Add(-1)
+	}
 	if r.function == readFunction {
 		if runner := l.borrow(p); runner != nil {
 			runner.giveBack(runner.serveSelf(ctx, r))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/goburrow/modbus"
@@ -47,7 +48,7 @@ type runner struct {
 	oneShot  bool        // TCP: a connection was closed by the other end after a single answer
 	shots    int         // TCP: connections in a row that were
 	held     *request    // to be sent first on the next link
-	taken    *request    // to be sent after it
+	taken    []*request  // to be sent after it, in this order; hardly ever more than one
 	lost     error       // why who borrowed the line found no link
 	end      time.Time   // of the last exchange on the line
 	gap      gap
@@ -102,7 +103,9 @@ func (r *runner) serve() error {
 	for {
 		q := r.next()
 		if err := r.lost; err != nil {
-			r.taken, r.lost = q, nil
+			if r.lost = nil; q != nil {
+				r.taken = slices.Insert(r.taken, 0, q)
+			}
 			return err
 		}
 		if q == nil {
@@ -122,21 +125,25 @@ func (r *runner) serve() error {
 
 // refuseHeld answers those who wait for the next link.
 func (r *runner) refuseHeld(err error) {
-	for _, q := range []*request{r.held, r.taken} {
-		if q != nil {
-			q.finish(err)
-		}
+	if r.held != nil {
+		r.held.finish(err)
+	}
+	for _, q := range r.taken {
+		q.finish(err)
 	}
 	r.held, r.taken = nil, nil
 }
 
 // next returns the request to send now, nil if there is none to be had.
 func (r *runner) next() *request {
-	for _, waits := range []**request{&r.held, &r.taken} {
-		if q := *waits; q != nil {
-			*waits = nil
-			return q
-		}
+	if q := r.held; q != nil {
+		r.held = nil
+		return q
+	}
+	if len(r.taken) > 0 {
+		q := r.taken[0]
+		r.taken = slices.Delete(r.taken, 0, 1)
+		return q
 	}
 	select {
 	case q := <-r.urgent:
@@ -153,12 +160,12 @@ func (r *runner) quiet(q *request) *request {
 		q.finish(ErrClosed)
 		return nil
 	}
-	if q.priority == Urgent || r.taken != nil || q.reconnected {
+	if q.priority == Urgent || q.reconnected {
 		return q
 	}
 	select {
 	case u := <-r.urgent:
-		r.taken = q
+		r.taken = slices.Insert(r.taken, 0, q)
 		return u
 	default:
 		return q
