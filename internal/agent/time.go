@@ -57,7 +57,9 @@ func (a *agent) newOrder(stateDir string) func(context.Context, uplink.Order) (b
 		if err != nil {
 			return false, fmt.Errorf("statement: %w", err)
 		}
-		a.clock.Told(s.Time, at, o.Came)
+		if s.Age <= trust.ClockAge {
+			a.clock.Told(s.Time, at, o.Came)
+		}
 		if n := len(s.Entries); n > 0 {
 			a.Log.Warn("the cloud orders to bind or erase units, which this version does not do", "entries", n)
 		}

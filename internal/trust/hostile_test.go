@@ -294,7 +294,7 @@ func FuzzStatement(f *testing.F) {
 	f.Add([]byte(fmt.Sprintf(goodPayload, keys)), true)
 	f.Add([]byte(goodHeader), true)
 	f.Fuzz(func(t *testing.T, b []byte, payload bool) {
-		v := trust.New(testAgent, public(testRoot), &versions{})
+		v := trust.New(testAgent, public(testRoot), &lists{})
 		msg := string(b)
 		if payload { // the signature is right, so that what reads the payload is reached
 			msg = envelope(testOnline, goodHeader, msg)

@@ -1,6 +1,6 @@
-// Package trust verifies what the cloud has signed: the list of keys, and the statement that is bound to one session of one
-// agent (design, sections 6 and 7; T-02, T-06, T-10, T-11). It holds the verifying half only; package sign below it makes what
-// is verified here. FORMAT.md of package wire describes both byte by byte.
+// Package trust verifies what the cloud has signed: the list of keys, the statement that is bound to one session of one agent, and
+// commands (design, sections 6 and 7; T-02, T-06, T-10, T-11). It holds the verifying half only; package sign below it makes what
+// is verified here. FORMAT.md of package wire describes them byte by byte.
 //
 // Nothing here asks a clock: how old a nonce is, the caller says, measured on the monotonic clock of the boot (R4). Nothing is
 // believed because of where it came from: broker and TLS play no part in authority.

@@ -184,62 +184,64 @@ func TestOlderListOfKeysIsRefusedOverRestarts(t *testing.T) {
 			t.Errorf("list %d: %v, want %q", row.version, err, row.code)
 		}
 	}
-	info, err := os.Stat(filepath.Join(dir, "cloud_keys_version"))
+	info, err := os.Stat(filepath.Join(dir, "cloud_keys"))
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("cloud_keys_version: %v, %v; want mode 0600", info, err)
+		t.Errorf("cloud_keys: %v, %v; want mode 0600", info, err)
 	}
 }
 
-// versions is a disk that fails.
-type versions struct {
-	high uint64
+// lists is a disk that fails.
+type lists struct {
+	list string
 	load error
 	save error
 }
 
-func (v *versions) Load() (uint64, error) { return v.high, v.load }
+func (l *lists) Load() (string, error) { return l.list, l.load }
 
-func (v *versions) Save(n uint64) error {
-	if v.save == nil {
-		v.high = n
+func (l *lists) Save(list string) error {
+	if l.save == nil {
+		l.list = list
 	}
-	return v.save
+	return l.save
 }
 
 func TestNothingIsAcceptedThatCouldBeForgotten(t *testing.T) {
 	broken := errors.New("input/output error")
 	msg := []byte(mustSign(t, mustKeys(t, testList(2)), testStatement()))
-	disk := &versions{save: broken}
+	disk := &lists{save: broken}
 	v := trust.New(testAgent, public(testRoot), disk)
 	if _, err := v.Statement(msg, testSession); !errors.Is(err, broken) {
-		t.Errorf("version not on disk: %v, want %v", err, broken)
+		t.Errorf("list not on disk: %v, want %v", err, broken)
 	}
 	disk.save = nil
-	if _, err := v.Statement(msg, testSession); err != nil || disk.high != 2 {
-		t.Errorf("with the disk back: %v, version %d", err, disk.high)
+	if _, err := v.Statement(msg, testSession); err != nil || disk.list != mustKeys(t, testList(2)) {
+		t.Errorf("with the disk back: %v, list %q", err, disk.list)
 	}
-	if _, err := trust.New(testAgent, public(testRoot), &versions{load: broken}).Statement(msg, testSession); !errors.Is(err, broken) {
-		t.Errorf("version unreadable: %v, want %v", err, broken)
+	if _, err := trust.New(testAgent, public(testRoot), &lists{load: broken}).Statement(msg, testSession); !errors.Is(err, broken) {
+		t.Errorf("list unreadable: %v, want %v", err, broken)
 	}
 }
 
-func TestVersionFileTellsAFlippedBit(t *testing.T) {
-	f := trust.InState(t.TempDir())
-	if err := f.Save(1234567); err != nil {
+func TestListFileTellsAFlippedBit(t *testing.T) {
+	dir := t.TempDir()
+	f := trust.InState(dir)
+	msg := []byte(mustSign(t, mustKeys(t, testList(2)), testStatement()))
+	if _, err := trust.New(testAgent, public(testRoot), f).Statement(msg, testSession); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(string(f))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for bit := range len(whole) * 8 {
+	for bit := range len(whole)*8 - 8 { // the line's end may be anything but a line's end
 		b := append([]byte(nil), whole...)
 		b[bit/8] ^= 1 << (bit % 8)
 		if err := os.WriteFile(string(f), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := f.Load(); err == nil {
-			t.Errorf("bit %d: read as %d", bit, n)
+		if _, err := trust.New(testAgent, public(testRoot), f).Statement(msg, testSession); err == nil || trust.Code(err) != "" {
+			t.Fatalf("bit %d: %v", bit, err)
 		}
 	}
 }

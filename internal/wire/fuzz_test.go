@@ -44,7 +44,7 @@ func FuzzDecodeEventMessage(f *testing.F) {
 		p, err := DecodeEventMessage(msg)
 		if err != nil {
 			var body *BodyError
-			if errors.As(err, &body) != (p != nil) || p != nil && (p.Event != nil || p.Gap != nil) {
+			if errors.As(err, &body) != (p != nil) || p != nil && (p.Event != nil || p.Gap != nil || p.Result != nil) {
 				t.Fatalf("both %+v and %v", p, err)
 			}
 			return
@@ -96,6 +96,23 @@ func FuzzDecodeGap(f *testing.F) {
 		}
 		if back, err := DecodeGap(again); err != nil || g != back {
 			t.Fatalf("%+v, then %+v, %v", g, back, err)
+		}
+	})
+}
+
+func FuzzDecodeResult(f *testing.F) {
+	seedFiles(f, "result*.json")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := DecodeResult(body)
+		if err != nil {
+			return
+		}
+		again, err := EncodeResult(r)
+		if err != nil {
+			t.Fatalf("write again: %v", err)
+		}
+		if back, err := DecodeResult(again); err != nil || !cmp.Equal(r, back, cmpopts.EquateEmpty()) {
+			t.Fatalf("%+v, then %+v, %v", r, back, err)
 		}
 	})
 }

@@ -13,13 +13,13 @@ var envelope = []string{
 	"v", "agent", "stream", "lane", "seq", "epoch", "boot", "boot_id", "mono", "time", "time_trusted", "class",
 }
 
-// EventMessage appends what is published on the events topic for r, a record of the events lane, to dst: one JSON object, the
+// EventMessage appends what is published on the topics events and results for r, a record of the events lane, to dst: one JSON object, the
 // record's numbers before the fields of its body.
 func EventMessage(dst []byte, agent string, r Record) ([]byte, error) {
 	if err := CheckAgent(agent); err != nil {
 		return dst, err
 	}
-	if r.Class.Leaf() != TopicEvents || r.Lane != Events || r.Seq == 0 {
+	if leaf := r.Class.Leaf(); leaf != TopicEvents && leaf != TopicResults || r.Lane != Events || r.Seq == 0 {
 		return dst, fmt.Errorf("record %d of class %v and lane %v is not one of events", r.Seq, r.Class, r.Lane)
 	}
 	body, err := parseObject(r.Payload)
@@ -56,7 +56,7 @@ func EventMessage(dst []byte, agent string, r Record) ([]byte, error) {
 	return append(dst, b.buf...), b.err
 }
 
-// A PublishedEvent is what an events message says. Exactly one of Event and Gap is set for a class this program knows, none
+// A PublishedEvent is what an events or results message says. Exactly one of Event, Gap and Result is set for a class this program knows, none
 // for another one: such a record is kept as it is, counts as stored and has Class 0.
 type PublishedEvent struct {
 	Agent     string
@@ -64,11 +64,12 @@ type PublishedEvent struct {
 	ClassName string
 	Event     *ups.Event // its At is the record's time on the wall clock
 	Gap       *Gap
+	Result    *Result
 }
 
 // DecodeEventMessage reads an events message. Fields it does not know stay in the payload and are otherwise ignored. It
-// returns a *VersionError when the message is of another version, and a *BodyError, with the PublishedEvent but for its Event or
-// Gap, when only the body is not what its class has: the record should be kept.
+// returns a *VersionError when the message is of another version, and a *BodyError, with the PublishedEvent but for its Event,
+// Gap or Result, when only the body is not what its class has: the record should be kept.
 func DecodeEventMessage(msg []byte) (*PublishedEvent, error) {
 	o, err := parseObject(msg)
 	if err != nil {
@@ -94,6 +95,11 @@ func DecodeEventMessage(msg []byte) (*PublishedEvent, error) {
 		if g, err = o.gap(); err == nil {
 			p.Gap = &g
 		}
+	case ClassResult:
+		var res Result
+		if res, err = o.result(); err == nil {
+			p.Result = &res
+		}
 	}
 	if err != nil {
 		return p, &BodyError{p.Record.Seq, err}
@@ -114,7 +120,7 @@ func (o *object) identity(p *PublishedEvent) {
 	var trusted bool
 	o.want("time_trusted", &trusted)
 	o.want("class", &p.ClassName)
-	for _, c := range []Class{ClassAlarm, ClassGap} {
+	for _, c := range []Class{ClassAlarm, ClassGap, ClassResult} {
 		if c.String() == p.ClassName {
 			r.Class = c
 		}

@@ -41,9 +41,10 @@ const (
 	ClassGap     Class = 2 // JSON, a gap record
 	ClassSamples Class = 3 // sample block
 	ClassPicture Class = 4 // sample block of what led to an event, in the events lane
+	ClassResult  Class = 5 // JSON, what became of an order
 )
 
-var classNames = [...]string{"", "alarm", "gap", "samples", "picture"}
+var classNames = [...]string{"", "alarm", "gap", "samples", "picture", "result"}
 
 // String returns the class's name in JSON.
 func (c Class) String() string {

@@ -11,7 +11,7 @@ const Prefix = "upsedge/v1/"
 // A Leaf is the last level of a topic (design, section 6).
 type Leaf string
 
-// The leaves. This version of the agent publishes state, events and samples.
+// The leaves. This version of the agent publishes state, events, samples and results.
 const (
 	TopicState   Leaf = "state"   // up, retained, also the will
 	TopicEvents  Leaf = "events"  // up
@@ -41,6 +41,8 @@ func (c Class) Leaf() Leaf {
 		return TopicEvents
 	case ClassSamples, ClassPicture:
 		return TopicSamples
+	case ClassResult:
+		return TopicResults
 	}
 	return ""
 }

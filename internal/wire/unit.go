@@ -10,6 +10,9 @@ func UnitOf(class Class, payload []byte) (unit string, ok bool) {
 	case ClassGap:
 		g, err := DecodeGap(payload)
 		return g.Unit, err == nil
+	case ClassResult:
+		r, err := DecodeResult(payload)
+		return r.Unit, err == nil
 	case ClassPicture:
 		c := cursor{b: payload}
 		if c.uvarint(); c.err != nil {

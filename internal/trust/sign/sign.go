@@ -98,6 +98,36 @@ func entry(e trust.Entry) any {
 	}{"erase", e.Device, e.Erase.Order, e.Erase.Epoch, e.Erase.Role}
 }
 
+// Command signs a command.
+func Command(key ed25519.PrivateKey, kid string, c trust.Command) (string, error) {
+	params := c.Params
+	if params == nil {
+		params = map[string]string{}
+	}
+	return marshal(key, kid, trust.ForCommand, struct {
+		V            int               `json:"v"`
+		Purpose      string            `json:"purpose"`
+		Agent        string            `json:"agent"`
+		Device       string            `json:"device"`
+		Epoch        uint32            `json:"epoch"`
+		ID           wire.ID           `json:"id"`
+		Counter      uint64            `json:"counter"`
+		Nonce        wire.ID           `json:"nonce"`
+		MaxAge       int64             `json:"max_age"`
+		Action       string            `json:"action"`
+		Params       map[string]string `json:"params"`
+		Actor        string            `json:"actor"`
+		Role         string            `json:"role"`
+		Plan         string            `json:"plan"`
+		GrantVersion uint64            `json:"grant_version"`
+		MFA          bool              `json:"mfa"`
+		IssuedAt     string            `json:"issued_at"`
+	}{
+		1, trust.ForCommand, c.Agent, c.Device, c.Epoch, c.ID, c.Counter, c.Nonce, int64(c.MaxAge / time.Second), c.Action, params,
+		c.Actor, c.Role, c.Plan, c.GrantVersion, c.MFA, format(c.IssuedAt),
+	})
+}
+
 func format(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func marshal(key ed25519.PrivateKey, kid, purpose string, v any) (string, error) {
