@@ -45,6 +45,7 @@ func TestGoldenMessagesAreInTheDocument(t *testing.T) {
 		"block-hash.hex":    {wire.TopicSamples, "samples"},
 		"block-inline.hex":  {wire.TopicSamples, "samples"},
 		"picture.hex":       {wire.TopicSamples, "samples"},
+		"result.json":       {wire.TopicResults, "result"},
 	}
 	files, err := filepath.Glob("../wire/testdata/v1/*")
 	if err != nil {

@@ -73,11 +73,11 @@ func TestUsageAndWhatCannotWorkAreErrors(t *testing.T) {
 	}
 }
 
-// versions are none yet.
-type versions struct{}
+// lists are none yet.
+type lists struct{}
 
-func (versions) Load() (uint64, error) { return 0, nil }
-func (versions) Save(uint64) error     { return nil }
+func (lists) Load() (string, error) { return "", nil }
+func (lists) Save(string) error     { return nil }
 
 // verify reads the pinned key as an agent does.
 func verify(t testing.TB, key, agent string, nonce wire.ID, msg []byte) {
@@ -88,7 +88,7 @@ func verify(t testing.TB, key, agent string, nonce wire.ID, msg []byte) {
 	must(t, os.WriteFile(filepath.Join(state, "cloud_root"), text, 0o600))
 	root, err := trust.LoadRoot(state)
 	must(t, err)
-	s, err := trust.New(agent, root, versions{}).Statement(msg, func(n wire.ID) (time.Duration, bool) { return 0, n == nonce })
+	s, err := trust.New(agent, root, lists{}).Statement(msg, func(n wire.ID) (time.Duration, bool) { return 0, n == nonce })
 	must(t, err)
 	if off := time.Since(s.Time); off < -time.Second || off > time.Hour {
 		t.Errorf("the statement says %v", s.Time)
