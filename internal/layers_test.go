@@ -102,6 +102,7 @@ var fences = []fence{
 	{"upsedge/internal/agent", []string{"cmd/agent", "internal/demo", "internal/bench"}, false, "the composition is the top: nothing rests on it"},
 	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
 	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
+	{"upsedge/internal/cloud/store/storetest", nil, false, "it opens databases for tests; a program opens its own"},
 	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest"}, false, "it skips and fails tests; a program has none"},
 	{"testing", []string{"internal/testenv", "internal/ups/upstest", "internal/cloud/store/storetest"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
