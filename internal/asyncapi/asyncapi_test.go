@@ -132,7 +132,7 @@ func TestDocumentHasTheWordsOfTheCode(t *testing.T) {
 	if err := yaml.Unmarshal(text, &root); err != nil {
 		t.Fatal(err)
 	}
-	notYet := []wire.Leaf{wire.TopicResults, wire.TopicHost}
+	notYet := []wire.Leaf{wire.TopicHost}
 	for _, leaf := range wire.Leaves {
 		address, found := resolve(root, "#/channels/"+string(leaf)+"/address")
 		if planned := slices.Contains(notYet, leaf); found == planned || found && address != wire.Prefix+"{agentId}/"+string(leaf) {
@@ -146,6 +146,7 @@ func TestDocumentHasTheWordsOfTheCode(t *testing.T) {
 	for ref, want := range map[string][]string{
 		"#/components/schemas/unit/properties/condition/items/enum": ups.StatusNames[:],
 		"#/components/schemas/alarm/properties/group/enum":          groups,
+		"#/components/schemas/result/properties/state/enum":         orderStates(),
 		"#/components/schemas/lane/enum":                            {wire.Events.String(), wire.Samples.String()},
 	} {
 		var got []string
@@ -174,4 +175,11 @@ func TestDocumentsThatAreNone(t *testing.T) {
 			t.Errorf("Load(%s) = %v, want %q", row.text, err, row.want)
 		}
 	}
+}
+
+func orderStates() (out []string) {
+	for _, s := range wire.OrderStates {
+		out = append(out, string(s))
+	}
+	return out
 }
