@@ -121,7 +121,10 @@ func (b *Broker) start() error {
 // limit). The kernel ties that to the thread that started it, which therefore stays with the process until its end. done is
 // closed when the process is gone and cmd.Wait has returned.
 func Bound(cmd *exec.Cmd) (done chan struct{}, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	done = make(chan struct{})
 	go func() {

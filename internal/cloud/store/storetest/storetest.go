@@ -1,11 +1,20 @@
-// Package storetest runs tests of the cloud on both of its databases. For tests only.
+// Package storetest runs tests of the cloud on both of its databases: SQLite, and a PostgreSQL server of the test binary's own with
+// one database for each test. For tests only.
 package storetest
 
 import (
+	"context"
+	"database/sql"
+	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/testenv"
 )
 
 // Each runs fn on SQLite, and on a PostgreSQL database of its own.
@@ -14,15 +23,76 @@ func Each(t *testing.T, fn func(t *testing.T, db *store.DB)) {
 	EachConfig(t, func(t *testing.T, c store.Config) { fn(t, Open(t, c)) })
 }
 
-// EachConfig is Each for tests that open their database themselves, or more than once. It is empty.
+// EachConfig is Each for tests that open their database themselves, or more than once.
 func EachConfig(t *testing.T, fn func(t *testing.T, c store.Config)) {
 	t.Helper()
 	t.Run(store.SQLite, func(t *testing.T) { fn(t, SQLite(t)) })
+	t.Run(store.Postgres, func(t *testing.T) { fn(t, Postgres(t)) })
 }
 
 // SQLite is a file of the test's own.
 func SQLite(t testing.TB) store.Config {
 	return store.Config{Driver: store.SQLite, DSN: filepath.Join(t.TempDir(), "cloud.db")}
+}
+
+// model is the database that others are copied from: making the tables anew costs ten times as much.
+const model = "model"
+
+var makeModel sync.Once
+
+// Postgres is a database of the test's own, with all tables. It is dropped with the test.
+func Postgres(t testing.TB) store.Config {
+	t.Helper()
+	c := testenv.Postgres(t)
+	makeModel.Do(func() {
+		ask(t, c, "CREATE DATABASE "+model)
+		db, err := store.Open(context.Background(), config(c, model))
+		if err == nil {
+			err = db.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	return database(t, c, " TEMPLATE "+model)
+}
+
+// EmptyPostgres is a database without tables.
+func EmptyPostgres(t testing.TB) store.Config {
+	t.Helper()
+	return database(t, testenv.Postgres(t), "")
+}
+
+// PostgresOn is a database without tables on another server.
+func PostgresOn(t testing.TB, c *testenv.Cluster) store.Config {
+	t.Helper()
+	return database(t, c, "")
+}
+
+var last atomic.Int64
+
+func database(t testing.TB, c *testenv.Cluster, how string) store.Config {
+	t.Helper()
+	name := fmt.Sprintf("t%d", last.Add(1))
+	ask(t, c, "CREATE DATABASE "+name+how)
+	t.Cleanup(func() { ask(t, c, "DROP DATABASE "+name+" WITH (FORCE)") })
+	return config(c, name)
+}
+
+func config(c *testenv.Cluster, name string) store.Config {
+	return store.Config{Driver: store.Postgres, DSN: c.DSN(name)}
+}
+
+func ask(t testing.TB, c *testenv.Cluster, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", c.DSN("postgres"))
+	if err == nil {
+		defer db.Close()
+		_, err = db.Exec(statement)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 // Open opens a database that is closed with the test.
