@@ -1,0 +1,74 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/store"
+)
+
+// Config is what the interface needs. DB and Authenticate are required.
+type Config struct {
+	DB *store.DB
+	// Authenticate says who asks. Its error is a *cloud.Error with UNAUTHENTICATED where nobody is signed in.
+	Authenticate func(r *http.Request) (cloud.Actor, error)
+	Log          *slog.Logger // nil discards
+	Now          func() time.Time
+	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks
+}
+
+// An API serves the HTTP interface. Use New. It is safe for concurrent use.
+type API struct {
+	cfg      Config
+	log      *slog.Logger
+	document []byte // openapi.json
+	routes   []route
+}
+
+// New returns an API. An error is a mistake of the program: a route or a fragment that does not fit.
+func New(cfg Config) (*API, error) {
+	if cfg.DB == nil || cfg.Authenticate == nil {
+		return nil, errors.New("api: no database, or nobody to say who asks")
+	}
+	a := &API{cfg: cfg, log: cfg.Log}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.cfg.Now == nil {
+		a.cfg.Now = time.Now
+	}
+	var err error
+	if a.document, err = mergeDocument(); err != nil {
+		return nil, err
+	}
+	a.routes = a.table()
+	for _, r := range a.routes {
+		if err := r.check(); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// table has every route.
+func (a *API) table() (all []route) {
+	for _, some := range [][]route{
+		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// Handler returns what answers requests for /api/.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes {
+		mux.Handle(r.method+" "+r.pattern, a.serve(r))
+	}
+	mux.Handle("/", a.serve(route{pattern: "none", read: func(q *Request) (Answer, error) { return Answer{}, errNoRoute }, public: "it is nothing"}))
+	return a.outermost(mux)
+}

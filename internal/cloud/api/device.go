@@ -1,0 +1,5 @@
+package api
+
+func (a *API) deviceRoutes() []route {
+	return nil
+}

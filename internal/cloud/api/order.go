@@ -1,0 +1,5 @@
+package api
+
+func (a *API) orderRoutes() []route {
+	return nil
+}
