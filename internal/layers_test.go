@@ -86,6 +86,7 @@ var layers = []layer{
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
 	{"internal/asyncapi", nil, "", "it holds messages against the document; what it shared with their makers, both could have wrong"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
+	{"internal/mailsink", nil, "", "a mail server for the demonstration and for tests; what it shared with the sender, both could have wrong"},
 	{"internal/soak", nil, "", "it holds tests alone, of everything together"},
 }
 

@@ -1,0 +1,103 @@
+package mail
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/store"
+)
+
+// A Queue takes mails in transactions and sends them behind. Use New.
+type Queue struct {
+	db     *store.DB
+	server *server
+	log    *slog.Logger
+	now    func() time.Time
+	wake   chan struct{}
+
+	sent, retried, givenUp atomic.Int64
+}
+
+// Options of a Queue. The zero value will do.
+type Options struct {
+	Log *slog.Logger     // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
+}
+
+// New returns a queue on the tables of db that sends as c says. The error names the key of c that is wrong.
+func New(db *store.DB, c Config, o Options) (*Queue, error) {
+	s, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Queue{db: db, server: s, log: o.Log, now: o.Now, wake: make(chan struct{}, 1)}, nil
+}
+
+// patience is how long a mail is worth trying for.
+const patience = 24 * time.Hour
+
+// Put writes a mail in the transaction tx. It is sent soon after the commit, or by the next Run on this database.
+func (q *Queue) Put(ctx context.Context, tx *store.Tx, m Message) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	now := q.now()
+	until := now.Add(patience)
+	if !m.Until.IsZero() && m.Until.Before(until) {
+		until = m.Until
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO mails (id, kind, recipient, subject, body, written_at, until_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		cloud.NewID("m_"), m.Kind, m.To, m.Subject, m.Text, now.UnixMilli(), until.UnixMilli(), now.UnixMilli())
+	tx.After(q.nudge)
+	return err
+}
+
+func (q *Queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// Counts is what became of mails since the start of this process.
+type Counts struct{ Sent, Retried, GivenUp int64 }
+
+// Counts may be called at any time.
+func (q *Queue) Counts() Counts {
+	return Counts{Sent: q.sent.Load(), Retried: q.retried.Load(), GivenUp: q.givenUp.Load()}
+}
+
+// lookEvery is how often Run looks for mails that nobody told it of: of another process that ended, or whose pause is over.
+const lookEvery = 10 * time.Second
+
+// Run sends mails until ctx ends. It returns nil: a server that cannot be reached and a database that fails are states, told by the log.
+func (q *Queue) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		for {
+			n, err := q.round(ctx)
+			if err != nil && ctx.Err() == nil {
+				q.log.Error("mails not read from the database", "err", err)
+			}
+			if n < batch || err != nil || ctx.Err() != nil {
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-q.wake:
+		case <-tick.C:
+		}
+	}
+}
