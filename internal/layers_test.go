@@ -46,7 +46,8 @@ var layers = []layer{
 	{"internal/trust", []string{"internal/ups", "internal/wire", "internal/policy"}, "", "its verifying half runs in agent and cloud"},
 	{"internal/trust/sign", []string{"internal/trust", "internal/wire"}, "", "it makes what trust verifies, and no rule of it stands here twice"},
 	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
-	{"internal/config", []string{"internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
+	{"internal/config/strict", nil, "", "it knows no key"},
+	{"internal/config", []string{"internal/config/strict", "internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
 
 	{"internal/sampler", shared, "", apart},
 	{"internal/alarm", shared, "", apart},

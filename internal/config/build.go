@@ -7,15 +7,13 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
+	"upsedge/internal/config/strict"
 	"upsedge/internal/ups"
 )
 
@@ -42,42 +40,39 @@ var (
 	orderGroups = []string{"diagnostics", "alarms", "settings", "reboot", "outlets", "firmware"}
 )
 
-func (c *checker) structure(root *yaml.Node) {
-	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
-		c.walk(root.Content[0], reflect.TypeFor[fileConfig](), "")
-	}
-}
+// A checker turns what the file says into what the program uses.
+type checker struct{ *strict.Checker }
 
 // build checks what the structure cannot say and fills in defaults. Defaults and their reasons stand in
 // configs/agent.reference.yaml; a test compares the two.
-func (c *checker) build(f *fileConfig) *Config {
+func (c checker) build(f *fileConfig) *Config {
 	cfg := &Config{
 		StateDir: or(f.StateDir, "/var/lib/upsagent"),
 		Spool: Spool{
 			MaxBytes: int64(or(f.Spool.MaxBytes, 1<<30)),
-			Flush:    time.Duration(or(f.Spool.Flush, duration(10*time.Second))),
+			Flush:    time.Duration(or(f.Spool.Flush, strict.Duration(10*time.Second))),
 		},
 		Metrics: Metrics{or(f.Metrics.Listen, "127.0.0.1:9811"), or(f.Metrics.WebConfig, ""), or(f.Metrics.SerialLabel, false)},
 		Local:   Local{or(f.Local.Listen, "127.0.0.1:9812"), or(f.Local.Socket, "/run/upsagent/agent.sock")},
 		Log:     Log{Format: oneOf(c, "log.format", or(f.Log.Format, "text"), "text", "json")},
 	}
 	if cfg.StateDir == "" {
-		c.at("state_dir", "is empty")
+		c.At("state_dir", "is empty")
 	}
 	if cfg.Spool.MaxBytes < leastSpool {
-		c.at("spool.max_bytes", "%d bytes are below the least of 4MiB", cfg.Spool.MaxBytes)
+		c.At("spool.max_bytes", "%d bytes are below the least of 4MiB", cfg.Spool.MaxBytes)
 	}
 	if cfg.Spool.Flush < leastFlush {
-		c.at("spool.flush", "%v is below the least of %v", cfg.Spool.Flush, leastFlush)
+		c.At("spool.flush", "%v is below the least of %v", cfg.Spool.Flush, leastFlush)
 	}
 	if cfg.Spool.Flush > mostFlush {
-		c.at("spool.flush", "%v is above the most of %v: that much is lost in a crash", cfg.Spool.Flush, mostFlush)
+		c.At("spool.flush", "%v is above the most of %v: that much is lost in a crash", cfg.Spool.Flush, mostFlush)
 	}
 	if cfg.Metrics.Listen != "" && cfg.Metrics.Listen == cfg.Local.Listen && !strings.HasSuffix(cfg.Local.Listen, ":0") {
-		c.at("local.listen", "%s is metrics.listen, too", cfg.Local.Listen)
+		c.At("local.listen", "%s is metrics.listen, too", cfg.Local.Listen)
 	}
 	if err := cfg.Log.Level.UnmarshalText([]byte(or(f.Log.Level, "info"))); err != nil {
-		c.at("log.level", "%q is not debug, info, warn or error", or(f.Log.Level, ""))
+		c.At("log.level", "%q is not debug, info, warn or error", or(f.Log.Level, ""))
 		cfg.Log.Level = slog.LevelInfo
 	}
 	c.listen("metrics.listen", cfg.Metrics.Listen)
@@ -93,23 +88,23 @@ func (c *checker) build(f *fileConfig) *Config {
 	return cfg
 }
 
-func (c *checker) unit(key string, f *fileUnit) Unit {
+func (c checker) unit(key string, f *fileUnit) Unit {
 	u := Unit{Name: or(f.Name, ""), UnitID: 1, Thresholds: c.thresholds(key+".thresholds", f.Thresholds)}
 	switch {
 	case u.Name == "":
-		c.at(key+".name", "is missing")
+		c.At(key+".name", "is missing")
 	case !unitName.MatchString(u.Name) || len(u.Name) > maxUnitName:
-		c.at(key+".name", "%q is not 1 to %d characters of a-z, 0-9 and -, the first not -", u.Name, maxUnitName)
+		c.At(key+".name", "%q is not 1 to %d characters of a-z, 0-9 and -, the first not -", u.Name, maxUnitName)
 	}
 	switch {
 	case f.Serial != nil && f.TCP != nil:
-		c.at(key, "has both serial and tcp; a unit is on one line")
+		c.At(key, "has both serial and tcp; a unit is on one line")
 	case f.Serial != nil:
 		u.Serial = c.serial(key+".serial", f.Serial)
 	case f.TCP != nil:
 		u.TCP = c.tcp(key+".tcp", f.TCP)
 	default:
-		c.at(key, "has neither serial nor tcp")
+		c.At(key, "has neither serial nor tcp")
 	}
 	top := serialMaxID
 	if u.OverCard() {
@@ -117,54 +112,54 @@ func (c *checker) unit(key string, f *fileUnit) Unit {
 	}
 	id := or(f.UnitID, 1)
 	if id < 1 || id > top {
-		c.at(key+".unit_id", "%d is not in 1 to %d", id, top)
+		c.At(key+".unit_id", "%d is not in 1 to %d", id, top)
 	}
 	u.UnitID = uint8(id)
 	u.Poll = c.poll(key+".poll", f.Poll, u)
 	if f.Card != nil {
 		u.Card = &Card{or(f.Card.Address, ""), or(f.Card.CredentialsFile, "")}
 		if u.Card.Address == "" {
-			c.at(key+".card.address", "is missing")
+			c.At(key+".card.address", "is missing")
 		}
 	}
 	return u
 }
 
-func (c *checker) serial(key string, f *fileSerial) *Serial {
+func (c checker) serial(key string, f *fileSerial) *Serial {
 	s := &Serial{or(f.Device, ""), or(f.Baud, 9600), oneOf(c, key+".parity", or(f.Parity, "none"), "none", "even", "odd")}
 	if s.Device == "" {
-		c.at(key+".device", "is missing")
+		c.At(key+".device", "is missing")
 	} else {
 		s.Device = filepath.Clean(s.Device) // one port, one spelling: units on it share a line
 	}
 	if !slices.Contains(bauds, s.Baud) {
-		c.at(key+".baud", "%d is not one of %v; the unit's own port is 9600", s.Baud, bauds)
+		c.At(key+".baud", "%d is not one of %v; the unit's own port is 9600", s.Baud, bauds)
 	}
 	return s
 }
 
-func (c *checker) tcp(key string, f *fileTCP) *TCP {
+func (c checker) tcp(key string, f *fileTCP) *TCP {
 	t := &TCP{Address: or(f.Address, ""), Card: oneOf(c, key+".via", or(f.Via, "unit"), "unit", "card") == "card"}
 	addr, err := withPort(t.Address, modbusTCP)
 	if err != nil {
-		c.at(key+".address", "%v", err)
+		c.At(key+".address", "%v", err)
 		return t
 	}
 	t.Address = addr
 	return t
 }
 
-func (c *checker) poll(key string, f filePoll, u Unit) (out [ups.TierCount]time.Duration) {
+func (c checker) poll(key string, f filePoll, u Unit) (out [ups.TierCount]time.Duration) {
 	def := DefaultRates(u.Serial != nil, u.OverCard())
-	for tier, d := range [...]*duration{f.Watch, f.Status, f.Live, f.Settings} {
-		out[tier] = time.Duration(or(d, duration(def[tier])))
+	for tier, d := range [...]*strict.Duration{f.Watch, f.Status, f.Live, f.Settings} {
+		out[tier] = time.Duration(or(d, strict.Duration(def[tier])))
 		if out[tier] != 0 && out[tier] < leastRate {
-			c.at(fmt.Sprintf("%s.%v", key, ups.Tier(tier)), "%v is below the least of %v", out[tier], leastRate)
+			c.At(fmt.Sprintf("%s.%v", key, ups.Tier(tier)), "%v is below the least of %v", out[tier], leastRate)
 		}
 	}
 	out[ups.TierIdentity] = def[ups.TierIdentity]
 	if out[ups.TierWatch] == 0 && out[ups.TierStatus] == 0 {
-		c.at(key, "has both watch and status turned off; nobody would see a power failure")
+		c.At(key, "has both watch and status turned off; nobody would see a power failure")
 	}
 	return out
 }
@@ -181,31 +176,31 @@ func DefaultRates(serial, card bool) [ups.TierCount]time.Duration {
 	return [...]time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 500 * time.Millisecond, settings, identity}
 }
 
-func (c *checker) thresholds(key string, f fileThresholds) Thresholds {
+func (c checker) thresholds(key string, f fileThresholds) Thresholds {
 	t := Thresholds{
-		LowBatteryRuntime:  time.Duration(or(f.LowBatteryRuntime, duration(2*time.Minute))),
+		LowBatteryRuntime:  time.Duration(or(f.LowBatteryRuntime, strict.Duration(2*time.Minute))),
 		BatteryTemperature: or(f.BatteryTemperature, 40),
 		Load:               or(f.Load, 80),
 	}
 	if t.LowBatteryRuntime == 0 {
-		c.at(key+".low_battery_runtime", "is 0; the alarm would come when the battery is empty")
+		c.At(key+".low_battery_runtime", "is 0; the alarm would come when the battery is empty")
 	}
 	if !(t.BatteryTemperature >= 10 && t.BatteryTemperature <= 80) { // not NaN either
-		c.at(key+".battery_temperature", "%g is not in 10 to 80 (°C)", t.BatteryTemperature)
+		c.At(key+".battery_temperature", "%g is not in 10 to 80 (°C)", t.BatteryTemperature)
 	}
 	if !(t.Load >= 1 && t.Load <= 100) {
-		c.at(key+".load", "%g is not in 1 to 100 (percent)", t.Load)
+		c.At(key+".load", "%g is not in 1 to 100 (percent)", t.Load)
 	}
 	return t
 }
 
 // lineSharing checks what units on one line must agree on, and that no name or address is used twice.
-func (c *checker) lineSharing(units []Unit) {
+func (c checker) lineSharing(units []Unit) {
 	names, first, taken := map[string]int{}, map[string]int{}, map[string]int{}
 	for i, u := range units {
 		key := fmt.Sprintf("units[%d]", i)
 		if j, ok := names[u.Name]; ok && u.Name != "" {
-			c.at(key+".name", "%q is the name of units[%d], too", u.Name, j)
+			c.At(key+".name", "%q is the name of units[%d], too", u.Name, j)
 		}
 		names[u.Name] = i
 		if u.Serial == nil && u.TCP == nil {
@@ -213,19 +208,19 @@ func (c *checker) lineSharing(units []Unit) {
 		}
 		line := u.LineKey()
 		if j, ok := first[line]; ok && u.Serial != nil && *units[j].Serial != *u.Serial {
-			c.at(key+".serial", "has another baud rate or parity than units[%d] on the same port", j)
+			c.At(key+".serial", "has another baud rate or parity than units[%d] on the same port", j)
 		} else if !ok {
 			first[line] = i
 		}
 		address := fmt.Sprintf("%s/%d", line, u.UnitID)
 		if j, ok := taken[address]; ok {
-			c.at(key+".unit_id", "%d is the address of units[%d] on the same line, too", u.UnitID, j)
+			c.At(key+".unit_id", "%d is the address of units[%d] on the same line, too", u.UnitID, j)
 		}
 		taken[address] = i
 	}
 }
 
-func (c *checker) uplink(f *fileUplink) *Uplink {
+func (c checker) uplink(f *fileUplink) *Uplink {
 	u := &Uplink{
 		Broker: or(f.Broker, ""), Insecure: or(f.Insecure, false), AgentID: or(f.AgentID, ""),
 		CAFile: or(f.TLS.CAFile, ""), CertFile: or(f.TLS.CertFile, ""), KeyFile: or(f.TLS.KeyFile, ""),
@@ -233,69 +228,69 @@ func (c *checker) uplink(f *fileUplink) *Uplink {
 		Addresses: oneOf(c, "uplink.addresses", or(f.Addresses, "tail"), "tail", "full", "none"),
 	}
 	if (u.CertFile == "") != (u.KeyFile == "") {
-		c.at("uplink.tls", "has one of cert_file and key_file; both or none are needed")
+		c.At("uplink.tls", "has one of cert_file and key_file; both or none are needed")
 	}
 	if u.AgentID != "" && u.CertFile != "" {
-		c.at("uplink.agent_id", "is set beside a certificate; the certificate's name is the agent id")
+		c.At("uplink.agent_id", "is set beside a certificate; the certificate's name is the agent id")
 	}
 	if u.AgentID != "" && !agentID.MatchString(u.AgentID) {
-		c.at("uplink.agent_id", "%q is not 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'", u.AgentID)
+		c.At("uplink.agent_id", "%q is not 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'", u.AgentID)
 	}
 	c.broker(u)
 	return u
 }
 
-func (c *checker) broker(u *Uplink) {
+func (c checker) broker(u *Uplink) {
 	const key = "uplink.broker"
 	b, err := url.Parse(u.Broker)
 	if strings.Contains(u.Broker, "@") { // what stands before it may be a password, and these words go to the log
-		c.at(key, "has a name or password in it, or an @; want an address like tls://cloud.example:8883")
+		c.At(key, "has a name or password in it, or an @; want an address like tls://cloud.example:8883")
 		return
 	}
 	if u.Broker == "" || err != nil || b.Host == "" || b.Path != "" || (b.Scheme != "tls" && b.Scheme != "tcp") {
-		c.at(key, "%q is not an address like tls://cloud.example:8883", u.Broker)
+		c.At(key, "%q is not an address like tls://cloud.example:8883", u.Broker)
 		return
 	}
 	port := mqttTLSPort
 	if b.Scheme == "tcp" {
 		port = mqttBarePort
 		if !u.Insecure || !loopback(b.Hostname()) {
-			c.at(key, "%s is plain TCP: only to the box itself (127.0.0.1, ::1, localhost) and only with insecure: true", u.Broker)
+			c.At(key, "%s is plain TCP: only to the box itself (127.0.0.1, ::1, localhost) and only with insecure: true", u.Broker)
 		}
 	} else if u.Insecure {
-		c.at("uplink.insecure", "is true, but the broker is tls://; TLS is always checked")
+		c.At("uplink.insecure", "is true, but the broker is tls://; TLS is always checked")
 	}
 	if b.Host, err = withPort(b.Host, port); err != nil {
-		c.at(key, "%v", err)
+		c.At(key, "%v", err)
 	}
 	u.Broker = b.String()
 }
 
-func (c *checker) orders(cfg *Config, f fileOrders) {
+func (c checker) orders(cfg *Config, f fileOrders) {
 	cfg.Orders = Orders{
 		Allow: f.Allow, Hours: or(f.Hours, ""),
-		MinInterval: time.Duration(or(f.MinInterval, duration(2*time.Minute))), DailyMax: or(f.DailyMax, 12),
+		MinInterval: time.Duration(or(f.MinInterval, strict.Duration(2*time.Minute))), DailyMax: or(f.DailyMax, 12),
 	}
 	for i, g := range f.Allow {
 		if !slices.Contains(orderGroups, g) {
-			c.at(fmt.Sprintf("orders.allow[%d]", i), "%q is not one of %s", g, strings.Join(orderGroups, ", "))
+			c.At(fmt.Sprintf("orders.allow[%d]", i), "%q is not one of %s", g, strings.Join(orderGroups, ", "))
 		}
 	}
 	if cfg.Orders.Hours != "" && !orderHours.MatchString(cfg.Orders.Hours) {
-		c.at("orders.hours", "%q is not like 08:00-18:00", cfg.Orders.Hours)
+		c.At("orders.hours", "%q is not like 08:00-18:00", cfg.Orders.Hours)
 	}
 	if cfg.Orders.DailyMax < 0 {
-		c.at("orders.daily_max", "%d is negative", cfg.Orders.DailyMax)
+		c.At("orders.daily_max", "%d is negative", cfg.Orders.DailyMax)
 	}
 }
 
-func (c *checker) listen(key, address string) {
+func (c checker) listen(key, address string) {
 	if address == "" {
 		return
 	}
 	_, port, err := net.SplitHostPort(address)
 	if _, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil { // 0: any free one
-		c.at(key, "%q is not an address like 127.0.0.1:9811", address)
+		c.At(key, "%q is not an address like 127.0.0.1:9811", address)
 	}
 }
 
@@ -326,9 +321,9 @@ func loopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-func oneOf(c *checker, key, value string, allowed ...string) string {
+func oneOf(c checker, key, value string, allowed ...string) string {
 	if !slices.Contains(allowed, value) {
-		c.at(key, "%q is not %s", value, strings.Join(allowed, ", "))
+		c.At(key, "%q is not %s", value, strings.Join(allowed, ", "))
 	}
 	return value
 }

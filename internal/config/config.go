@@ -15,8 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
+	"upsedge/internal/config/strict"
 	"upsedge/internal/ups"
 )
 
@@ -165,37 +164,23 @@ func Load(path string) (*Config, error) {
 
 // Parse checks data and fills in defaults. name stands for the file in errors.
 func Parse(name string, data []byte) (*Config, error) {
-	c := &checker{lines: map[string]int{"": 1}}
-	file, err := c.read(data)
-	if err != nil {
+	c := checker{strict.New(name)}
+	file := &fileConfig{}
+	if err := c.Read(data, file); err != nil {
 		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	cfg := &Config{}
-	if len(c.problems) == 0 {
+	if c.Err() == nil {
 		cfg = c.build(file)
 	}
-	var errs []error
-	for _, p := range c.problems {
-		errs = append(errs, &Problem{File: name, Line: p.line, Key: p.key, Reason: p.reason})
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := c.Err(); err != nil {
+		return nil, err
 	}
 	return cfg, nil
 }
 
 // A Problem is a mistake in the file.
-type Problem struct {
-	File   string
-	Line   int
-	Key    string // units[1].poll.live
-	Reason string // may quote what the file says
-}
-
-// Error names file, line, key and reason.
-func (p *Problem) Error() string {
-	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Key, p.Reason)
-}
+type Problem = strict.Problem
 
 // FirstProblem says where the first mistake is that err, of Load or of a check of the files, is about: its line and its key, and
 // nothing of what the file says there. It can be told to anybody.
@@ -217,22 +202,3 @@ var (
 	plainKey = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)+$`) // cannot be taken for anything else
 	yamlLine = regexp.MustCompile(`: line \d+: `)          // of the YAML library's errors
 )
-
-func (c *checker) read(data []byte) (*fileConfig, error) {
-	var root yaml.Node
-	dec := yaml.NewDecoder(strings.NewReader(string(data)))
-	file := &fileConfig{}
-	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
-		return file, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("holds more than one YAML document")
-	}
-	c.structure(&root)
-	if len(c.problems) > 0 {
-		return file, nil
-	}
-	return file, root.Decode(file)
-}

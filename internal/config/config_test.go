@@ -230,7 +230,7 @@ func allKeys() []string {
 		if t.Kind() != reflect.Struct {
 			return
 		}
-		out = append(out, keysOf(t)...)
+		out = append(out, strict.Keys(t)...)
 		for i := range t.NumField() {
 			visit(t.Field(i).Type)
 		}

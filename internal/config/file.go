@@ -1,14 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
-	"time"
-
-	"go.yaml.in/yaml/v3"
-)
+import "upsedge/internal/config/strict"
 
 // The shape of the file, keys as written. A nil pointer means that the key is absent and its default holds.
 
@@ -24,8 +16,8 @@ type fileConfig struct {
 }
 
 type fileSpool struct {
-	MaxBytes *byteSize `yaml:"max_bytes"`
-	Flush    *duration `yaml:"flush"`
+	MaxBytes *strict.ByteSize `yaml:"max_bytes"`
+	Flush    *strict.Duration `yaml:"flush"`
 }
 
 type fileUnit struct {
@@ -50,16 +42,16 @@ type fileTCP struct {
 }
 
 type filePoll struct {
-	Watch    *duration `yaml:"watch"`
-	Status   *duration `yaml:"status"`
-	Live     *duration `yaml:"live"`
-	Settings *duration `yaml:"settings"`
+	Watch    *strict.Duration `yaml:"watch"`
+	Status   *strict.Duration `yaml:"status"`
+	Live     *strict.Duration `yaml:"live"`
+	Settings *strict.Duration `yaml:"settings"`
 }
 
 type fileThresholds struct {
-	LowBatteryRuntime  *duration `yaml:"low_battery_runtime"`
-	BatteryTemperature *float64  `yaml:"battery_temperature"`
-	Load               *float64  `yaml:"load"`
+	LowBatteryRuntime  *strict.Duration `yaml:"low_battery_runtime"`
+	BatteryTemperature *float64         `yaml:"battery_temperature"`
+	Load               *float64         `yaml:"load"`
 }
 
 type fileCard struct {
@@ -68,12 +60,12 @@ type fileCard struct {
 }
 
 type fileUplink struct {
-	Broker    *string   `yaml:"broker"`
-	TLS       fileTLS   `yaml:"tls"`
-	Insecure  *bool     `yaml:"insecure"`
-	AgentID   *string   `yaml:"agent_id"`
-	MaxRate   *byteSize `yaml:"max_rate"`
-	Addresses *string   `yaml:"addresses"`
+	Broker    *string          `yaml:"broker"`
+	TLS       fileTLS          `yaml:"tls"`
+	Insecure  *bool            `yaml:"insecure"`
+	AgentID   *string          `yaml:"agent_id"`
+	MaxRate   *strict.ByteSize `yaml:"max_rate"`
+	Addresses *string          `yaml:"addresses"`
 }
 
 type fileTLS struct {
@@ -94,70 +86,13 @@ type fileLocal struct {
 }
 
 type fileOrders struct {
-	Allow       []string  `yaml:"allow"`
-	Hours       *string   `yaml:"hours"`
-	MinInterval *duration `yaml:"min_interval"`
-	DailyMax    *int      `yaml:"daily_max"`
+	Allow       []string         `yaml:"allow"`
+	Hours       *string          `yaml:"hours"`
+	MinInterval *strict.Duration `yaml:"min_interval"`
+	DailyMax    *int             `yaml:"daily_max"`
 }
 
 type fileLog struct {
 	Level  *string `yaml:"level"`
 	Format *string `yaml:"format"`
-}
-
-// A duration is written with its unit: 100ms, 10s, 2m, 1h. Only 0 needs none.
-type duration time.Duration
-
-func (d *duration) UnmarshalYAML(n *yaml.Node) error {
-	v, err := time.ParseDuration(n.Value)
-	if err != nil {
-		if _, e := strconv.ParseFloat(n.Value, 64); e == nil {
-			return fmt.Errorf("%s has no unit: write %sms, %ss or %sm", n.Value, n.Value, n.Value, n.Value)
-		}
-		return fmt.Errorf("%q is not a duration such as 100ms, 10s or 2m", n.Value)
-	}
-	if v < 0 {
-		return fmt.Errorf("%s is negative", n.Value)
-	}
-	*d = duration(v)
-	return nil
-}
-
-// A byteSize is a number of bytes, with or without a unit: 1GiB, 500MB, 4096.
-type byteSize int64
-
-var byteUnits = []struct {
-	suffix string
-	bytes  float64
-}{ // longest suffix first
-	{"KiB", 1 << 10},
-	{"MiB", 1 << 20},
-	{"GiB", 1 << 30},
-	{"TiB", 1 << 40},
-	{"kB", 1e3},
-	{"KB", 1e3},
-	{"MB", 1e6},
-	{"GB", 1e9},
-	{"TB", 1e12},
-	{"B", 1},
-	{"", 1},
-}
-
-func (b *byteSize) UnmarshalYAML(n *yaml.Node) error {
-	for _, u := range byteUnits {
-		digits, ok := strings.CutSuffix(n.Value, u.suffix)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil {
-			break
-		}
-		if bytes := v * u.bytes; !(bytes >= 0 && bytes <= math.MaxInt64/2) || bytes > 0 && bytes < 1 { // not NaN either
-			return fmt.Errorf("%s is out of range", n.Value)
-		}
-		*b = byteSize(v * u.bytes)
-		return nil
-	}
-	return fmt.Errorf("%q is not a size such as 512MiB or 1GiB", n.Value)
 }

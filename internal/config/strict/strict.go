@@ -1,7 +1,11 @@
-package config
+// Package strict reads YAML configuration so that a mistake is told with its line, its key and the reason, and all mistakes at once:
+// unknown keys, keys twice, wrong kinds, values that do not parse. Agent and cloud read their files with it.
+package strict
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,29 +13,64 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A problem is one thing wrong with the file.
-type problem struct {
-	line   int
-	key    string
-	reason string
+// A Problem is a mistake in the file.
+type Problem struct {
+	File   string
+	Line   int
+	Key    string // units[1].poll.live
+	Reason string // may quote what the file says
 }
 
-// checker collects problems, so that an installer sees all of them at once.
-type checker struct {
-	problems []problem
+// Error names file, line, key and reason.
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Key, p.Reason)
+}
+
+// A Checker collects problems, so that who wrote the file sees all of them at once. Use New.
+type Checker struct {
+	file     string // in problems
+	problems []error
 	lines    map[string]int // line of each key that is in the file
 	visited  int            // nodes, aliases followed: a file of a few lines can stand for millions
+}
+
+// New returns a Checker of a file of that name.
+func New(file string) *Checker { return &Checker{file: file, lines: map[string]int{"": 1}} }
+
+// Err returns the problems found so far, each a *Problem, in the order in which they were found; nil if there are none.
+func (c *Checker) Err() error { return errors.Join(c.problems...) }
+
+// Read decodes data into dst, a pointer to a struct with yaml tags whose fields are pointers where the key may be absent. Problems of
+// the structure leave dst as it is. An error is of text that is no YAML at all.
+func (c *Checker) Read(data []byte, dst any) error {
+	var root yaml.Node
+	dec := yaml.NewDecoder(strings.NewReader(string(data)))
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("holds more than one YAML document")
+	}
+	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
+		c.walk(root.Content[0], reflect.TypeOf(dst).Elem(), "")
+	}
+	if len(c.problems) > 0 {
+		return nil
+	}
+	return root.Decode(dst)
 }
 
 // maxNodes is far above any real file: 1000 units with every key written are 40 000.
 const maxNodes = 200_000
 
-func (c *checker) add(line int, key, format string, args ...any) {
-	c.problems = append(c.problems, problem{line, key, fmt.Sprintf(format, args...)})
+func (c *Checker) add(line int, key, format string, args ...any) {
+	c.problems = append(c.problems, &Problem{c.file, line, key, fmt.Sprintf(format, args...)})
 }
 
-// at adds a problem with a key, on the line of that key or of the nearest key above it that is in the file.
-func (c *checker) at(key, format string, args ...any) {
+// At adds a problem with a key, on the line of that key or of the nearest key above it that is in the file.
+func (c *Checker) At(key, format string, args ...any) {
 	line, ok := 0, false
 	for k := key; ; {
 		if line, ok = c.lines[k]; ok || k == "" {
@@ -44,7 +83,7 @@ func (c *checker) at(key, format string, args ...any) {
 
 // walk compares a node with the type it will be decoded into: unknown keys, wrong kinds and values that do not parse become
 // problems with key, line and reason. The decoder of the library names neither the key nor the neighbours it might be.
-func (c *checker) walk(n *yaml.Node, t reflect.Type, key string) {
+func (c *Checker) walk(n *yaml.Node, t reflect.Type, key string) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
@@ -78,9 +117,9 @@ func (c *checker) walk(n *yaml.Node, t reflect.Type, key string) {
 	}
 }
 
-func (c *checker) mapping(n *yaml.Node, t reflect.Type, key string) {
+func (c *Checker) mapping(n *yaml.Node, t reflect.Type, key string) {
 	if n.Kind != yaml.MappingNode {
-		c.add(n.Line, key, "is %s, want keys: %s", kindOf(n), strings.Join(keysOf(t), ", "))
+		c.add(n.Line, key, "is %s, want keys: %s", kindOf(n), strings.Join(Keys(t), ", "))
 		return
 	}
 	seen := map[string]bool{}
@@ -94,14 +133,14 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, key string) {
 		seen[name] = true
 		f, ok := fieldOf(t, name)
 		if !ok {
-			c.add(n.Content[i].Line, full, "unknown key; known here: %s", strings.Join(keysOf(t), ", "))
+			c.add(n.Content[i].Line, full, "unknown key; known here: %s", strings.Join(Keys(t), ", "))
 			continue
 		}
 		c.walk(n.Content[i+1], f.Type, full)
 	}
 }
 
-func (c *checker) scalar(n *yaml.Node, t reflect.Type, key string) {
+func (c *Checker) scalar(n *yaml.Node, t reflect.Type, key string) {
 	if n.Kind != yaml.ScalarNode {
 		c.add(n.Line, key, "is %s, want one value", kindOf(n))
 		return
@@ -129,7 +168,8 @@ func fieldOf(t reflect.Type, name string) (reflect.StructField, bool) {
 	return reflect.StructField{}, false
 }
 
-func keysOf(t reflect.Type) []string {
+// Keys returns the keys of a block, sorted.
+func Keys(t reflect.Type) []string {
 	var out []string
 	for i := range t.NumField() {
 		out = append(out, t.Field(i).Tag.Get("yaml"))
