@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"upsedge/internal/config/strict"
 )
 
 const (
