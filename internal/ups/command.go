@@ -62,6 +62,7 @@ const (
 	ReasonBusy        = "BUSY"            // something is pending or running in the unit
 	ReasonUnsupported = "UNSUPPORTED"     // this unit, or this driver, cannot do it
 	ReasonUnreachable = "UPS_UNREACHABLE" // the unit does not answer
+	ReasonUPSRefused  = "UPS_REFUSED"     // the unit itself said no
 	ReasonCancelled   = "CANCELLED"
 )
 

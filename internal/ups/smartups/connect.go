@@ -25,6 +25,7 @@ import (
 // The error is an *UnsupportedError where no Smart-UPS of a known map answers, and otherwise as that of Read.
 func (d *Driver) Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Block, error) {
 	d.reads, d.connected, d.identity, d.seen = nil, nil, ups.Identity{}, sighting{}
+	d.about.Store(nil)
 	d.constant, d.profile = map[ups.Point]string{}, profile{card: d.cfg.Card, groups: everyGroup, spoken: map[uint16]bool{}}
 	d.connecting = true
 	err := d.connect(ctx, seen)
@@ -33,6 +34,7 @@ func (d *Driver) Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Bl
 		d.reads, d.connected = nil, nil
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
+	d.about.Store(&about{serial: d.identity.Serial, profile: d.profile, noHoles: d.noHoles})
 	plan := d.Costs()
 	d.cfg.Log.Debug("unit identified", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
 	return plan, nil

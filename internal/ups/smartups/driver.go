@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/ups"
@@ -42,6 +43,9 @@ type Driver struct {
 	words     [modbus.MostRead]uint16
 	seen      sighting
 
+	about atomic.Pointer[about] // for Control, on other goroutines; nil while not connected
+
+	priority   modbus.Priority
 	connecting bool // requests are repeated as often as it takes
 	answering  bool // the unit has answered since Read was called
 	asked      span // the last request
@@ -270,7 +274,7 @@ func linkLost(err error) bool {
 
 // once reads registers and notes what a failure means for the trust in later answers.
 func (d *Driver) once(ctx context.Context, s span) ([]uint16, error) {
-	words, err := d.cfg.Line.ReadHolding(ctx, modbus.Background, d.cfg.UnitID, s.addr, s.count, d.words[:])
+	words, err := d.cfg.Line.ReadHolding(ctx, d.priority, d.cfg.UnitID, s.addr, s.count, d.words[:])
 	if err == nil || left(err) {
 		d.asked = s
 	}

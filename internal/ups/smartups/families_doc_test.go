@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
 	"upsedge/internal/ups/upssim"
 	"upsedge/internal/ups/upstest"
 )
@@ -36,6 +37,53 @@ A cell says what becomes of the item, and who says that the model has it or lack
 
 `
 
+const commandsHead = `
+## Commands
+
+What is written for a command, by the port the unit is reached through, and why nothing is where nothing is: the driver's own answers.
+The reboot is the one with the delays set in the unit. **Never seen on hardware**; how one is carried out: [ARCHITECTURE](../ARCHITECTURE.md).
+
+| model | serial | TCP of its own | network card |
+| --- | --- | --- | --- |
+`
+
+// commandCells returns the cells of one way to one model: what a reboot and a self-test write.
+func commandCells(t *testing.T, sku, variant string, card, tcp bool) string {
+	var variants []string
+	if variant != "" {
+		variants = []string{variant}
+	}
+	_, c := newControl(t, upssim.Options{SKU: sku, Variants: variants}, Config{Card: card})
+	if tcp {
+		c.line = onTCP{c.line}
+	}
+	var said []string
+	for _, cmd := range []ups.Command{{Action: ups.ActionReboot}, {Action: ups.ActionDiagnostics, Params: map[string]string{"test": "self"}}} {
+		e, err := c.eye()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, err := c.plan(t.Context(), e, cmd)
+		if r, ok := err.(*ups.Refusal); ok {
+			said = append(said, cmd.Action+": "+r.Detail)
+		} else if err != nil {
+			t.Fatal(err)
+		} else {
+			said = append(said, cmd.Action+": "+order{ev.Addr, ev.Word}.String())
+		}
+	}
+	return " " + strings.Join(said, "; ") + " |"
+}
+
+// onTCP is a line that has no baud rate.
+type onTCP struct{ Writer }
+
+func (l onTCP) Timing(unit uint8) modbus.Timing {
+	t := l.Writer.Timing(unit)
+	t.ByteTime = 0
+	return t
+}
+
 // TestFamiliesPage keeps docs/families.md as it is.
 func TestFamiliesPage(t *testing.T) {
 	var b strings.Builder
@@ -48,7 +96,19 @@ func TestFamiliesPage(t *testing.T) {
 		heads += " " + f.SKU + " |"
 		synctest.Test(t, func(t *testing.T) { columns[f.SKU] = familyCells(t, f.SKU) })
 	}
-	b.WriteString("\n" + heads + "\n" + strings.Repeat("| --- ", 3+len(upssim.Families())) + "|\n")
+	b.WriteString(commandsHead)
+	for _, sku := range upssim.SKUs() {
+		fmt.Fprintf(&b, "| %s |", sku)
+		for _, way := range []struct {
+			variant string
+			card    bool
+			tcp     bool
+		}{{}, {tcp: true}, {"card", true, true}} {
+			synctest.Test(t, func(t *testing.T) { b.WriteString(commandCells(t, sku, way.variant, way.card, way.tcp)) })
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n## Items\n\n" + heads + "\n" + strings.Repeat("| --- ", 3+len(upssim.Families())) + "|\n")
 	for i, m := range upstest.Families() {
 		fmt.Fprintf(&b, "| %d | %s | %s |", m.Number, m.Name, strings.Join(m.Sources, " "))
 		for _, sku := range upssim.SKUs() {

@@ -19,6 +19,7 @@ import (
 type bench struct {
 	*upssim.Unit
 	deaf, refuse, late atomic.Bool
+	drop, lose         atomic.Bool                   // the next write does not arrive; its answer does not
 	refusal            func(addr, count uint16) byte // nil, or the exception to a read; 0 = none
 }
 
@@ -34,8 +35,8 @@ func (b *bench) serve(port io.ReadWriteCloser) {
 	}()
 	var held []byte
 	for {
-		request := make([]byte, 8)
-		if _, err := io.ReadFull(port, request); err != nil {
+		request, err := request(port)
+		if err != nil {
 			return
 		}
 		if held != nil { // the late answer, and well after it the one that is asked for
@@ -43,15 +44,34 @@ func (b *bench) serve(port io.ReadWriteCloser) {
 			held = nil
 			time.Sleep(20 * time.Millisecond)
 		}
-		reply := frame(request[0], b.answer(request[1:6]))
+		pdu := request[1 : len(request)-2]
+		if pdu[0] == 16 && b.drop.CompareAndSwap(true, false) {
+			continue // it never arrives
+		}
+		reply := frame(request[0], b.answer(pdu))
 		switch {
 		case b.deaf.Load():
+		case pdu[0] == 16 && b.lose.CompareAndSwap(true, false):
 		case b.late.CompareAndSwap(true, false):
 			held = reply
 		default:
 			answers <- reply
 		}
 	}
+}
+
+// request reads a whole request: a read has 8 bytes, a write says how many.
+func request(port io.Reader) ([]byte, error) {
+	buf := make([]byte, 8, 256)
+	if _, err := io.ReadFull(port, buf); err != nil {
+		return nil, err
+	}
+	if buf[1] != 16 {
+		return buf, nil
+	}
+	rest := make([]byte, int(buf[6])+1)
+	_, err := io.ReadFull(port, rest)
+	return append(buf, rest...), err
 }
 
 func (b *bench) answer(pdu []byte) []byte {

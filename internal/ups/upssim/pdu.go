@@ -74,10 +74,13 @@ func (u *Unit) writeOne(pdu []byte) []byte {
 	}
 	addr := binary.BigEndian.Uint16(pdu[1:])
 	it := find(addr)
+	raw := []uint16{binary.BigEndian.Uint16(pdu[3:])}
 	if u.manner.six == sixNever || u.manner.six == sixSettings && it != nil && it.access == wo {
+		u.note(writeSingle, addr, raw, illegalFunction)
 		return exception(writeSingle, illegalFunction)
 	}
-	code := u.write(addr, []uint16{binary.BigEndian.Uint16(pdu[3:])})
+	code := u.write(addr, raw)
+	u.note(writeSingle, addr, raw, code)
 	switch {
 	case code == deviceFailure && u.manner.six == sixTells:
 		return binary.BigEndian.AppendUint16(append([]byte(nil), pdu[:3]...), u.register(addr))
@@ -99,7 +102,9 @@ func (u *Unit) writeMany(pdu []byte) []byte {
 	for i := range raw {
 		raw[i] = binary.BigEndian.Uint16(pdu[6+2*i:])
 	}
-	if code := u.write(addr, raw); code != 0 {
+	code := u.write(addr, raw)
+	u.note(writeMultiple, addr, raw, code)
+	if code != 0 {
 		return exception(writeMultiple, code)
 	}
 	return append([]byte(nil), pdu[:5]...)

@@ -67,6 +67,9 @@ type Unit struct {
 	site    site
 	dead    bool // battery empty, nothing answers
 
+	writes  []Write // the last ones
+	written uint64
+
 	lastWords time.Time // until here an empty unit answers; zero while there is something to run on
 	bootAt    time.Time
 }

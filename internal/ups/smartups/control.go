@@ -1,0 +1,203 @@
+package smartups
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
+)
+
+// A Control carries out commands on the unit of a driver, which goes on reading it meanwhile. It reads for itself, urgently, and
+// believes the unit as little as the driver does: before each command the verification block and the serial number come in first.
+//
+// It may be used concurrently; of Execute and Judge one at a time.
+//
+// Source: protocol reference, sections 3.6, 7, 8.1, 8.2 and 8.4. None of it was ever tried on a unit.
+type Control struct {
+	of   *Driver
+	line Writer
+
+	cancelled atomic.Bool // Cancel has written since the last Execute began
+
+	mu      sync.Mutex
+	checked check // the last one that let a command go
+}
+
+// A check is what Check saw, and over which link.
+type check struct {
+	command string
+	before  string
+	links   uint64
+	at      time.Time
+}
+
+// about is what is known of a connected unit; it does not change.
+type about struct {
+	serial  string
+	profile profile
+	noHoles bool
+}
+
+// NewControl returns what carries out commands on the unit that d reads. line is that of d.
+func NewControl(d *Driver, line Writer) *Control { return &Control{of: d, line: line} }
+
+// Serial returns the serial number of the unit that is connected, "" while none is.
+func (c *Control) Serial() string {
+	if a := c.of.about.Load(); a != nil {
+		return a.serial
+	}
+	return ""
+}
+
+// Check reads the unit now and answers whether the command may go (rules, EDGE-8; T-12): nil, or a *ups.Refusal. What judging the
+// outcome will need is in before.
+func (c *Control) Check(ctx context.Context, cmd ups.Command) (before []byte, err error) {
+	e, err := c.eye()
+	if err != nil {
+		return nil, err
+	}
+	ev, err := c.plan(ctx, e, cmd)
+	if err != nil {
+		return nil, err
+	}
+	links := c.line.Links()
+	if before, err = json.Marshal(ev); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checked = check{fmt.Sprint(cmd), string(before), links, c.of.cfg.Now()}
+	return before, nil
+}
+
+// fresh is how long a check counts: a journal's sync on slow flash. After that Execute looks once more before it writes.
+const fresh = 500 * time.Millisecond
+
+// stillGood tells whether the check that said before counts still. It counts once.
+func (c *Control) stillGood(cmd ups.Command, before []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.checked
+	c.checked = check{}
+	return was.command == fmt.Sprint(cmd) && was.before == string(before) && was.links == c.line.Links() && c.of.cfg.Now().Sub(was.at) < fresh
+}
+
+// Execute writes, once, and follows the status registers to the end. progress, if not nil, is told where it is. before is what
+// Check returned. Where ctx ends first the outcome is ups.Unknown, and Judge can find out more.
+func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, progress func(percent int, detail string)) ups.Outcome {
+	if !c.stillGood(cmd, before) {
+		again, err := c.Check(ctx, cmd)
+		if err != nil {
+			return notWritten(err)
+		}
+		before = again
+	}
+	var ev evidence
+	if err := json.Unmarshal(before, &ev); err != nil {
+		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnsupported, Detail: "what was noted before cannot be read"}
+	}
+	e, err := c.eye()
+	if err != nil {
+		return notWritten(err)
+	}
+	e.trusted()
+	c.cancelled.Store(false)
+	o := order{ev.Addr, ev.Word}
+	err = c.send(ctx, o)
+	c.of.cfg.Log.Info("command written", "registers", int(o.addr), "err", err)
+	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), answered: err == nil, progress: progress}
+	switch request := (*modbus.RequestError)(nil); {
+	case err == nil:
+	case exception(err) != 0:
+		return f.saidNo(ctx, o, exception(err))
+	case !errors.As(err, &request) || !request.Sent:
+		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnreachable, Detail: "not written: " + plainly(err)}
+	default:
+		f.eye.d.trust = unsure
+	}
+	return f.run(ctx)
+}
+
+// notWritten is the outcome of a command that was not written for err.
+func notWritten(err error) ups.Outcome {
+	if r, ok := errors.AsType[*ups.Refusal](err); ok {
+		return ups.Outcome{State: ups.Refused, Reason: r.Reason, Detail: r.Detail}
+	}
+	return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnreachable, Detail: plainly(err)}
+}
+
+// Judge is Execute after a crash: it only reads. What is under way is followed to its end.
+func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups.Outcome {
+	var ev evidence
+	if err := json.Unmarshal(before, &ev); err != nil || ev.Action != cmd.Action {
+		return ups.Outcome{State: ups.Unknown, Detail: "what was noted before cannot be read"}
+	}
+	began := c.of.cfg.Now()
+	e, err := c.eye()
+	for err != nil && c.of.cfg.Now().Sub(began) < judgeWaits && sleep(ctx, time.Second) { // the unit is not connected yet
+		e, err = c.eye()
+	}
+	if err != nil {
+		return ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit does not answer; how it ended is not known"}
+	}
+	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), judging: true}
+	return f.run(ctx)
+}
+
+// judgeWaits is how long Judge waits for a unit to connect: its box may be up before it, as the unit feeds it.
+const judgeWaits = 2 * time.Minute
+
+// Cancel takes back a command that Execute follows: a reboot that waits for its off-delay, a test that runs. nil means that it was
+// written; Execute then says how the command ended. The error is a *ups.Refusal.
+func (c *Control) Cancel(ctx context.Context, cmd ups.Command, before []byte) error {
+	var ev evidence
+	if err := json.Unmarshal(before, &ev); err != nil {
+		return &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "what was noted before cannot be read"}
+	}
+	e, err := c.eye()
+	if err != nil {
+		return err
+	}
+	s, err := e.look(ctx, e.status())
+	if err != nil {
+		return unreachable(err)
+	}
+	o, err := takeBack(&ev, s)
+	if err != nil {
+		return err
+	}
+	c.cancelled.Store(true)
+	if err := c.send(ctx, o); err != nil {
+		c.cancelled.Store(false)
+		if code := exception(err); code != 0 {
+			return &ups.Refusal{Reason: ups.ReasonUPSRefused, Detail: fmt.Sprintf("the unit refused %v with exception %d", o, code)}
+		}
+		return unreachable(err)
+	}
+	return nil
+}
+
+// takeBack is the order that takes a command back, while that can be done.
+func takeBack(ev *evidence, s *ups.State) (order, error) {
+	switch {
+	case ev.Addr == testCommand:
+		if s.Flags(ups.BatteryTest)&(ups.TPending|ups.TInProgress) == 0 {
+			return order{}, &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "no self-test runs"}
+		}
+		return order{testCommand, abortTest}, nil
+	case ev.Addr != outletCommand:
+		return order{}, &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "a shutdown by 1540 cannot be taken back"}
+	}
+	for _, g := range ev.groups() {
+		if s.Flags(g.Outlet())&ups.OStateOff != 0 {
+			return order{}, &ups.Refusal{Reason: ups.ReasonBusy, Detail: "group " + g.String() + " is off already; it runs to its end"}
+		}
+	}
+	return order{outletCommand, ev.Word&^(outletReboot|useOnDelay|useOffDelay) | outletCancel}, nil
+}

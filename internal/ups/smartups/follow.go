@@ -1,0 +1,139 @@
+package smartups
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"upsedge/internal/ups"
+)
+
+// Following is a command on its way: what was written, when, and what was seen since. It reads until it knows the end.
+type following struct {
+	control  *Control
+	eye      *eye
+	ev       evidence
+	began    time.Time
+	answered bool // the unit said yes
+	judging  bool // after a crash: the write is an unknown time ago
+	progress func(percent int, detail string)
+
+	last   *ups.State
+	unseen time.Duration // the longest time without a reading
+	told   string        // the last progress
+	wait   error         // why there is no reading now
+	step   step
+}
+
+// A step looks at a reading and says how the command ended, nil while it has not.
+type step interface {
+	see(f *following, s *ups.State, after time.Duration) *ups.Outcome
+	// limit is how long the end may take from the write; over is how it is then.
+	limit(f *following) time.Duration
+	over(f *following) ups.Outcome
+}
+
+const (
+	lookEvery = time.Second
+	// begins is how long a command that was taken may need to show. Outlet processes and Pending of a test show at once where they
+	// were seen; nothing documents it.
+	begins = 10 * time.Second
+	// slack is what is added to the delays that are set.
+	slack = time.Minute
+)
+
+func (f *following) run(ctx context.Context) ups.Outcome {
+	if f.ev.Version != evidenceVersion {
+		return f.end(ups.Unknown, "", "what was noted before is of another version")
+	}
+	if f.step = step(&rebooting{}); f.ev.Addr == testCommand {
+		f.step = &selfTest{}
+	}
+	reads, seen := f.eye.status(), f.began
+	for {
+		s, err := f.eye.look(ctx, reads)
+		now := f.control.of.cfg.Now()
+		switch {
+		case ctx.Err() != nil:
+			return f.end(ups.Unknown, "", "not followed to its end")
+		case anotherUnit(err):
+			return f.end(ups.Unknown, ups.ReasonUnreachable, plainly(err))
+		case err != nil:
+			f.wait = err
+		default:
+			f.unseen, seen, f.last, f.wait = max(f.unseen, now.Sub(seen)), now, s, nil
+			if out := f.step.see(f, s, now.Sub(f.began)); out != nil {
+				return *out
+			}
+		}
+		if now.Sub(f.began) > f.step.limit(f) {
+			if f.wait != nil {
+				return f.end(ups.Unknown, ups.ReasonUnreachable, "written, then "+plainly(f.wait))
+			}
+			return f.step.over(f)
+		}
+		if !sleep(ctx, lookEvery) {
+			return f.end(ups.Unknown, "", "not followed to its end")
+		}
+	}
+}
+
+// missed tells whether something that lasts for d may have happened unseen.
+func (f *following) missed(d time.Duration) bool { return f.judging || f.unseen > d }
+
+// tell reports how far it is, each thing once.
+func (f *following) tell(percent int, detail string) {
+	if f.progress != nil && detail != f.told {
+		f.told = detail
+		f.progress(percent, detail)
+	}
+}
+
+// end makes the outcome, with the registers that decided it.
+func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outcome {
+	out := ups.Outcome{State: state, Reason: reason, Detail: fmt.Sprintf("%s; written: %v", detail, order{f.ev.Addr, f.ev.Word})}
+	if f.judging {
+		out.Detail = detail + fmt.Sprintf("; judged after a restart, written or about to be: %v", order{f.ev.Addr, f.ev.Word})
+	}
+	if f.last == nil {
+		return out
+	}
+	points := []ups.Point{ups.StatusFlags, ups.StatusCause}
+	if f.ev.Addr == testCommand {
+		points = append(points, ups.BatteryTest)
+	}
+	for _, g := range f.ev.groups() {
+		points = append(points, g.Outlet())
+	}
+	for _, p := range points {
+		if v, ok := f.last.Raw(p); ok {
+			out.Raw = append(out.Raw, ups.RawValue{Point: p, Raw: v})
+		}
+	}
+	return out
+}
+
+// saidNo is the end of a command that the unit refused: exception 4 is its normal no (section 3.4), the others say that it does not
+// know the item or takes no writes here.
+func (f *following) saidNo(ctx context.Context, o order, code uint8) ups.Outcome {
+	if s, err := f.eye.look(ctx, f.eye.status()); err == nil {
+		f.last = s
+	}
+	reason := ups.ReasonUPSRefused
+	if code == illegalFunction || code == illegalAddress {
+		reason = ups.ReasonUnsupported
+	}
+	return f.end(ups.Failed, reason, fmt.Sprintf("the unit refused %v with exception %d", o, code))
+}
+
+// commanded tells whether the unit says that its state changed by a command since: the cause was another one before.
+func (f *following) commanded(s *ups.State) bool {
+	cause, ok := s.Raw(ups.StatusCause)
+	return ok && cause != f.ev.Cause && (cause == causeCommand || cause == causeOutlets)
+}
+
+// Causes after an outlet process (section 8.1, INF).
+const (
+	causeCommand = 12
+	causeOutlets = 29
+)

@@ -1,0 +1,110 @@
+package smartups
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+
+	"upsedge/internal/ups/modbus"
+)
+
+// The command items this program writes (protocol reference, section 5.5).
+const (
+	outletCommand     = 1538 // two registers
+	signallingCommand = 1540
+	testCommand       = 1541
+)
+
+// OutletCommand_BF (section 7.3), as far as it is used.
+const (
+	outletCancel = 1 << 0
+	outletReboot = 1 << 4
+	useOnDelay   = 1 << 6
+	useOffDelay  = 1 << 7
+
+	firstTarget   = 8 // bit of the main group; SOG[0] to SOG[2] follow
+	outletTargets = 0xF << firstTarget
+
+	fromSerial = 1 << 14 // RJ45 port
+	fromCard   = 1 << 15 // SmartSlot 1 (INF)
+	fromTCP    = 1 << 17 // internal network 1: of the SmartConnect port, as used in practice (FIELD)
+)
+
+const (
+	requestShutdown = 1 // of 1540, section 7.4
+	startTest       = 1 // of 1541, section 7.5
+	abortTest       = 2
+)
+
+// A writable is a register this program may write, with what may be written there.
+type writable struct {
+	addr, words uint16
+	may         func(v uint32) bool
+}
+
+// writables are all of them (T-55). There is no other way from here to a unit: send looks here, and nothing else writes. What is
+// not in the list is refused before it is on the line: 593 above all, which changes the output frequency, and every bit of 1536.
+var writables = []writable{
+	{outletCommand, 2, mayOutlets},
+	{signallingCommand, 1, func(v uint32) bool { return v == requestShutdown }},
+	{testCommand, 1, func(v uint32) bool { return v == startTest || v == abortTest }},
+}
+
+// mayOutlets takes a reboot with any of the two delays and a cancel, of at least one group, from exactly one source. A unit takes
+// exactly one command bit (section 7.3, rules 1 to 3); on without mains is nobody's wish.
+func mayOutlets(v uint32) bool {
+	command := v &^ (outletTargets | fromSerial | fromCard | fromTCP)
+	switch command &^ (useOnDelay | useOffDelay) {
+	case outletReboot:
+	case outletCancel:
+		if command != outletCancel {
+			return false
+		}
+	default:
+		return false
+	}
+	return v&outletTargets != 0 && bits.OnesCount32(v&(fromSerial|fromCard|fromTCP)) == 1
+}
+
+// An order is one write.
+type order struct {
+	addr uint16
+	v    uint32
+}
+
+// String names the write as people find it in the protocol reference: "1538 = 0x000043D0".
+func (o order) String() string {
+	if o.addr == outletCommand {
+		return fmt.Sprintf("%d = 0x%08X", o.addr, o.v)
+	}
+	return fmt.Sprintf("%d = %d", o.addr, o.v)
+}
+
+// words are the registers of an order, whole items, the high word first; an error if it is none that may be written.
+func (o order) words() ([]uint16, error) {
+	for _, w := range writables {
+		switch {
+		case w.addr != o.addr || !w.may(o.v):
+		case w.words == 2:
+			return []uint16{uint16(o.v >> 16), uint16(o.v)}, nil
+		default:
+			return []uint16{uint16(o.v)}, nil
+		}
+	}
+	return nil, fmt.Errorf("write %v: not in the list of what is ever written", o)
+}
+
+// A Writer is a Line that also writes; it is a [modbus.Line] or stands for one.
+type Writer interface {
+	Line
+	WriteHolding(ctx context.Context, p modbus.Priority, unit uint8, addr uint16, values []uint16) error
+}
+
+// send writes an order, once, with function 16: some firmware refuses 6 (D7).
+func (c *Control) send(ctx context.Context, o order) error {
+	words, err := o.words()
+	if err != nil {
+		return err
+	}
+	return c.line.WriteHolding(ctx, modbus.Urgent, c.of.cfg.UnitID, o.addr, words)
+}
