@@ -26,7 +26,8 @@ type Control struct {
 	cancelled atomic.Bool // Cancel has written since the last Execute began
 
 	mu      sync.Mutex
-	checked check // the last one that let a command go
+	checked check     // the last one that let a command go
+	running *evidence // of the command that is followed, nil for none
 }
 
 // A check is what Check saw, and over which link.
@@ -153,12 +154,14 @@ func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups
 // judgeWaits is how long Judge waits for a unit to connect: its box may be up before it, as the unit feeds it.
 const judgeWaits = 2 * time.Minute
 
-// Cancel takes back a command that Execute follows: a reboot that waits for its off-delay, a test that runs. nil means that it was
-// written; Execute then says how the command ended. The error is a *ups.Refusal.
-func (c *Control) Cancel(ctx context.Context, cmd ups.Command, before []byte) error {
-	var ev evidence
-	if err := json.Unmarshal(before, &ev); err != nil {
-		return &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "what was noted before cannot be read"}
+// Cancel takes back the command that Execute or Judge follows: a reboot that waits for its off-delay, a test that runs. nil means that
+// it was written; how the command ended Execute then says. The error is a *ups.Refusal.
+func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
+	c.mu.Lock()
+	ev := c.running
+	c.mu.Unlock()
+	if ev == nil || ev.Action != cmd.Action {
+		return &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "it does not run any more"}
 	}
 	e, err := c.eye()
 	if err != nil {
@@ -168,7 +171,7 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command, before []byte) er
 	if err != nil {
 		return unreachable(err)
 	}
-	o, err := takeBack(&ev, s)
+	o, err := takeBack(ev, s)
 	if err != nil {
 		return err
 	}
@@ -181,6 +184,13 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command, before []byte) er
 		return unreachable(err)
 	}
 	return nil
+}
+
+// follows notes which command is followed.
+func (c *Control) follows(ev *evidence) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = ev
 }
 
 // takeBack is the order that takes a command back, while that can be done.

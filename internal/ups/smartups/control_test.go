@@ -213,7 +213,7 @@ func TestARebootIsTakenBackBeforeItActs(t *testing.T) {
 			go func() { ended <- c.Execute(t.Context(), cmd, before, nil) }()
 			time.Sleep(10 * time.Second) // the off-delay is 90 s
 			if byOrder {
-				err = c.Cancel(t.Context(), cmd, before)
+				err = c.Cancel(t.Context(), cmd)
 			} else {
 				b.Handle([]byte{16, 0x06, 0x02, 0, 2, 4, 0, 0, 0x23, 0x01}) // a user
 			}
@@ -236,7 +236,7 @@ func TestARebootIsTakenBackBeforeItActs(t *testing.T) {
 		ended := make(chan ups.Outcome)
 		go func() { ended <- c.Execute(t.Context(), cmd, before, nil) }()
 		time.Sleep(3 * time.Second)
-		if err := c.Cancel(t.Context(), cmd, before); err == nil || b.Written() != 1 {
+		if err := c.Cancel(t.Context(), cmd); err == nil || b.Written() != 1 {
 			t.Errorf("Cancel of a reboot whose outlets are off = %v, %d writes", err, b.Written())
 		}
 		if out := <-ended; out.State != ups.Done {

@@ -49,6 +49,8 @@ func (f *following) run(ctx context.Context) ups.Outcome {
 	if f.step = step(&rebooting{}); f.ev.Addr == testCommand {
 		f.step = &selfTest{}
 	}
+	f.control.follows(&f.ev)
+	defer f.control.follows(nil)
 	reads, seen := f.eye.status(), f.began
 	for {
 		s, err := f.eye.look(ctx, reads)

@@ -16,7 +16,7 @@ type Control interface {
 	Check(ctx context.Context, c ups.Command) (before []byte, err error)
 	Execute(ctx context.Context, c ups.Command, before []byte, progress func(percent int, detail string)) ups.Outcome
 	Judge(ctx context.Context, c ups.Command, before []byte) ups.Outcome
-	Cancel(ctx context.Context, c ups.Command, before []byte) error
+	Cancel(ctx context.Context, c ups.Command) error
 }
 
 // A ControlWorld is a control and the unit on its line, connected and well: online, nothing pending, every outlet group on.
@@ -225,7 +225,7 @@ func takenBack(t *testing.T, w ControlWorld) {
 	ended := make(chan ups.Outcome)
 	go func() { ended <- w.Control.Execute(t.Context(), selfTest, before, nil) }()
 	time.Sleep(5 * time.Second)
-	if err := w.Control.Cancel(t.Context(), selfTest, before); err != nil {
+	if err := w.Control.Cancel(t.Context(), selfTest); err != nil {
 		t.Errorf("Cancel = %v", err)
 	}
 	w.ends(t, <-ended, ups.Cancelled)
