@@ -197,9 +197,23 @@ var AgentAlarms = []Alarm{
 	{833, Warning, false, "Clock not trustworthy"},
 }
 
+// OrderAlarms are those that tell of orders, of a unit or, where none is known, of the agent, in ascending order. Source: event catalogue,
+// sections 7 and 9.
+var OrderAlarms = []Alarm{
+	{620, Informational, true, "Command accepted"},
+	{621, Informational, true, "Command done"},
+	{622, Warning, true, "Command refused by rule"},
+	{623, Warning, true, "Command held back for safety"},
+	{624, Warning, true, "Command refused by the UPS"},
+	{625, Warning, true, "Command outcome unknown"},
+	{626, Informational, true, "Command expired before it could be carried out"},
+	{627, Informational, true, "Command repeated, earlier result returned"},
+	{841, Critical, true, "Policy of cloud and agent differ"},
+}
+
 // AlarmByID returns the catalogue row of id, the zero Alarm if this program does not raise it.
 func AlarmByID(id AlarmID) Alarm {
-	for _, list := range [][]Alarm{Alarms, AgentAlarms} {
+	for _, list := range [][]Alarm{Alarms, AgentAlarms, OrderAlarms} {
 		if i, ok := rowOf(list, id); ok {
 			return list[i]
 		}

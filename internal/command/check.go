@@ -1,0 +1,192 @@
+package command
+
+import (
+	"fmt"
+	"time"
+
+	"upsedge/internal/policy"
+	"upsedge/internal/trust"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// An Order is a command that package trust has verified, as it came.
+type Order struct {
+	Command *trust.Command
+	Session uint64 // that it came on
+	// Announced returns when a nonce was announced on that session, before it left, with the monotonic clock. ok is false for every
+	// nonce that is not alive.
+	Announced func(nonce wire.ID) (at time.Time, ok bool)
+}
+
+func refuse(r policy.Reason, format string, args ...any) *ups.Refusal {
+	return &ups.Refusal{Reason: string(r), Detail: fmt.Sprintf(format, args...)}
+}
+
+// judge makes the checks between "id known" and "safety", in their order (design, section 7). What e gets to know of the order on
+// the way stays in it, refused or not. The caller holds mu.
+func (x *Executor) judge(o *Order, e *entry) *ups.Refusal {
+	if r := asked(o.Command); r != nil {
+		return r
+	}
+	b, r := x.boundTo(o, e)
+	if r != nil {
+		return r
+	}
+	if r := x.fresh(o); r != nil {
+		return r
+	}
+	if c := o.Command.Counter; c <= x.counter {
+		return refuse(policy.OutOfOrder, "its counter is %d, %d was seen before", c, x.counter)
+	}
+	x.counter, e.counted = o.Command.Counter, o.Command.Counter
+	if r := x.mayStill(b, o, e); r != nil {
+		return r
+	}
+	if o.Command.Action == string(policy.OrderCancel) {
+		return nil
+	}
+	if r := x.tooOften(o.Command); r != nil {
+		return r
+	}
+	if x.hands[o.Command.Device] != nil {
+		return refuse(policy.Busy, "another order of this device is in hand")
+	}
+	return nil
+}
+
+// again makes those checks once more whose answer may have changed since (PERM-10). The caller holds mu.
+func (x *Executor) again(o *Order, e *entry) *ups.Refusal {
+	b, r := x.boundTo(o, e)
+	if r != nil {
+		return r
+	}
+	if r := x.fresh(o); r != nil {
+		return r
+	}
+	return x.mayStill(b, o, e)
+}
+
+// asked checks what is asked for: the last of what an order says that can be malformed.
+func asked(c *trust.Command) *ups.Refusal {
+	a, known := actions[policy.Action(c.Action)]
+	if !known {
+		return refuse(policy.UnknownAction, "no action of this name passes through the agent")
+	}
+	if a.params != nil {
+		if err := a.params(c.Params); err != nil {
+			return refuse(policy.Malformed, "%v", err)
+		}
+	}
+	return nil
+}
+
+// boundTo checks that the device is the cloud's to order about: bound under this epoch, by a statement of this session (EDGE-3, EDGE-5).
+func (x *Executor) boundTo(o *Order, e *entry) (*bind, *ups.Refusal) {
+	c := o.Command
+	b := x.binds[c.Device]
+	switch {
+	case b == nil || b.Epoch == 0:
+		return nil, refuse(policy.NotBound, "the device is bound to nobody")
+	case b.Epoch != c.Epoch:
+		return nil, refuse(policy.NotBound, "it is of epoch %d", c.Epoch)
+	case x.session != o.Session:
+		return nil, refuse(policy.NotBound, "no statement has come in this session yet")
+	case !x.named[c.Device]:
+		return nil, refuse(policy.NotBound, "no statement of this session has named the device")
+	}
+	e.bound = true
+	return b, nil
+}
+
+// fresh checks the age of the order (EDGE-4). A journal that began after the nonce was announced may have forgotten that it was used.
+func (x *Executor) fresh(o *Order) *ups.Refusal {
+	at, ok := o.Announced(o.Command.Nonce)
+	if !ok {
+		return refuse(policy.Expired, "it is for another session")
+	}
+	if x.j != nil && at.Before(x.j.born) {
+		return refuse(policy.Expired, "it is older than the journal")
+	}
+	age := x.o.Clock.Mono(time.Now()) - x.o.Clock.Mono(at)
+	if age < 0 || age > o.Command.MaxAge {
+		return refuse(policy.Expired, "it is %v old, and was to be at most %v", age.Round(time.Second), o.Command.MaxAge)
+	}
+	return nil
+}
+
+// mayStill checks grant, role, second factor, plan and what the site allows.
+func (x *Executor) mayStill(b *bind, o *Order, e *entry) *ups.Refusal {
+	c := o.Command
+	if b.stale(c.Actor, c.GrantVersion) {
+		return refuse(policy.GrantStale, "grant version %d of the actor has ended", c.GrantVersion)
+	}
+	now := time.Now()
+	wall := x.o.Clock.Time(now)
+	plan := b.plan(wall, x.signed(now))
+	e.plan = policy.Lesser(plan, policy.Plan(c.Plan))
+	group := policy.Action(c.Action).Group()
+	if d := policy.Decide(policy.Action(c.Action), policy.Role(c.Role), e.plan, c.MFA); !d.Allowed {
+		x.differs(c)
+		return refuse(d.Reason, "role %s on plan %s", c.Role, e.plan)
+	}
+	if c.Action == string(policy.OrderCancel) {
+		target, r := x.target(c)
+		if r != nil {
+			return r
+		}
+		group = policy.Action(target.Action).Group()
+	}
+	if detail := x.policy.refusal(group, wall); detail != "" {
+		return refuse(policy.LocalPolicy, "%s", detail)
+	}
+	return nil
+}
+
+// differs reports an order that should never have been signed: by its own word the matrix does not allow it (PERM-11).
+func (x *Executor) differs(c *trust.Command) {
+	if d := policy.Decide(policy.Action(c.Action), policy.Role(c.Role), policy.Plan(c.Plan), c.MFA); !d.Allowed {
+		x.security(841, c.Device, fmt.Sprintf("the cloud signed %s for %s on plan %s; here it is %s", c.Action, c.Role, c.Plan, d.Reason))
+	}
+}
+
+// signed is the time now by the last statement, zero without one in this session.
+func (x *Executor) signed(now time.Time) time.Time {
+	if x.told.IsZero() {
+		return time.Time{}
+	}
+	return x.told.Add(x.o.Clock.Mono(now) - x.toldAt)
+}
+
+// tooOften checks the limits of orders that drop the load (T-07): they hold over restarts, in time the agent has run.
+func (x *Executor) tooOften(c *trust.Command) *ups.Refusal {
+	if !actions[policy.Action(c.Action)].limit {
+		return nil
+	}
+	today, last, err := x.j.drops(c.Device)
+	switch {
+	case err != nil:
+		return refuse(policy.LocalPolicy, "the journal of orders cannot be read")
+	case last >= 0 && last < x.policy.MinInterval:
+		return refuse(policy.RateLimit, "the last one was %v ago, orders.min_interval is %v", last.Round(time.Second), x.policy.MinInterval)
+	case today >= x.policy.DailyMax:
+		return refuse(policy.RateLimit, "%d in 24 hours, orders.daily_max is %d", today, x.policy.DailyMax)
+	}
+	return nil
+}
+
+// target returns the order that order.cancel is about: of the same device, and one's own but for the owner.
+func (x *Executor) target(c *trust.Command) (*trust.Command, *ups.Refusal) {
+	id, err := orderToCancel(c.Params)
+	if err != nil {
+		return nil, refuse(policy.Malformed, "%v", err)
+	}
+	h := x.hands[c.Device]
+	if h == nil || h.e.cmd.ID != id {
+		return nil, refuse(policy.NotFound, "no such order of this device is in hand")
+	}
+	if t := h.e.cmd; t.Actor == c.Actor || c.Role == string(policy.Owner) {
+		return t, nil
+	}
+	return nil, refuse(policy.OwnerOnly, "it is the order of somebody else")
+}

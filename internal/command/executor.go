@@ -1,0 +1,277 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/policy"
+	"upsedge/internal/trust"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// A Sink takes results into the store.
+type Sink interface {
+	// Put stores results of a journal, in their order, in one commit. What it has taken before, by the number, it leaves out: after a
+	// crash the same come again.
+	Put(ctx context.Context, journal wire.ID, results []Outgoing) error
+}
+
+// Options is what an Executor works with.
+type Options struct {
+	Dir    string // state directory
+	Policy Policy
+	Clock  *clock.Clock
+	// Find returns the unit that reports the serial number, if there is one now.
+	Find func(serial string) (Target, bool)
+	Sink Sink
+	// Alarm is told of security events that are about no order that is known by its id. It must not wait. nil: nobody asks.
+	Alarm func(ups.Event)
+	// Ended counts how orders ended. reason is "" where there is none. nil: nobody counts.
+	Ended func(action string, state wire.OrderState, reason policy.Reason)
+	Log   *slog.Logger // nil discards
+
+	driver string // tests: a SQLite driver that fails
+}
+
+const (
+	// waitingOrders bounds what waits to be judged. Only what the cloud has signed gets that far; what comes beyond is dropped and
+	// counted, and the cloud sends it again as long as it lives.
+	waitingOrders = 256
+	// atOnce is how many devices are worked on at a time.
+	atOnce = 64
+)
+
+// An Executor judges orders and carries them out. Use Open.
+type Executor struct {
+	o      Options
+	log    *slog.Logger
+	queue  chan *Order
+	news   chan struct{} // there are results for the store
+	lose   chan struct{} // the journal failed
+	slots  chan struct{}
+	repeat *rate.Limiter // of answers to orders that are known
+	alarms alarms
+	bound  atomic.Pointer[map[string]Bind]
+	works  sync.WaitGroup
+
+	applying sync.Mutex // one statement at a time
+
+	mu      sync.Mutex
+	policy  Policy
+	j       *journal // nil: none is open
+	counter uint64   // highest seen
+	binds   map[string]*bind
+	hands   map[string]*hand // what is in hand, by device
+	session uint64           // of the last statement
+	named   map[string]bool  // devices bound by statements of that session
+	told    time.Time        // the cloud's time in the last statement ...
+	toldAt  time.Duration    // ... and when that came
+	dropped uint64
+}
+
+// Open makes an Executor and opens its journal. A disk that refuses is a state: no order is obeyed until Run has opened one. The error is
+// ErrNewer.
+func Open(ctx context.Context, o Options) (*Executor, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.driver == "" {
+		o.driver = "sqlite"
+	}
+	x := &Executor{
+		o: o, log: o.Log, policy: o.Policy, queue: make(chan *Order, waitingOrders), news: make(chan struct{}, 1), lose: make(chan struct{}, 1),
+		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
+		binds: map[string]*bind{}, hands: map[string]*hand{}, named: map[string]bool{},
+	}
+	x.bound.Store(&map[string]Bind{})
+	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
+		return nil, err
+	} else if err != nil {
+		x.log.Error("no remote order can be obeyed: the journal of orders cannot be opened", "err", err)
+	}
+	return x, nil
+}
+
+// SetPolicy takes another policy of the site; it counts from the next check on.
+func (x *Executor) SetPolicy(p Policy) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.policy = p
+}
+
+// Accept takes an order that is verified. It never waits.
+func (x *Executor) Accept(o Order) {
+	select {
+	case x.queue <- &o:
+	default:
+		x.mu.Lock()
+		x.dropped++
+		x.mu.Unlock()
+	}
+}
+
+// Rejected is told of a message that is no order of the cloud to this agent, and of nobody knows whom (R8).
+func (x *Executor) Rejected(r *trust.Refusal) {
+	x.count("", wire.OrderRefused, policy.Reason(r.Code))
+	x.security(622, "", r.Error())
+}
+
+// Binds returns what the cloud has said last of each device, by serial number. known is false while the journal has not been read yet.
+func (x *Executor) Binds() (binds map[string]Bind, known bool) {
+	x.mu.Lock()
+	known = x.j != nil || len(x.binds) > 0
+	x.mu.Unlock()
+	return *x.bound.Load(), known
+}
+
+// Apply takes what a verified statement says of devices. It is on disk when Apply returns. session is the one that it came on, came when.
+// From now on orders of that session may name the devices it binds, and no others.
+func (x *Executor) Apply(session uint64, s *trust.Statement, came time.Time) ([]Change, error) {
+	x.applying.Lock()
+	defer x.applying.Unlock()
+	next, changes := x.join(s)
+	if len(changes) > 0 {
+		err := x.write("keep what a statement says", func(t *tx) {
+			for _, c := range changes {
+				t.saveBind(c.device(), next[c.device()])
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	x.take(session, s, came, next)
+	x.planFell(changes)
+	return changes, nil
+}
+
+func (c Change) device() string { return c.After.Device }
+
+// join returns the binds as a statement leaves them, and what it changed.
+func (x *Executor) join(s *trust.Statement) (map[string]*bind, []Change) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	next, changed := maps.Clone(x.binds), map[string]bool{}
+	var order []string
+	for _, erase := range []bool{true, false} { // an old owner goes before a new one comes
+		for _, e := range s.Entries {
+			if (e.Erase != nil) != erase {
+				continue
+			}
+			was := next[e.Device]
+			if was == nil {
+				was = &bind{Bind: Bind{Device: e.Device}}
+			}
+			b, news := was.join(e)
+			if !news {
+				continue
+			}
+			if next[e.Device] = b; !changed[e.Device] {
+				changed[e.Device], order = true, append(order, e.Device)
+			}
+		}
+	}
+	var out []Change
+	for _, device := range order {
+		before := Bind{Device: device}
+		if b := x.binds[device]; b != nil {
+			before = b.Bind
+		}
+		out = append(out, Change{Before: before, After: next[device].Bind})
+	}
+	return next, out
+}
+
+// take makes a statement the one that counts.
+func (x *Executor) take(session uint64, s *trust.Statement, came time.Time, next map[string]*bind) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.setBinds(next)
+	if session != x.session {
+		x.session, x.named = session, map[string]bool{}
+	}
+	for _, e := range s.Entries {
+		if b := next[e.Device]; e.Bind != nil && b.Epoch == e.Bind.Epoch {
+			x.named[e.Device] = true
+		}
+	}
+	x.told, x.toldAt = s.Time, x.o.Clock.Mono(came)
+}
+
+// setBinds puts the binds in place. The caller holds mu.
+func (x *Executor) setBinds(binds map[string]*bind) {
+	x.binds = binds
+	shown := map[string]Bind{}
+	for device, b := range binds {
+		if b.Epoch != 0 {
+			shown[device] = b.Bind
+		}
+	}
+	x.bound.Store(&shown)
+}
+
+// Run judges and carries out orders, and hands results to the store, until ctx ends. What is in hand then is finished or, where it runs in
+// a unit, judged by the next run.
+func (x *Executor) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { x.keepJournal(ctx) })
+	wg.Go(func() { x.report(ctx) })
+	defer x.works.Wait()
+	tick := time.NewTicker(alarmEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case o := <-x.queue:
+			x.decide(ctx, o)
+		case <-tick.C:
+			x.alarms.total()
+			x.sayDropped()
+		}
+	}
+}
+
+func (x *Executor) sayDropped() {
+	x.mu.Lock()
+	n := x.dropped
+	x.dropped = 0
+	x.mu.Unlock()
+	if n > 0 {
+		x.log.Warn("orders were dropped: they come faster than they can be judged", "orders", n)
+	}
+}
+
+// Close closes the journal. Run must have returned.
+func (x *Executor) Close() error {
+	x.mu.Lock()
+	j := x.j
+	x.j = nil
+	x.mu.Unlock()
+	if j == nil {
+		return nil
+	}
+	return j.close()
+}
+
+func (x *Executor) count(action string, s wire.OrderState, r policy.Reason) {
+	if x.o.Ended != nil {
+		x.o.Ended(action, s, r)
+	}
+}
+
+// stamp is now, as records carry it.
+func (x *Executor) stamp() wire.Stamp { return x.o.Clock.Stamp(time.Now()) }
+
+func describe(e *entry) string { return fmt.Sprintf("%s %v", e.cmd.Action, e.cmd.ID) }

@@ -1,0 +1,267 @@
+package command
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"upsedge/internal/clock"
+)
+
+const (
+	// keepFor is how long the id of an order is known after its end, in time the agent has run (EDGE-6).
+	keepFor = 7 * 24 * time.Hour
+	// mostOrders bounds the journal: 25,000 orders of about 1 KiB. One more is refused until older ones may be forgotten: an id that
+	// is alive never goes.
+	mostOrders = 25_000
+	// forgetOnce is how many orders one commit forgets at most, so that it stays short.
+	forgetOnce = 200
+)
+
+// A journal is the open file. All commits go through one connection, one after the other.
+type journal struct {
+	path   string
+	driver string
+	clock  *clock.Clock
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	db      *sql.DB
+	conn    *sql.Conn
+	meta    meta      // as committed
+	born    time.Time // when a file without a past was begun in this process, zero for one that was found
+	orders  int64     // rows
+	failure error     // of a commit: nothing is believed before the file was opened anew
+}
+
+// openJournal opens the journal of a state directory, or makes it. One that is broken is set aside, and another begun: then lost is set in it.
+func openJournal(ctx context.Context, dir, driver string, c *clock.Clock, log *slog.Logger) (*journal, error) {
+	j := &journal{path: filepath.Join(dir, fileName), driver: driver, clock: c, log: log}
+	err := j.open(ctx, false)
+	if structural(err) {
+		j.abandon()
+		aside := ""
+		if aside, err = setAside(j.path); err == nil {
+			log.Error("the journal of orders is damaged and was set aside; what its orders came to is not told any more", "file", aside)
+			err = j.open(ctx, true)
+		}
+	}
+	if err != nil {
+		j.abandon()
+		return nil, wrap("open", err)
+	}
+	return j, nil
+}
+
+func (j *journal) open(ctx context.Context, lost bool) error {
+	if err := makeFile(j.path); err != nil {
+		return err
+	}
+	q := url.Values{"_pragma": {
+		"busy_timeout(2000)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)", "cache_size(-200)", "foreign_keys(0)",
+	}}
+	var err error
+	if j.db, err = sql.Open(j.driver, "file:"+(&url.URL{Path: j.path}).EscapedPath()+"?"+q.Encode()); err != nil {
+		return err
+	}
+	j.db.SetMaxOpenConns(1)
+	if j.conn, err = j.db.Conn(ctx); err != nil {
+		return err
+	}
+	var version int
+	if err := j.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version > schemaVersion:
+		return fmt.Errorf("%w: it has version %d, this program knows versions up to %d", ErrNewer, version, schemaVersion)
+	case version == 0:
+		if err := j.create(ctx, lost); err != nil {
+			return err
+		}
+	}
+	if err := j.check(ctx); err != nil {
+		return err
+	}
+	// What an earlier failure left in doubt is read back, written to the file and synced, before anything stands on it.
+	_, err = j.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
+}
+
+// check asks SQLite whether the file is sound, reads what is kept in memory, and takes the time since this file was used last into its age.
+func (j *journal) check(ctx context.Context) error {
+	var answer string
+	if err := j.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
+		return err
+	} else if answer != "ok" {
+		return fmt.Errorf("%w: %s", errBroken, answer)
+	}
+	t := &tx{ctx: ctx, conn: j.conn}
+	t.loadMeta()
+	t.get([]any{&j.orders}, "SELECT count(*) FROM orders")
+	if t.err != nil {
+		return t.err
+	}
+	j.meta = t.meta
+	if now := j.clock.Mono(time.Now()); j.meta.boot != j.clock.Boot() || now < j.meta.mono {
+		j.meta.boot, j.meta.mono = j.clock.Boot(), now // the box was off, for nobody knows how long
+	}
+	return nil
+}
+
+// create makes the tables of a new file.
+func (j *journal) create(ctx context.Context, lost bool) error {
+	j.born = time.Now()
+	t := &tx{ctx: ctx, conn: j.conn, meta: meta{lost: -1, boot: j.clock.Boot(), mono: j.clock.Mono(j.born)}}
+	if lost {
+		t.meta.lost = 0
+	}
+	_, _ = rand.Read(t.meta.journal[:]) // never fails
+	t.exec("BEGIN IMMEDIATE")
+	for _, table := range schema {
+		t.exec(table)
+	}
+	t.exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	t.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	t.saveMeta()
+	t.exec("COMMIT")
+	return t.err
+}
+
+// age is how long agents with this journal have run. The caller holds mu.
+func (j *journal) age() time.Duration { return j.meta.age + j.clock.Mono(time.Now()) - j.meta.mono }
+
+// write runs fn as one commit that is on disk when write returns. After an error nobody knows whether it is: the journal answers nothing
+// any more and is to be opened anew.
+func (j *journal) write(what string, fn func(*tx)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure != nil {
+		return j.failure
+	}
+	// Once begun it is finished: a half-cancelled commit leaves the question open.
+	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta}
+	t.meta.age, t.meta.mono = j.age(), j.clock.Mono(time.Now())
+	before := j.orders
+	t.exec("BEGIN IMMEDIATE")
+	begun := t.err == nil
+	fn(t)
+	if errors.Is(t.err, errFull) && begun { // nothing was wrong with the disk
+		_, err := j.conn.ExecContext(t.ctx, "ROLLBACK")
+		return j.failed(what, err, t.err)
+	}
+	t.get([]any{&j.orders}, "SELECT count(*) FROM orders")
+	t.saveMeta()
+	t.exec("COMMIT")
+	if t.err != nil {
+		j.orders = before
+		return j.failed(what, t.err, t.err)
+	}
+	j.meta = t.meta
+	return nil
+}
+
+// read runs fn on what is committed.
+func (j *journal) read(what string, fn func(*tx)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure != nil {
+		return j.failure
+	}
+	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta}
+	t.meta.age = j.age()
+	fn(t)
+	if t.err != nil {
+		return j.failed(what, t.err, t.err)
+	}
+	return nil
+}
+
+// failed notes that the disk or the file failed, if bad says so, and returns err. The caller holds mu.
+func (j *journal) failed(what string, bad, err error) error {
+	err = wrap(what, err)
+	if bad != nil {
+		j.failure = fmt.Errorf("%w: %w", errNoJournal, err)
+		return j.failure
+	}
+	return err
+}
+
+// close ends the use of the file.
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure == nil {
+		j.failure = errNoJournal
+	}
+	if j.db == nil {
+		return nil
+	}
+	err := errors.Join(j.conn.Close(), j.db.Close())
+	j.db, j.conn = nil, nil
+	return wrap("close", err)
+}
+
+// abandon gives back what a failed opening took.
+func (j *journal) abandon() {
+	if j.conn != nil {
+		_ = j.conn.Close() // it has failed already
+	}
+	if j.db != nil {
+		_ = j.db.Close()
+	}
+	j.db, j.conn = nil, nil
+}
+
+// makeFile makes an empty file that nobody else can read, SQLite gives its companions the same mode.
+func makeFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close(), syncDir(filepath.Dir(path)))
+}
+
+// setAside renames a broken file and its log, of which the last one is kept.
+func setAside(path string) (string, error) {
+	aside := path + ".broken"
+	for _, end := range []string{"", "-wal", "-shm"} {
+		err := os.Rename(path+end, aside+end)
+		if errors.Is(err, os.ErrNotExist) {
+			err = os.Remove(aside + end)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+	}
+	return filepath.Base(aside), syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// oneLine is a text of several lines as one, not longer than most bytes.
+func oneLine(s string, most int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}

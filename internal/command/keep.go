@@ -1,0 +1,161 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"upsedge/internal/policy"
+	"upsedge/internal/wire"
+)
+
+// Between two attempts to open the journal.
+const (
+	leastReopen = time.Second
+	mostReopen  = 30 * time.Second
+)
+
+// openJournal opens the journal and takes over what it knows. What was bound before it is written into one that is new.
+func (x *Executor) openJournal(ctx context.Context) error {
+	j, err := openJournal(ctx, x.o.Dir, x.o.driver, x.o.Clock, x.log)
+	if err != nil {
+		return err
+	}
+	binds, err := j.binds()
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
+	x.applying.Lock()
+	defer x.applying.Unlock()
+	x.mu.Lock()
+	known := maps.Clone(x.binds)
+	x.mu.Unlock()
+	err = j.write("keep what is bound", func(t *tx) {
+		for device, b := range known {
+			if had := binds[device]; had == nil || had.Epoch < b.Epoch || had.Epoch == b.Epoch && had.GrantVersion < b.GrantVersion {
+				t.saveBind(device, b)
+				binds[device] = b
+			}
+		}
+	})
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.j, x.counter = j, max(x.counter, j.meta.counter)
+	x.setBinds(binds)
+	x.stir()
+	return nil
+}
+
+// journal returns the open journal.
+func (x *Executor) journal() (*journal, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.j == nil {
+		return nil, errNoJournal
+	}
+	return x.j, nil
+}
+
+// write makes a commit of the journal. One that fails takes the journal out of use.
+func (x *Executor) write(what string, fn func(*tx)) error {
+	j, err := x.journal()
+	if err != nil {
+		return err
+	}
+	err = j.write(what, fn)
+	x.look(j, err)
+	return err
+}
+
+// look takes a journal out of use that has failed.
+func (x *Executor) look(j *journal, err error) {
+	if !errors.Is(err, errNoJournal) {
+		return
+	}
+	x.mu.Lock()
+	mine := x.j == j
+	if mine {
+		x.j = nil
+	}
+	x.mu.Unlock()
+	if !mine {
+		return
+	}
+	x.log.Error("the journal of orders failed; no remote order is obeyed until it is open again", "err", err)
+	if err := j.close(); err != nil {
+		x.log.Debug("journal of orders not closed in order", "err", err)
+	}
+	select {
+	case x.lose <- struct{}{}:
+	default:
+	}
+}
+
+// keepJournal opens the journal whenever there is none, until ctx ends, and goes on with what an opened one has in hand.
+func (x *Executor) keepJournal(ctx context.Context) {
+	pause := leastReopen
+	for {
+		if _, err := x.journal(); err != nil {
+			err = x.openJournal(ctx)
+			if err != nil {
+				x.log.Debug("journal of orders not opened", "err", err)
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+					return
+				}
+				pause = min(2*pause, mostReopen)
+				continue
+			}
+			x.log.Info("the journal of orders is open again")
+		}
+		pause = leastReopen
+		x.resume(ctx)
+		select {
+		case <-x.lose:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// resume goes on with what nobody has in hand: what was accepted and not begun never will be, what was running is judged.
+func (x *Executor) resume(ctx context.Context) {
+	j, err := x.journal()
+	if err != nil {
+		return
+	}
+	live, err := j.live()
+	x.look(j, err)
+	for _, e := range live {
+		h := &hand{e: e, phase: running}
+		if e.state != wire.OrderRunning || e.cmd.Action == string(policy.OrderCancel) {
+			e.resumed()
+			_ = x.conclude(e) // or the next opening does
+			continue
+		}
+		x.mu.Lock()
+		other := x.hands[e.cmd.Device]
+		if other == nil {
+			x.hands[e.cmd.Device] = h
+		}
+		x.mu.Unlock()
+		if other == nil {
+			x.log.Warn("an order was running when the agent ended; the unit is asked what became of it", "order", describe(e))
+			x.works.Go(func() { x.judgeUnit(ctx, h) })
+		}
+	}
+}
+
+// resumed ends an order that nobody is at work on and that is not running in a unit.
+func (e *entry) resumed() {
+	if e.state == wire.OrderRunning { // of another order: what it came to shows there
+		e.state, e.reason, e.detail = wire.OrderUnknown, "", "the agent ended while the unit was told to take the order back"
+		return
+	}
+	e.state, e.reason, e.detail = wire.OrderExpired, policy.Expired, "the agent ended before anything was written to the unit"
+}
