@@ -12,6 +12,7 @@
 //
 // The broker is mochi-mqtt; no type of it can be seen from outside. Of its parts those are used that read and check packets and
 // keep subscriptions. It is given a connection of ours, which judges each packet before the library makes room for it (guard.go),
-// never blocks a writer (outbox.go) and closes when we say so (session.go). DESIGN.md says what was found in the library and why
-// it is used in this way. It decides nothing about records, sessions of agents or orders. Its functions may be used concurrently.
+// never blocks a writer (outbox.go) and closes when we say so (session.go). DESIGN.md says what was found in the library and why it
+// is used in this way. The front decides nothing about records, sessions of agents or orders. Its functions may be used
+// concurrently.
 package front

@@ -44,7 +44,7 @@ type guard struct {
 	by     time.Time // when it must be complete; zero: no packet has begun, or all of it was read at once
 	began  bool      // CONNECT has come
 	left   bool      // DISCONNECT has come
-	asked  rate.Limiter
+	asked  *rate.Limiter
 	large  func(length int) error // makes room for a packet; nil is a packet that needs none
 }
 

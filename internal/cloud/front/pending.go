@@ -28,9 +28,9 @@ type pending struct {
 }
 
 type entry struct {
-	id      uint16
-	settled bool
-	size    int
+	id            uint16
+	settled, lost bool
+	size          int
 }
 
 // keep hands a message over, and acknowledges it when it is kept. It waits for room.
@@ -41,6 +41,7 @@ func (s *session) keep(id uint16, m ingest.Message) {
 		return // it ends
 	}
 	if err := f.waiting.Acquire(s.ctx, int64(size)); err != nil {
+		s.ups.lose(number)
 		return
 	}
 	f.counts.received.Add(1)
@@ -51,6 +52,7 @@ func (s *session) keep(id uint16, m ingest.Message) {
 		once.Do(func() {
 			f.waiting.Release(int64(size))
 			if err != nil {
+				s.ups.lose(number)
 				s.end(ended(NotStored, "%v", err))
 				return
 			}
@@ -96,6 +98,7 @@ func (s *session) settle(number uint64) {
 		p.bytes -= e.size
 		p.packets = append(p.packets, typePuback<<4, 2, byte(e.id>>8), byte(e.id))
 	}
+	p.makeRoom()
 	if n == 0 {
 		return
 	}
@@ -108,23 +111,40 @@ func (s *session) settle(number uint64) {
 	if len(p.queue) == 0 {
 		p.packets = nil
 	}
+}
+
+// lose notes that a message will not be kept: neither it nor what came behind it is acknowledged.
+func (p *pending) lose(number uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue[number-p.first].lost = true
+	p.makeRoom()
+}
+
+func (p *pending) makeRoom() {
 	select {
 	case p.room <- struct{}{}:
 	default:
 	}
 }
 
+// open is how many messages are neither kept nor lost.
+func (p *pending) open() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.queue {
+		if !e.settled && !e.lost {
+			n++
+		}
+	}
+	return n
+}
+
 // settled waits until every message that was handed over is settled, or within has passed.
 func (p *pending) settled(within time.Duration) {
 	t := time.NewTimer(within)
 	defer t.Stop()
-	for {
-		p.mu.Lock()
-		left := len(p.queue)
-		p.mu.Unlock()
-		if left == 0 {
-			return
-		}
+	for p.open() > 0 {
 		select {
 		case <-p.room:
 		case <-t.C:

@@ -88,24 +88,43 @@ func (f *Front) accept(ctx context.Context, conn net.Conn) *session {
 
 // enter makes a session the one of its agent, and ends the one before.
 func (f *Front) enter(s *session) *endError {
+	old, err := f.replace(s)
+	if old == nil || err != nil {
+		return err
+	}
+	old.end(ended(TakenOver, "by a connection from %s", s.host))
+	if old.isSecond(s, time.Now()) && f.cfg.Second != nil {
+		f.cfg.Second(s.agent)
+	}
+	return nil
+}
+
+// isSecond reports whether taking over a session is to be told: it was alive, and nothing was told of its agent for a while.
+func (s *session) isSecond(by *session, now time.Time) bool {
+	s.mu.Lock()
+	told := s.secondAt
+	s.mu.Unlock()
+	second := now.Sub(time.UnixMilli(s.heard.Load())) < aliveWithin && now.Sub(told) >= secondEvery
+	if second {
+		told = now
+	}
+	by.mu.Lock()
+	by.secondAt = told
+	by.mu.Unlock()
+	return second
+}
+
+// replace makes a session the one of its agent and returns the one before.
+func (f *Front) replace(s *session) (*session, *endError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopping {
-		return ended(Stopped, "before it had entered")
+		return nil, ended(Stopped, "before it had entered")
 	}
 	f.known(s)
 	old := f.sessions[s.agent]
 	f.sessions[s.agent] = s
-	if old == nil {
-		return nil
-	}
-	old.end(ended(TakenOver, "by a connection from %s", s.host))
-	s.secondAt = old.secondAt
-	if now := time.Now(); now.Sub(time.UnixMilli(old.heard.Load())) < aliveWithin && now.Sub(s.secondAt) >= secondEvery && f.cfg.Second != nil {
-		s.secondAt = now
-		f.cfg.Second(s.agent)
-	}
-	return nil
+	return old, nil
 }
 
 // known notes that a connection has said who it is, or is gone.

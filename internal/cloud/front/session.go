@@ -12,6 +12,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"golang.org/x/time/rate"
 
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/wire"
@@ -61,7 +62,7 @@ type session struct {
 
 	mu       sync.Mutex
 	why      *endError // what ended it; nil: nothing has
-	secondAt time.Time // when Second was told last about this agent; of the front.mu
+	secondAt time.Time // when Second was told last about this agent
 }
 
 func (f *Front) newSession(ctx context.Context, raw net.Conn) *session {
@@ -69,8 +70,7 @@ func (f *Front) newSession(ctx context.Context, raw net.Conn) *session {
 	s.host, _, _ = net.SplitHostPort(raw.RemoteAddr().String())
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it is ended in order: see Run
 	s.out = outbox{conn: s.conn, failed: func(err error) { s.end(ended(NotRead, "%v", err)) }}
-	s.in.asked.SetLimit(askRate)
-	s.in.asked.SetBurst(askBurst)
+	s.in.asked = rate.NewLimiter(askRate, askBurst)
 	s.in.large = s.makeRoom
 	s.ups.room = make(chan struct{}, 1)
 	return s
