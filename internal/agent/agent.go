@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"upsedge/internal/clock"
+	"upsedge/internal/command"
 	"upsedge/internal/config"
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
@@ -69,6 +70,7 @@ type agent struct {
 	series    *metrics.Agent
 	metrics   *metrics.Server // nil: off
 	local     *local.Server
+	orders    *command.Executor // nil: there is no cloud
 	link      link
 	ready     atomic.Bool
 	connected atomic.Bool
@@ -107,9 +109,9 @@ func run(ctx context.Context, o Options) error {
 		o.Log.Error("the earliest that it can be is when this program was built", "err", rememberErr)
 	}
 	if err := a.build(ctx, o.Config); err != nil {
-		return errors.Join(err, a.disk.close())
+		return errors.Join(err, a.closeOrders(), a.disk.close())
 	}
-	return errors.Join(a.run(ctx), a.disk.close()) // what was not sent waits for the next start
+	return errors.Join(a.run(ctx), a.closeOrders(), a.disk.close()) // what was not sent waits for the next start
 }
 
 // open opens the store.
@@ -138,6 +140,9 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	}
 	a.own = newOwn(ctx, a.site, a.disk, a.Log)
 	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }
+	if err := a.openOrders(ctx); err != nil {
+		return err
+	}
 	var err error
 	if l := a.outside.scrape; l != nil {
 		a.metrics = metrics.On(l, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady)
@@ -172,6 +177,9 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error { return a.own.run(ctx) })
 	g.Go(func() error { return a.followTime(ctx) })
+	if a.orders != nil {
+		g.Go(func() error { return a.orders.Run(ctx) })
+	}
 	if u := a.Config.Uplink; u != nil {
 		g.Go(func() error { return a.send(sending) })
 		if a.link.files != nil {
@@ -270,6 +278,9 @@ func (a *agent) apply(ctx context.Context, r Reload) error {
 	}
 	*a.latest = next
 	a.warnOfRates(next.Units)
+	if a.orders != nil {
+		a.orders.SetPolicy(ordersPolicy(next.Orders))
+	}
 	if keys := restartKeys(a.Config, next); keys != nil {
 		a.Log.Warn("changes of these keys need a restart; all others are applied", "keys", strings.Join(keys, ", "))
 	}

@@ -260,6 +260,11 @@ func (d *disk) PutEvents(ctx context.Context, unit string, state []byte, events 
 	return d.write("events", func(s *store.Store) error { return s.PutEvents(ctx, unit, state, events) })
 }
 
+// PutResults is the store's.
+func (d *disk) PutResults(ctx context.Context, journal wire.ID, results []store.Result) error {
+	return d.with(func(s *store.Store) error { return s.PutResults(ctx, journal, results) })
+}
+
 // PutGap is the store's.
 func (d *disk) PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error {
 	return d.with(func(s *store.Store) error { return s.PutGap(ctx, g, stamp) })

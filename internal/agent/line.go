@@ -109,6 +109,7 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 	for _, u := range units {
 		d := &planned{Driver: NewDriver(u.cfg, l.modbus, log), timing: func() modbus.Timing { return l.modbus.Timing(u.cfg.UnitID) }}
 		l.drivers = append(l.drivers, d)
+		u.control = smartups.NewControl(d.Driver, l.modbus)
 		cfg.Units = append(cfg.Units, sampler.Unit{Name: u.cfg.Name, Source: d, Rates: u.cfg.Poll})
 	}
 	l.sampler = sampler.New(cfg)

@@ -73,7 +73,7 @@ func (a *agent) status(values bool) local.Status {
 	return s
 }
 
-// restartKeys are the sections and keys that differ and are not applied while the agent runs: all but the units and log.level.
+// restartKeys are the sections and keys that differ and are not applied while the agent runs: all but the units, orders and log.level.
 func restartKeys(was, is *config.Config) (keys []string) {
 	for _, k := range []struct {
 		name  string
@@ -85,7 +85,6 @@ func restartKeys(was, is *config.Config) (keys []string) {
 		{"uplink", func(c *config.Config) any { return c.Uplink }},
 		{"metrics", func(c *config.Config) any { return c.Metrics }},
 		{"local", func(c *config.Config) any { return c.Local }},
-		{"orders", func(c *config.Config) any { return c.Orders }},
 		{"log.format", func(c *config.Config) any { return c.Log.Format }},
 	} {
 		if !reflect.DeepEqual(k.value(was), k.value(is)) {

@@ -12,17 +12,19 @@ import (
 	"upsedge/internal/metrics"
 	"upsedge/internal/sampler"
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/smartups"
 )
 
 // A unit is what the agent knows of one UPS: the latest values, the alarms, the counters of this run and the samples that wait
 // for the next flush. The line's goroutine writes it, scrapes and the status page read it.
 type unit struct {
-	cfg    config.Unit
-	line   string // name of the line: of the first unit on it
-	log    *slog.Logger
-	batch  *sampler.Batch
-	hasten func(unit string, d time.Duration) // starts a burst; nil: the unit is on no line
-	album  album                              // guarded by mu
+	cfg     config.Unit
+	line    string // name of the line: of the first unit on it
+	log     *slog.Logger
+	batch   *sampler.Batch
+	hasten  func(unit string, d time.Duration) // starts a burst; nil: the unit is on no line
+	control *smartups.Control                  // nil: the unit is on no line
+	album   album                              // guarded by mu
 	// stretch is by how much the rates of the line are stretched, at most 1 where they fit; guarded by mu, it follows what is measured.
 	stretch float64
 	turn    sync.Mutex // held from a judgement to its place in the recorder's queue: what was judged first is written first

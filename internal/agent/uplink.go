@@ -172,7 +172,7 @@ func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, e
 		a.link.name.Store(&name)
 	}
 	return newUplink(uplinkParts{
-		cfg: a.Config.Uplink, files: a.link.files, agent: a.link.id(), version: a.Version, allow: a.Config.Orders.Allow, store: s, clock: a.clock, series: a.series,
+		cfg: a.Config.Uplink, files: a.link.files, agent: a.link.id(), version: a.Version, allow: a.allowed, store: s, clock: a.clock, series: a.series,
 		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 		enrolled: trust.Enrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
 	})
@@ -192,7 +192,7 @@ type uplinkParts struct {
 	files   *uplink.Credentials // nil: no TLS
 	agent   string
 	version string
-	allow   []string
+	allow   func() []string // groups of orders
 	store   *store.Store
 	clock   *clock.Clock
 	series  *metrics.Agent
@@ -294,7 +294,7 @@ func (p uplinkParts) reject(ctx context.Context, rec wire.Record, err error) err
 
 func (p uplinkParts) fullState() *wire.FullState {
 	now := time.Now()
-	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow, Now: p.clock.Stamp(now)}
+	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow(), Now: p.clock.Stamp(now)}
 	known := p.clock.Status()
 	full.Clock, full.ClockError = known.State, known.Error
 	full.Alarms = p.own.active()

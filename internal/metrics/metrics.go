@@ -22,6 +22,8 @@ type Agent struct {
 	Connected     prometheus.Gauge
 	Reconnects    prometheus.Counter
 	AlarmDelivery prometheus.Histogram
+	Orders        *prometheus.CounterVec // action, outcome; see OrderEnded
+	OrdersRefused *prometheus.CounterVec // reason
 
 	lines lines
 }
@@ -67,6 +69,9 @@ func newAgent() *Agent {
 		EncodedBytes: prometheus.NewCounter(counter("upsagent_encoded_bytes_total", "Size of the stored samples, encoded.")),
 		Connected:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "upsagent_mqtt_connected", Help: "1 while there is a session with the broker."}),
 		Reconnects:   prometheus.NewCounter(counter("upsagent_mqtt_reconnects_total", "Sessions with the broker after the first.")),
+		Orders:       prometheus.NewCounterVec(counter("upsagent_orders_total", "Remote orders that ended, by how."), []string{"action", "outcome"}),
+		OrdersRefused: prometheus.NewCounterVec(counter("upsagent_orders_refused_total",
+			"Remote orders that were refused, and messages that were none, by the reason code."), []string{"reason"}),
 		AlarmDelivery: prometheus.NewHistogram(histogram("upsagent_alarm_delivery_seconds",
 			"Time from an event being seen at the unit to its acknowledgement, by the cloud or, without one, by the broker.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
 	}

@@ -23,9 +23,10 @@ type Registry struct {
 // lines' to be filled by others. names are the names of the lines: their series are there from the start.
 func New(src Sources, names []string) (*Registry, *Agent) {
 	a := newAgent()
+	a.showOrders()
 	own := prometheus.NewRegistry()
 	own.MustRegister(
-		a.Lateness, a.Samples, a.EncodedBytes, a.Connected, a.Reconnects, a.AlarmDelivery, &state{src: src},
+		a.Lateness, a.Samples, a.EncodedBytes, a.Connected, a.Reconnects, a.AlarmDelivery, a.Orders, a.OrdersRefused, &state{src: src},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	for _, n := range names {

@@ -126,7 +126,7 @@ func TestThePageListsEverySeriesAsItIs(t *testing.T) {
 	}
 }
 
-// The names of the contract (design, section 10) that this version can have. What is missing belongs to orders.
+// The names of the contract (design, section 10).
 var contract = strings.Fields(`
 	ups_info ups_up ups_last_sample_timestamp_seconds ups_status ups_alarm_active ups_alarm_info ups_alarms_total
 	ups_battery_charge_ratio ups_battery_runtime_seconds ups_battery_volts ups_battery_temperature_celsius
@@ -136,7 +136,7 @@ var contract = strings.Fields(`
 	ups_self_test_result upsagent_build_info upsagent_modbus_requests_total upsagent_modbus_request_duration_seconds
 	upsagent_line_busy_seconds_total upsagent_poll_lateness_seconds upsagent_samples_total upsagent_encoded_bytes_total
 	upsagent_spool_bytes upsagent_spool_records upsagent_spool_oldest_timestamp_seconds upsagent_spool_dropped_total
-	upsagent_mqtt_connected upsagent_mqtt_reconnects_total upsagent_alarm_delivery_seconds upsagent_clock_trusted
+	upsagent_mqtt_connected upsagent_mqtt_reconnects_total upsagent_orders_total upsagent_orders_refused_total upsagent_alarm_delivery_seconds upsagent_clock_trusted
 	upsagent_certificate_expiry_timestamp_seconds`)
 
 func TestHasTheNamesOfTheContractAndNoOther(t *testing.T) {

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"strings"
 )
 
@@ -46,6 +47,20 @@ func open(text, typ string, most int) (*envelope, error) {
 		return nil, h.err
 	}
 	return e, nil
+}
+
+// Purpose returns what a message says that it is for, "" where it says nothing. Nothing about it has been checked: it tells only what to
+// verify it as.
+func Purpose(msg []byte) string {
+	header, _, _ := strings.Cut(string(msg[:min(len(msg), 2*maxHeader)]), ".")
+	raw, err := decode64(header)
+	if err != nil {
+		return ""
+	}
+	var h struct{ Typ string }
+	_ = json.Unmarshal(raw, &h) // a guess; what follows is exact
+	purpose, _ := strings.CutPrefix(h.Typ, "upsedge-")
+	return purpose
 }
 
 // verify checks the signature. What was read of the payload holds from here on.

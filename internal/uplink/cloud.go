@@ -26,8 +26,9 @@ type Cloud struct {
 // An Order is a message of the topic orders as it came. Nothing about it has been judged but its size and that it was not
 // retained.
 type Order struct {
-	JWS  []byte
-	Came time.Time // with the monotonic clock
+	JWS     []byte
+	Came    time.Time // with the monotonic clock
+	Session uint64    // that it came on
 	// Announced returns when a nonce was announced on this session, before it left, with the monotonic clock. ok is false for
 	// every nonce but the last two: they are renewed, and an order may cross the renewal.
 	Announced func(nonce wire.ID) (at time.Time, ok bool)
@@ -91,7 +92,7 @@ func (c *conversation) received(_ mqtt.Client, m mqtt.Message) {
 		c.cloud.drops.note("an order too large")
 	default:
 		select {
-		case c.cloud.orders <- Order{JWS: m.Payload(), Came: time.Now(), Announced: c.cloud.nonces.announced}:
+		case c.cloud.orders <- Order{JWS: m.Payload(), Came: time.Now(), Session: c.id.Session, Announced: c.cloud.nonces.announced}:
 		default:
 			c.cloud.drops.note("an order: they come faster than they can be judged")
 		}

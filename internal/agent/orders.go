@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"upsedge/internal/command"
+	"upsedge/internal/config"
+	"upsedge/internal/policy"
+	"upsedge/internal/store"
+	"upsedge/internal/trust"
+	"upsedge/internal/uplink"
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/smartups"
+	"upsedge/internal/wire"
+)
+
+// openOrders makes the executor of remote orders, where the agent has a cloud that could give any.
+func (a *agent) openOrders(ctx context.Context) (err error) {
+	if a.Config.Uplink == nil || !trust.Enrolled(a.Config.StateDir) {
+		return nil
+	}
+	a.orders, err = command.Open(ctx, command.Options{
+		Dir: a.Config.StateDir, Policy: ordersPolicy(a.Config.Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
+		Alarm: a.tellAlarm, Log: a.Log,
+		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
+	})
+	return err
+}
+
+// closeOrders closes the journal.
+func (a *agent) closeOrders() error {
+	if a.orders == nil {
+		return nil
+	}
+	return a.orders.Close()
+}
+
+// allowed are the groups of orders that are obeyed now.
+func (a *agent) allowed() (groups []string) {
+	if a.orders == nil {
+		return a.Config.Orders.Allow
+	}
+	for _, g := range a.orders.Allowed() {
+		groups = append(groups, string(g))
+	}
+	return groups
+}
+
+// ordersPolicy is what the configuration allows. It was checked when it was read.
+func ordersPolicy(c config.Orders) command.Policy {
+	p := command.Policy{MinInterval: c.MinInterval, DailyMax: c.DailyMax}
+	p.Hours, _ = command.ParseHours(c.Hours)
+	for _, g := range c.Allow {
+		p.Allow = append(p.Allow, policy.Group(g))
+	}
+	return p
+}
+
+// tellAlarm records an event of the executor: of the unit that reports the device, or the agent's own.
+func (a *agent) tellAlarm(e ups.Event) {
+	if t, ok := a.site.target(e.Device); ok {
+		e.Unit = t.Name
+	} else {
+		e.Device = "" // whoever sent it chose the text
+	}
+	a.site.recorder.add(e.Unit, outcome{events: []ups.Event{e}})
+}
+
+// newOrder returns what judges the messages of the topic orders, nil where the agent has no cloud.
+func (a *agent) newOrder(stateDir string) func(context.Context, uplink.Order) (bool, error) {
+	root, err := trust.LoadRoot(stateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		a.Log.Error("nothing from the cloud can be verified", "err", err)
+		return func(context.Context, uplink.Order) (bool, error) { return false, err }
+	}
+	verifier := trust.New(a.link.id(), root, trust.InState(stateDir))
+	return func(_ context.Context, o uplink.Order) (bool, error) {
+		if trust.Purpose(o.JWS) != trust.ForCommand {
+			return a.stated(verifier, o)
+		}
+		c, err := verifier.Command(o.JWS)
+		if err != nil {
+			if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.orders != nil {
+				a.orders.Rejected(r)
+			}
+			return false, fmt.Errorf("command: %w", err)
+		}
+		if a.orders == nil { // enrolled since the start
+			return false, errors.New("command: orders are obeyed after the next start")
+		}
+		a.orders.Accept(command.Order{Command: c, Session: o.Session, Announced: o.Announced})
+		return false, nil
+	}
+}
+
+// stated takes a statement: the time, and what it says of devices.
+func (a *agent) stated(v *trust.Verifier, o uplink.Order) (bool, error) {
+	var at time.Time
+	s, err := v.Statement(o.JWS, func(nonce wire.ID) (age time.Duration, ok bool) {
+		at, ok = o.Announced(nonce)
+		return a.clock.Mono(o.Came) - a.clock.Mono(at), ok // asleep or awake
+	})
+	if err != nil {
+		if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.orders != nil {
+			a.orders.Rejected(r)
+		}
+		return false, fmt.Errorf("statement: %w", err)
+	}
+	if s.Age <= trust.ClockAge {
+		a.clock.Told(s.Time, at, o.Came)
+	}
+	if a.orders == nil {
+		return true, nil
+	}
+	if _, err := a.orders.Apply(o.Session, s, o.Came); err != nil {
+		// It counts as a statement all the same: nothing is obeyed without a journal, and monitoring does not wait for it.
+		a.Log.Error("what the cloud says of units cannot be kept", "err", err)
+	}
+	return true, nil
+}
+
+// resultSink puts results of orders into the store.
+type resultSink struct{ disk *disk }
+
+// Put is for command.Sink.
+func (s resultSink) Put(ctx context.Context, journal wire.ID, results []command.Outgoing) error {
+	var out []store.Result
+	for _, r := range results {
+		payload, err := wire.EncodeResult(r.Result)
+		if err != nil {
+			return err
+		}
+		o := store.Result{Number: r.Number, Unit: r.Unit, Epoch: r.Epoch, Stamp: r.Stamp, Payload: payload}
+		if e, ok := command.EventOf(r.Result); ok {
+			e.Unit = r.Unit
+			o.Event = &e
+		}
+		out = append(out, o)
+	}
+	return s.disk.PutResults(ctx, journal, out)
+}
+
+// target returns the unit that reports a serial number, for orders.
+func (s *site) target(serial string) (command.Target, bool) {
+	for _, u := range s.all() {
+		u.mu.Lock()
+		is := u.state.Text(ups.Serial)
+		u.mu.Unlock()
+		if serial != "" && is == serial && u.control != nil {
+			return command.Target{Name: u.cfg.Name, Unit: seat{u.control, serial}}, true
+		}
+	}
+	return command.Target{}, false
+}
+
+// A seat carries out orders for one unit, and not for another one that was put in its place since it was looked for.
+type seat struct {
+	*smartups.Control
+	serial string
+}
+
+func (p seat) is() error {
+	if p.Serial() != p.serial {
+		return &ups.Refusal{Reason: ups.ReasonUnreachable, Detail: "the unit is not connected"}
+	}
+	return nil
+}
+
+// Check is for command.Unit.
+func (p seat) Check(ctx context.Context, c ups.Command) ([]byte, error) {
+	if err := p.is(); err != nil {
+		return nil, err
+	}
+	return p.Control.Check(ctx, c)
+}
+
+// Execute is for command.Unit.
+func (p seat) Execute(ctx context.Context, c ups.Command, before []byte, progress func(int, string)) ups.Outcome {
+	if err := p.is(); err != nil {
+		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnreachable, Detail: "the unit is not connected"}
+	}
+	return p.Control.Execute(ctx, c, before, progress)
+}
+
+// Judge is for command.Unit.
+func (p seat) Judge(ctx context.Context, c ups.Command, before []byte) ups.Outcome {
+	if err := p.is(); err != nil {
+		return ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit is not connected"}
+	}
+	return p.Control.Judge(ctx, c, before)
+}
+
+// Cancel is for command.Canceller.
+func (p seat) Cancel(ctx context.Context, c ups.Command) error {
+	if err := p.is(); err != nil {
+		return err
+	}
+	return p.Control.Cancel(ctx, c)
+}
