@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/policy"
@@ -122,6 +123,11 @@ func Clean(text string) string {
 		cut--
 	}
 	return text[:cut] + more
+}
+
+// Printable reports whether Clean would change no character.
+func Printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
 }
 
 // isStart reports whether a character of UTF-8 begins with b.

@@ -1,0 +1,120 @@
+package device
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+)
+
+// A Device is one registration of a unit.
+type Device struct {
+	ID     string // "d_…"
+	Serial string // as the agent reads it from the unit
+	Epoch  uint32 // from 1; rises with each registration and deletion of the serial
+	Agent  string
+	Owner  string // account
+	Org    string
+
+	Name, Site, Notes string
+
+	Plan         policy.Plan // what was last set; PlanAt says what is in force
+	ValidUntil   time.Time   // of Plan; zero: no end
+	GrantVersion uint64      // from 1; rises with each change of grants or plan
+	RegisteredAt time.Time
+	EndedAt      time.Time // when it was deleted; zero while it lives
+}
+
+// PlanAt returns the plan that is in force at an instant: it ends by itself (PLAN-9).
+func (d *Device) PlanAt(now time.Time) policy.Plan {
+	if !d.ValidUntil.IsZero() && !now.Before(d.ValidUntil) {
+		return policy.Basic
+	}
+	return d.Plan
+}
+
+// ErrNone is what everybody is told who has no right on a device, and of one that does not exist (PERM-9).
+var ErrNone = cloud.Refuse(policy.NotFound, "there is no such device")
+
+const columns = `id, serial, epoch, agent, owner, org, name, site, notes, plan, valid_until, grant_version, registered_at, ended_at`
+
+func scan(row interface{ Scan(...any) error }) (*Device, error) {
+	var d Device
+	var epoch, validUntil, version, registered int64
+	var ended sql.NullInt64
+	err := row.Scan(&d.ID, &d.Serial, &epoch, &d.Agent, &d.Owner, &d.Org, &d.Name, &d.Site, &d.Notes, &d.Plan, &validUntil, &version,
+		&registered, &ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNone
+	}
+	d.Epoch, d.GrantVersion = uint32(epoch), uint64(version)
+	d.ValidUntil, d.RegisteredAt, d.EndedAt = fromMillis(validUntil), fromMillis(registered), fromMillis(ended.Int64)
+	return &d, err
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Get returns a device that lives; ErrNone where there is none.
+func Get(ctx context.Context, tx *store.Tx, id string) (*Device, error) {
+	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM devices WHERE id = $1 AND ended_at IS NULL`, id))
+}
+
+// BySerial returns the device of one epoch of a unit behind an agent, also one that has ended; ErrNone where there was none.
+func BySerial(ctx context.Context, tx *store.Tx, agent, serial string, epoch uint32) (*Device, error) {
+	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM devices WHERE serial = $1 AND epoch = $2 AND agent = $3`, serial, int64(epoch), agent))
+}
+
+// OfAgent returns the devices that live behind an agent, by serial number.
+func OfAgent(ctx context.Context, tx *store.Tx, agent string) ([]Device, error) {
+	return list(ctx, tx, `SELECT `+columns+` FROM devices WHERE agent = $1 AND ended_at IS NULL ORDER BY serial`, agent)
+}
+
+func list(ctx context.Context, tx *store.Tx, query string, args ...any) (out []Device, err error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		d, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *d)
+	}
+	return out, rows.Err()
+}
+
+// Role says what an actor is to a device now (PERM-10). Who is nobody is to be answered with ErrNone, whatever the truth (ROLE-6).
+// Shared users and partners have no grants in this version: there is the owner, and nobody.
+func Role(_ context.Context, _ *store.Tx, actor cloud.Actor, d *Device) (policy.Role, error) {
+	if actor.Account != "" && actor.Account == d.Owner && d.EndedAt.IsZero() {
+		return policy.Owner, nil
+	}
+	return policy.Nobody, nil
+}
+
+// An EndedGrant says that grants of an actor on a device, below a version, are over (EDGE-5).
+type EndedGrant struct {
+	Actor        string
+	GrantVersion uint64
+}
+
+// Ended returns the grants on a device that have ended. Only the owner has rights in this version, and they end with the epoch: none.
+func Ended(context.Context, *store.Tx, string) ([]EndedGrant, error) { return nil, nil }

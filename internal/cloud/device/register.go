@@ -1,0 +1,155 @@
+package device
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+)
+
+// A Registration is what is asked for.
+type Registration struct {
+	Serial string
+	Agent  string // which reports it; "": whichever of the organisation's does
+	Label
+}
+
+// A Label is what people call a device.
+type Label struct{ Name, Site, Notes string }
+
+// Longest texts of a label, in characters.
+const (
+	maxName  = 100
+	maxNotes = 2000
+)
+
+func (l *Label) check() error {
+	for _, f := range []struct {
+		name  string
+		value *string
+		most  int
+		lines bool
+	}{{"name", &l.Name, maxName, false}, {"site", &l.Site, maxName, false}, {"notes", &l.Notes, maxNotes, true}} {
+		*f.value = strings.TrimSpace(*f.value)
+		text := *f.value
+		if f.lines {
+			text = strings.ReplaceAll(text, "\n", " ")
+		}
+		if utf8.RuneCountInString(text) > f.most || !eventlog.Printable(text) {
+			return cloud.RefuseField(policy.Malformed, f.name, "at most %d printable characters", f.most)
+		}
+	}
+	return nil
+}
+
+// claimed tells an owner that somebody else has tried to register the device (T-89). By whom, the log of who tried says: the request's id
+// is the same.
+var claimed = eventlog.Declare("device.claim", eventlog.ByOwner)
+
+// Register makes the actor's account the owner of a unit that an agent of the account's own organisation reports, now (DEV-1). The
+// answer is NOT_FOUND for every serial that none does report: unknown, somebody else's or long not seen. ALREADY_REGISTERED is told to
+// those alone whose agent does (DEV-2).
+func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor, what Registration) (*Device, error) {
+	if err := what.check(); err != nil {
+		return nil, err
+	}
+	s, err := r.proof(ctx, tx, actor, what)
+	if err != nil {
+		return nil, err
+	}
+	var owned int
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM devices WHERE serial = $1 AND ended_at IS NULL`, s.Serial).Scan(&owned); err != nil {
+		return nil, err
+	}
+	if owned > 0 {
+		return nil, cloud.RefuseField(policy.AlreadyRegistered, "serial", "this unit has an owner; only that owner can delete it, and then it can be registered again")
+	}
+	now := fromMillis(r.now().UnixMilli())
+	d := &Device{
+		ID: cloud.NewID("d_"), Serial: s.Serial, Agent: s.Agent, Owner: actor.Account, Org: actor.Org,
+		Name: what.Name, Site: what.Site, Notes: what.Notes, GrantVersion: 1, RegisteredAt: now,
+	}
+	if d.Name == "" {
+		d.Name = s.Unit
+	}
+	if err := r.bind(ctx, tx, d, now); err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO devices (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)`,
+		d.ID, d.Serial, int64(d.Epoch), d.Agent, d.Owner, d.Org, d.Name, d.Site, d.Notes, string(d.Plan), millis(d.ValidUntil), int64(d.GrantVersion), millis(now))
+	if err != nil {
+		return nil, err
+	}
+	r.changed(tx, d.Agent)
+	e := entry(actor, policy.Owner, string(policy.DeviceRegister))
+	e.Device, e.At, e.Outcome = d.ID, now, eventlog.Done
+	e.Params = map[string]string{
+		"serial": d.Serial, "agent": d.Agent, "model": s.Model, "plan": string(d.Plan), "valid_until": text(d.ValidUntil), "epoch": strconv.Itoa(int(d.Epoch)),
+	}
+	return d, eventlog.Append(ctx, tx, e)
+}
+
+// errNoProof is the one answer to who cannot prove possession.
+var errNoProof = cloud.RefuseField(policy.NotFound, "serial", "no agent of your organisation reports this serial number now; /api/v1/sightings lists what they report")
+
+// proof returns the sighting that proves possession: of an agent that is enrolled by the actor's organisation, not revoked, that was
+// heard recently, and has the unit in its last full state.
+func (r *Registry) proof(ctx context.Context, tx *store.Tx, actor cloud.Actor, what Registration) (*Sighting, error) {
+	if actor.Account == "" || actor.Org == "" {
+		return nil, errNoProof
+	}
+	s := &Sighting{}
+	err := tx.QueryRow(ctx, `SELECT s.agent, s.unit, s.serial, s.model FROM sightings s
+		JOIN enrolled_agents e ON e.agent = s.agent JOIN agent_presence p ON p.agent = s.agent
+		WHERE s.serial = $1 AND s.ended = '' AND e.org = $2 AND e.revoked_at IS NULL AND p.state_at >= $3 AND (s.agent = $4 OR $4 = '')
+		ORDER BY p.state_at DESC, s.agent, s.unit LIMIT 1`,
+		what.Serial, actor.Org, r.now().Add(-recently).UnixMilli(), what.Agent).Scan(&s.Agent, &s.Unit, &s.Serial, &s.Model)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, errNoProof
+	}
+	return s, err
+}
+
+// bind gives the device its epoch and its plan. The row of the serial is what two who register it at once wait for.
+func (r *Registry) bind(ctx context.Context, tx *store.Tx, d *Device, now time.Time) error {
+	var epoch, trial int64
+	err := tx.QueryRow(ctx, `INSERT INTO serials (serial, epoch) VALUES ($1, 1) ON CONFLICT (serial) DO UPDATE SET epoch = serials.epoch + 1
+		RETURNING epoch, trial`, d.Serial).Scan(&epoch, &trial)
+	if err != nil {
+		return err
+	}
+	d.Epoch, d.Plan = uint32(epoch), policy.Basic
+	if r.trial <= 0 || trial != 0 && now.Sub(fromMillis(trial)) < trialRest {
+		return nil
+	}
+	d.Plan, d.ValidUntil = policy.Advanced, fromMillis(now.Add(r.trial).UnixMilli())
+	_, err = tx.Exec(ctx, `UPDATE serials SET trial = $1 WHERE serial = $2`, millis(now), d.Serial)
+	return err
+}
+
+// RefusedRegistration writes down that a registration was refused (LOG-1): in the log of who asked, and, where the unit has an owner
+// and was really seen, in that owner's device's (T-89).
+func RefusedRegistration(ctx context.Context, tx *store.Tx, actor cloud.Actor, serial string, refusal *cloud.Error) error {
+	e := entry(actor, policy.Nobody, string(policy.DeviceRegister))
+	e.Org, e.Outcome, e.Reason = actor.Org, eventlog.Refused, refusal.Reason
+	e.Params = map[string]string{"serial": serial}
+	if err := eventlog.Append(ctx, tx, e); err != nil || refusal.Reason != policy.AlreadyRegistered {
+		return err
+	}
+	owned, err := list(ctx, tx, `SELECT `+columns+` FROM devices WHERE serial = $1 AND ended_at IS NULL`, serial)
+	if err != nil || len(owned) == 0 || owned[0].Owner == actor.Account {
+		return err
+	}
+	return eventlog.Append(ctx, tx, eventlog.Entry{
+		Device: owned[0].ID, Actor: cloud.SystemRef, Role: policy.Nobody, Action: claimed, Outcome: eventlog.Refused,
+		Reason: policy.AlreadyRegistered, Request: actor.Request,
+	})
+}
