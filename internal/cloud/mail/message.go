@@ -23,7 +23,7 @@ type Message struct {
 
 // Bounds of a mail in bytes.
 const (
-	subjectMax = 200
+	subjectMax = 400
 	textMax    = 16 << 10
 )
 

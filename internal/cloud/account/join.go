@@ -1,0 +1,151 @@
+package account
+
+import (
+	"context"
+	"strings"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+)
+
+// Join accepts an invitation with the code from the mail: the account of token becomes a member of the organisation that invited its
+// address, and of no other (DEV-6). It gives no right on any device (ORG-3). The session gets another token; the account's others end.
+//
+// The code is looked for among the invitations to the account's own verified address: one that is meant for somebody else is CODE_UNKNOWN
+// like one that never was (INV-13). A wrong code is a try at each of them that is open.
+func (s *Service) Join(ctx context.Context, who cloud.Actor, token, code string) (*Session, error) {
+	var ss *Session
+	err := s.decide(ctx, func(ctx context.Context, tx *store.Tx) (refused, err error) {
+		old, err := s.resume(ctx, tx, token)
+		if err != nil {
+			return err, notOurs(err)
+		}
+		a, now := old.Account, s.now()
+		key := strings.ToLower(a.Email)
+		limits := []counted{{codesWrong, key}, {codesSource, source(who.Address)}}
+		if err := anyReached(ctx, tx, now, limits...); err != nil {
+			return err, notOurs(err)
+		}
+		list, err := invitations(ctx, tx, `email_key = $1 ORDER BY created_at DESC, id LIMIT 100`, key)
+		if err != nil {
+			return nil, err
+		}
+		var meant *Invitation
+		for _, i := range list {
+			if codeFits(i.sealed, code, mailCode) {
+				meant = i
+			}
+		}
+		if meant == nil {
+			if err := countAll(ctx, tx, now, limits...); err != nil {
+				return nil, err
+			}
+			return codeUnknown(), s.wrongCode(ctx, tx, of(a, who), list)
+		}
+		if refused := s.stillOpen(meant); refused != nil {
+			return refused, nil
+		}
+		if ss, refused, err = s.move(ctx, tx, of(a, who), old, meant); err != nil {
+			return nil, err
+		}
+		return refused, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ss, nil
+}
+
+// stillOpen says why an invitation whose code is right is of no use.
+func (s *Service) stillOpen(i *Invitation) error {
+	switch {
+	case i.State == InviteAccepted:
+		return cloud.RefuseField(policy.CodeUsed, "code", "that code was used")
+	case i.State == InviteLocked:
+		return cloud.RefuseField(policy.CodeLocked, "code", "too many wrong codes; ask to be invited again")
+	case i.State == InviteExpired || i.State == InviteOpen && !s.now().Before(i.Expires):
+		return cloud.RefuseField(policy.CodeExpired, "code", "that code was valid until %s", when(i.Expires))
+	case i.State != InviteOpen:
+		return codeUnknown() // cancelled: as if it had not been
+	}
+	return nil
+}
+
+// wrongCode counts a try at each open invitation, and locks those that have had too many (INV-12).
+func (s *Service) wrongCode(ctx context.Context, tx *store.Tx, who cloud.Actor, list []*Invitation) error {
+	for _, i := range list {
+		if i.State != InviteOpen || !s.now().Before(i.Expires) {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `UPDATE invitations SET tries = tries + 1 WHERE id = $1`, i.ID); err != nil {
+			return err
+		}
+		if err := s.noteIn(ctx, tx, i.org, who, inviteWrongCode, policy.CodeUnknown, map[string]string{"invitation": i.ID}); err != nil {
+			return err
+		}
+		if i.tries+1 < codeTries {
+			continue
+		}
+		if err := s.lock(ctx, tx, who, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) lock(ctx context.Context, tx *store.Tx, who cloud.Actor, i *Invitation) error {
+	if err := s.end(ctx, tx, i, InviteLocked); err != nil {
+		return err
+	}
+	if err := s.noteIn(ctx, tx, i.org, who, inviteLocked, policy.CodeLocked, map[string]string{"invitation": i.ID}); err != nil {
+		return err
+	}
+	org, err := nameOf(ctx, tx, i.org)
+	if err != nil {
+		return err
+	}
+	const why = "five wrong codes were entered. A new invitation can be sent."
+	if err := s.mail.Put(ctx, tx, s.inviteEndedLetter(i.Email, i.Email, org, why)); err != nil {
+		return err
+	}
+	return s.tellInviter(ctx, tx, i, why)
+}
+
+// move makes the account a member of the organisation of an invitation.
+func (s *Service) move(ctx context.Context, tx *store.Tx, who cloud.Actor, old *Session, i *Invitation) (ss *Session, refused, err error) {
+	a := old.Account
+	if refused, err := s.mayLeave(ctx, tx, a); refused != nil || err != nil {
+		return nil, refused, err
+	}
+	if err := s.end(ctx, tx, i, InviteAccepted); err != nil {
+		return nil, nil, err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET org = $1 WHERE id = $2`, i.org, a.ID); err != nil {
+		return nil, nil, err
+	}
+	if err := s.note(ctx, tx, who, memberLeft, nil); err != nil {
+		return nil, nil, err
+	}
+	if err := s.noteIn(ctx, tx, i.org, who, memberJoined, "", map[string]string{"invitation": i.ID}); err != nil {
+		return nil, nil, err
+	}
+	if err := endAll(ctx, tx, a.identity); err != nil {
+		return nil, nil, err
+	}
+	if old.Account, err = byIdentity(ctx, tx, a.identity); err != nil {
+		return nil, nil, err
+	}
+	ss, err = s.begin(ctx, tx, old.Account, "", old.Began, old.FactorAt)
+	return ss, nil, err
+}
+
+// mayLeave refuses with CONFLICT who has devices: they would be left behind an agent of another organisation (DEV-6).
+func (s *Service) mayLeave(ctx context.Context, tx *store.Tx, a *Account) (refused, err error) {
+	var devices int64
+	err = tx.QueryRow(ctx, `SELECT COUNT(*) FROM devices WHERE owner = $1 AND ended_at IS NULL`, a.ID).Scan(&devices)
+	if err == nil && devices > 0 {
+		refused = cloud.Refuse(policy.Conflict, "you own devices, which belong to your present organisation: delete them first")
+	}
+	return refused, err
+}
