@@ -7,7 +7,6 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/wire"
 )
 
@@ -105,11 +104,8 @@ func (w *world) probe() {
 		w.t.Fatal(tok.Error())
 	}
 	w.until("the probe at the receiver", func() bool {
-		r, err := ingest.OpenReader(w.cloud.Dir)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		defer r.Close()
+		r, done := openReader(w.t, w.cloud.Dir)
+		defer done()
 		agents, err := r.Agents(w.t.Context())
 		if err != nil {
 			w.t.Fatal(err)

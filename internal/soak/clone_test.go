@@ -81,11 +81,8 @@ func (w *world) copyState(from, to string) {
 // conflict returns the notice of a clone, "" without one.
 func (w *world) conflict() string {
 	w.t.Helper()
-	r, err := ingest.OpenReader(w.cloud.Dir)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer r.Close()
+	r, done := openReader(w.t, w.cloud.Dir)
+	defer done()
 	notices, err := r.Notices(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)

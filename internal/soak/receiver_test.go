@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/trust"
 	"upsedge/internal/trust/sign"
 	"upsedge/internal/wire"
@@ -45,21 +46,34 @@ func receive(r receiverRole, ready func()) error {
 			return err
 		}
 	}
-	in, err := ingest.Open(ctx, r.Dir, o)
+	db, err := store.Open(ctx, store.Config{DSN: database(r.Dir)})
 	if err != nil {
 		return err
 	}
-	c := ingest.NewConsumer(in, ingest.ConsumerConfig{Broker: broker, ClientID: "receiver", Log: log, Ready: ready})
-	return errors.Join(c.Run(ctx), in.Close())
+	c := ingest.NewConsumer(ingest.New(db, o), ingest.ConsumerConfig{Broker: broker, ClientID: "receiver", Log: log, Ready: ready})
+	return errors.Join(c.Run(ctx), db.Close())
+}
+
+// database is the receiver's file.
+func database(dir string) string { return filepath.Join(dir, "cloud.db") }
+
+// openReader opens it for looking, until done is called.
+func openReader(t testing.TB, dir string) (r *ingest.Reader, done func()) {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{DSN: database(dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ingest.NewReader(db), func() { _ = db.Close() }
 }
 
 // statements returns what signs the answer to a session's first state.
-func statements(r receiverRole) (func(string, wire.ID, time.Time) ([]byte, error), error) {
+func statements(r receiverRole) (func(context.Context, *store.Tx, string, wire.ID, time.Time) ([]byte, error), error) {
 	const kid = "online"
 	root, online := ed25519.NewKeyFromSeed(r.Root), ed25519.NewKeyFromSeed(r.Online)
 	list := trust.Keys{Version: 1, Keys: []trust.Key{{Kid: kid, Key: online.Public().(ed25519.PublicKey), Purposes: []string{trust.ForStatement}}}}
 	keys, err := sign.Keys(root, list)
-	return func(agent string, nonce wire.ID, now time.Time) ([]byte, error) {
+	return func(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, now time.Time) ([]byte, error) {
 		jws, err := sign.Statement(online, kid, keys, agent, nonce, trust.Statement{Time: now})
 		return []byte(jws), err
 	}, err
@@ -107,11 +121,8 @@ func (w *world) stopReceiver() {
 // behind counts the lanes of which the receiver has not settled all that was accepted.
 func (b *book) behind(t testing.TB, dir string) (n int) {
 	t.Helper()
-	r, err := ingest.OpenReader(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, done := openReader(t, dir)
+	defer done()
 	lanes, err := r.Lanes(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -133,11 +144,8 @@ func (b *book) behind(t testing.TB, dir string) (n int) {
 // readHolding reads what the receiver has on disk, and adds what it complains of.
 func readHolding(t testing.TB, dir string, c *complaints) *holding {
 	t.Helper()
-	r, err := ingest.OpenReader(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, done := openReader(t, dir)
+	defer done()
 	lanes, err := r.Lanes(t.Context())
 	if err != nil {
 		t.Fatal(err)

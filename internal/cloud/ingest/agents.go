@@ -46,6 +46,9 @@ func (b *batch) agent(name string) *agent {
 		a.silent = false
 		b.exec(`UPDATE agents SET silent = 0 WHERE name = $1`, name)
 		b.endNotice(name, Silent, "")
+		if a.online {
+			b.tellPresence(name, true)
+		}
 	}
 	return a
 }
@@ -62,13 +65,13 @@ func (b *batch) loadAgent(name string) *agent {
 		a.nonce, a.stream = id(nonce), id(stream)
 		return a
 	}
-	var have int
-	if b.one(`SELECT COUNT(*) FROM agents`, nil, &have); have >= maxAgents {
+	if b.r.agents.Load() >= maxAgents {
 		return nil
 	}
+	b.tx.After(func() { b.r.agents.Add(1) })
 	none := []byte{}
-	b.exec(`INSERT INTO agents (name, known, heard, silent, online, session, nonce, began, fell, stream, version, state, host)
-		VALUES ($1, $2, $2, 0, 0, 0, $3, 0, 0, $3, '', $3, $3)`, name, millis(b.now), none)
+	b.exec(`INSERT INTO agents (name, holder, known, heard, silent, online, session, nonce, began, fell, stream, version, state, host)
+		VALUES ($1, $2, $3, $3, 0, 0, 0, $4, 0, 0, $4, '', $4, $4)`, name, b.r.number, millis(b.now), none)
 	return a
 }
 
@@ -84,27 +87,43 @@ func (r *Receiver) Listening(on bool) {
 	}
 }
 
-// Watch raises event 840 for every agent that was silent for three heartbeats. It is to be called every few seconds.
+// Watch raises event 840 for every agent that was silent for three heartbeats (TIME-4). It is to be called every few seconds, by each
+// process: it asks the database, which knows what the others have heard.
 func (r *Receiver) Watch(ctx context.Context) error {
-	_, err := r.commit(ctx, func(b *batch) {
-		if r.listening.IsZero() || b.now.Sub(r.listening) < silentAfter {
-			return
-		}
-		var names []string
-		b.each(`SELECT name FROM agents WHERE silent = 0 AND heard <= $1 ORDER BY name`, []any{millis(b.now.Add(-silentAfter))},
-			func(rows *sql.Rows) error {
-				var name string
-				err := rows.Scan(&name)
-				names = append(names, name)
-				return err
-			})
-		for _, name := range names {
-			b.exec(`UPDATE agents SET silent = 1 WHERE name = $1`, name)
-			delete(b.cache.agents, name)
-			b.notice(name, Silent, "", "nothing heard for 3 heartbeats")
+	r.mu.Lock()
+	now, since := r.o.Now(), r.listening
+	r.mu.Unlock()
+	if since.IsZero() || now.Sub(since) < silentAfter {
+		return nil
+	}
+	silent, err := r.Reader().silent(ctx, now.Add(-silentAfter))
+	if err != nil || len(silent) == 0 {
+		return err
+	}
+	_, err = r.commit(ctx, silent, func(b *batch) {
+		for _, name := range silent {
+			b.fallSilent(name)
 		}
 	})
 	return err
+}
+
+// fallSilent raises the event, unless the agent has been heard meanwhile.
+func (b *batch) fallSilent(name string) {
+	if b.exec(`UPDATE agents SET silent = 1 WHERE name = $1 AND silent = 0 AND heard <= $2`, name, millis(b.now.Add(-silentAfter))) == 0 {
+		return
+	}
+	b.notice(name, Silent, "", "nothing heard for 3 heartbeats")
+	b.cache.forget(name)
+	if a := b.loadAgent(name); a != nil && a.online {
+		b.tellPresence(name, false)
+	}
+}
+
+// silent lists agents that were heard last at an instant or before, and count as heard.
+func (r *Reader) silent(ctx context.Context, at time.Time) ([]string, error) {
+	return list(ctx, r, `SELECT name FROM agents WHERE silent = 0 AND heard <= $1 ORDER BY name LIMIT 1000`, []any{millis(at)},
+		func(rows *sql.Rows) (name string, err error) { return name, rows.Scan(&name) })
 }
 
 // An AgentInfo is what is known of an agent.
@@ -139,16 +158,13 @@ func (r *Reader) Agents(ctx context.Context) ([]AgentInfo, error) {
 	return r.agents(ctx, selectAgents+` ORDER BY name`)
 }
 
-func (r *Reader) agents(ctx context.Context, query string, args ...any) (out []AgentInfo, err error) {
-	err = r.each(ctx, query, args, func(rows *sql.Rows) error {
-		var a AgentInfo
+func (r *Reader) agents(ctx context.Context, query string, args ...any) ([]AgentInfo, error) {
+	return list(ctx, r, query, args, func(rows *sql.Rows) (a AgentInfo, err error) {
 		var heard int64
 		var silent, online int
 		var stream []byte
-		err := rows.Scan(&a.Name, &heard, &silent, &online, &a.Session, &a.Version, &stream, &a.State, &a.Host)
+		err = rows.Scan(&a.Name, &heard, &silent, &online, &a.Session, &a.Version, &stream, &a.State, &a.Host)
 		a.Heard, a.Silent, a.Online, a.Stream = fromMillis(heard), silent != 0, online != 0, id(stream)
-		out = append(out, a)
-		return err
+		return a, err
 	})
-	return out, err
 }

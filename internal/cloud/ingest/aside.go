@@ -53,7 +53,7 @@ func (b *batch) setAside(l *lane, kept, r *record, conflict bool) {
 // Resolve lets the marks of a lane go on past its conflicts, after a person has looked at them. What was set aside stays there,
 // and does not count as a conflict again.
 func (r *Receiver) Resolve(ctx context.Context, agent string, stream wire.ID, which wire.Lane) error {
-	_, err := r.commit(ctx, func(b *batch) {
+	_, err := r.commit(ctx, []string{agent}, func(b *batch) {
 		l := b.lane(agent, stream, which)
 		if l == nil {
 			return
@@ -78,21 +78,18 @@ type Aside struct {
 }
 
 // Asides lists what was set aside, by lane and number.
-func (r *Reader) Asides(ctx context.Context) (out []Aside, err error) {
+func (r *Reader) Asides(ctx context.Context) ([]Aside, error) {
 	const query = `SELECT l.agent, l.stream, l.lane, a.seq, a.hash, a.kept, a.conflict, a.copies, a.arrived, a.class, a.epoch, a.boot, a.boot_id,
 		a.mono, a.wall, a.payload FROM asides a JOIN lanes l ON l.id = a.lane ORDER BY a.lane, a.seq, a.arrived`
-	err = r.each(ctx, query, nil, func(rows *sql.Rows) error {
-		var a Aside
+	return list(ctx, r, query, nil, func(rows *sql.Rows) (a Aside, err error) {
 		var stream, bootID []byte
 		var conflict int
 		var arrived, mono int64
 		var wall *int64
-		err := rows.Scan(&a.Agent, &stream, &a.Record.Lane, &a.Record.Seq, &a.Hash, &a.Stored, &conflict, &a.Copies, &arrived, &a.Class,
+		err = rows.Scan(&a.Agent, &stream, &a.Record.Lane, &a.Record.Seq, &a.Hash, &a.Stored, &conflict, &a.Copies, &arrived, &a.Class,
 			&a.Record.Epoch, &a.Record.Boot, &bootID, &mono, &wall, &a.Record.Payload)
 		a.Record.Stream, a.Record.Class, a.Record.Stamp = id(stream), classOf(a.Class), stampOf(bootID, mono, wall)
 		a.Conflict, a.Arrived = conflict != 0, fromMillis(arrived)
-		out = append(out, a)
-		return err
+		return a, err
 	})
-	return out, err
 }

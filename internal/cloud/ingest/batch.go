@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
@@ -14,20 +15,20 @@ import (
 // committed. What a message has wrong is no such error.
 type batch struct {
 	r     *Receiver
-	ctx   context.Context
+	ctx   context.Context // of the transaction
+	tx    *store.Tx
 	now   time.Time
 	err   error
 	cache *cache
 
 	touched []*lane // whose marks are to be told, in the order of their first message
 	answers []Answer
-	after   []func() // once it is committed
 }
 
 // Take keeps what the messages say, all of it or nothing, and returns what is to be published then. After an error none of them
 // is kept: the same messages can be taken again. A message that cannot be understood is set aside and is no error.
 func (r *Receiver) Take(ctx context.Context, messages []Message) ([]Answer, error) {
-	return r.commit(ctx, func(b *batch) {
+	return r.commit(ctx, agentsOf(messages), func(b *batch) {
 		for _, m := range messages {
 			b.take(m)
 		}
@@ -36,25 +37,27 @@ func (r *Receiver) Take(ctx context.Context, messages []Message) ([]Answer, erro
 	})
 }
 
-func (r *Receiver) commit(ctx context.Context, do func(*batch)) ([]Answer, error) {
+// commit runs do in one transaction that has the named agents for itself.
+func (r *Receiver) commit(ctx context.Context, agents []string, do func(*batch)) ([]Answer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ctx = context.WithoutCancel(ctx) // never half way
-	b := &batch{r: r, ctx: ctx, now: r.o.Now(), cache: &r.cache}
-	if b.exec("BEGIN"); b.err == nil {
+	if err := r.count(ctx); err != nil {
+		return nil, err
+	}
+	var b *batch
+	// Never half way: with ctx the connection would be given up, and the database has bounds of its own.
+	err := r.db.Write(context.WithoutCancel(ctx), func(ctx context.Context, tx *store.Tx) error {
+		if b != nil {
+			r.cache.drop() // the attempt before has put there what the tables have not
+		}
+		b = &batch{r: r, ctx: ctx, tx: tx, now: r.o.Now(), cache: &r.cache}
+		b.hold(agents)
 		do(b)
-		b.exec("COMMIT")
-	}
-	if b.err == nil {
-		b.err = r.stillThere()
-	}
-	if b.err != nil {
-		r.cache.drop()                             // it has what the disk has not
-		_, _ = r.conn.ExecContext(ctx, "ROLLBACK") // without a transaction, or with a broken disk: an error that says nothing
-		return nil, fmt.Errorf("keep a batch: %w", b.err)
-	}
-	for _, f := range b.after {
-		f()
+		return b.err
+	})
+	if err != nil {
+		r.cache.drop() // it has what the tables have not
+		return nil, fmt.Errorf("keep a batch: %w", err)
 	}
 	r.cache.trim()
 	return b.answers, nil
@@ -119,45 +122,21 @@ func (b *batch) fail(err error) {
 	}
 }
 
-// stmt prepares a statement once for the life of the Receiver.
-func (b *batch) stmt(query string) *sql.Stmt {
-	if b.err != nil {
-		return nil
-	}
-	st := b.r.stmts[query]
-	if st == nil {
-		var err error
-		if st, err = b.r.conn.PrepareContext(b.ctx, query); err != nil {
-			b.fail(err)
-			return nil
-		}
-		b.r.stmts[query] = st
-	}
-	return st
-}
-
 func (b *batch) exec(query string, args ...any) (changed int64) {
-	st := b.stmt(query)
-	if st == nil {
+	if b.err != nil {
 		return 0
 	}
-	res, err := st.ExecContext(b.ctx, args...)
-	if err != nil {
-		b.fail(err)
-		return 0
-	}
-	changed, err = res.RowsAffected()
+	changed, err := b.tx.Exec(b.ctx, query, args...)
 	b.fail(err)
 	return changed
 }
 
 // one reads the first row of an answer, and reports whether there was one.
 func (b *batch) one(query string, args []any, dst ...any) bool {
-	st := b.stmt(query)
-	if st == nil {
+	if b.err != nil {
 		return false
 	}
-	err := st.QueryRowContext(b.ctx, args...).Scan(dst...)
+	err := b.tx.QueryRow(b.ctx, query, args...).Scan(dst...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false
 	}
@@ -165,21 +144,22 @@ func (b *batch) one(query string, args []any, dst ...any) bool {
 	return err == nil
 }
 
-// each calls fn for each row of an answer; fn scans it.
+// each calls fn for each row of an answer; fn scans it, and asks nothing.
 func (b *batch) each(query string, args []any, fn func(*sql.Rows) error) {
-	st := b.stmt(query)
-	if st == nil {
-		return
+	if b.err == nil {
+		b.fail(each(b.ctx, b.tx, query, args, fn))
 	}
-	rows, err := st.QueryContext(b.ctx, args...)
+}
+
+func each(ctx context.Context, tx *store.Tx, query string, args []any, fn func(*sql.Rows) error) error {
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
-		b.fail(err)
-		return
+		return err
 	}
 	for rows.Next() && err == nil {
 		err = fn(rows)
 	}
-	b.fail(errors.Join(err, rows.Err(), rows.Close()))
+	return errors.Join(err, rows.Err(), rows.Close())
 }
 
 // millis is how the tables keep an instant.

@@ -29,7 +29,7 @@ func BenchmarkTake(b *testing.B) {
 		if l := laneOf(b, r, agent, wire.Samples); l.Through != records {
 			b.Fatalf("%+v", l)
 		}
-		must(b, r.Close())
+		must(b, r.db.Close())
 	}
 }
 

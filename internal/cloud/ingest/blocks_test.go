@@ -22,8 +22,12 @@ func rowsOfAgent(t testing.TB, r *Receiver, b *box) RowCount {
 }
 
 func TestABlockWhoseSchemaHasNotComeIsStoredAndReadLater(t *testing.T) {
-	dir, b := t.TempDir(), newBox(t, "rack7")
-	r := opened(t, dir, Options{})
+	both(t, testABlockWhoseSchemaHasNotComeIsStoredAndReadLater)
+}
+
+func testABlockWhoseSchemaHasNotComeIsStoredAndReadLater(t *testing.T) {
+	c, b := config(t), newBox(t, "rack7")
+	r := opened(t, c, Options{})
 	one, two := b.encoded(1, 0, 5), b.encoded(2, 1000, 5)
 	wantMarks(t, take(t, r, b.publish(two)), "rack7 samples 0")
 	if n := rowsOfAgent(t, r, b); n != (RowCount{Unreadable: 1}) {
@@ -34,8 +38,7 @@ func TestABlockWhoseSchemaHasNotComeIsStoredAndReadLater(t *testing.T) {
 		t.Errorf("with the schema: %+v", n)
 	}
 	// It is kept for ever.
-	must(t, r.Close())
-	r = opened(t, dir, Options{})
+	r = restarted(t, c, r, Options{})
 	take(t, r, b.publish(b.encoded(3, 2000, 5)))
 	if n := rowsOfAgent(t, r, b); n != (RowCount{Rows: 15}) {
 		t.Errorf("after a restart: %+v", n)
@@ -43,7 +46,9 @@ func TestABlockWhoseSchemaHasNotComeIsStoredAndReadLater(t *testing.T) {
 	wantTold(t, r)
 }
 
-func TestRowsOfAPictureAreCountedOnce(t *testing.T) {
+func TestRowsOfAPictureAreCountedOnce(t *testing.T) { both(t, testRowsOfAPictureAreCountedOnce) }
+
+func testRowsOfAPictureAreCountedOnce(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	body, err := b.enc.EncodeAlone(nil, testBlock(500, 20)) // 15 of them are in the block, too
 	must(t, err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/testenv"
 	"upsedge/internal/wire"
 )
@@ -58,9 +59,9 @@ func TestABrokerThatForgetsLosesNothing(t *testing.T) {
 // What comes while the receiver is away waits in the broker, also what had been handed to it and was not stored.
 func TestTheBrokerKeepsWhatTheReceiverHasNotStored(t *testing.T) {
 	broker := testenv.Mosquitto(t, brokerConfig)
-	dir, b := t.TempDir(), newBox(t, "rack7")
-	r := opened(t, dir, Options{driver: "faulty"})
-	faulty.arm(1, 0)
+	f, db, b := &storetest.Faults{}, storetest.SQLite(t), newBox(t, "rack7")
+	db.Wrap = f.Wrap
+	r := opened(t, db, Options{})
 	stop := consume(t, r, broker.Addr)
 	p := newPeer(t, broker.Addr, b)
 	publish := func(from, to uint64) {
@@ -70,16 +71,15 @@ func TestTheBrokerKeepsWhatTheReceiverHasNotStored(t *testing.T) {
 	}
 	publish(1, 50)
 	await(t, "the first", func() bool { return p.through(wire.Events) == 50 })
-	faulty.arm(1, 1<<40)
+	f.Arm(1, 1<<40)
 	publish(51, 100) // handed over, and the disk refuses
 	stop()
-	must(t, r.Close())
-	faulty.arm(1, 0)
+	f.Arm(1, 0)
 	publish(101, 150) // nobody is there
 	if got := p.through(wire.Events); got != 50 {
 		t.Errorf("acknowledged up to %d by nobody", got)
 	}
-	consume(t, opened(t, dir, Options{}), broker.Addr)
+	consume(t, restarted(t, db, r, Options{}), broker.Addr)
 	await(t, "all of them", func() bool { return p.through(wire.Events) == 150 })
 }
 
@@ -87,8 +87,7 @@ func TestTheBrokerKeepsWhatTheReceiverHasNotStored(t *testing.T) {
 // remains, and the agent fills them.
 func TestWhatABrokerDropsComesAgain(t *testing.T) {
 	broker := testenv.Mosquitto(t, "persistence true\nset_tcp_nodelay true\nmax_inflight_messages 5\nmax_queued_messages 20")
-	dir, b := t.TempDir(), newBox(t, "rack7")
-	r := opened(t, dir, Options{})
+	r, b := newReceiver(t), newBox(t, "rack7")
 	consume(t, r, broker.Addr)() // it has subscribed once
 	p := newPeer(t, broker.Addr, b)
 	for n := range uint64(64) {
@@ -143,8 +142,7 @@ func TestASubscriptionThatIsNotGrantedIsNoConnection(t *testing.T) {
 // A message that cannot be understood must not come for ever, and must not stand before others.
 func TestAMalformedMessageDoesNotHoldUpTheBroker(t *testing.T) {
 	broker := testenv.Mosquitto(t, brokerConfig)
-	dir, b := t.TempDir(), newBox(t, "rack7")
-	r := opened(t, dir, Options{})
+	r, b := newReceiver(t), newBox(t, "rack7")
 	stop := consume(t, r, broker.Addr)
 	p := newPeer(t, broker.Addr, b)
 	for n := range 300 {
@@ -165,10 +163,9 @@ func TestAMalformedMessageDoesNotHoldUpTheBroker(t *testing.T) {
 func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
 	broker := testenv.Mosquitto(t, strings.Replace(brokerConfig, "max_inflight_messages 1000", "max_inflight_messages 0", 1))
 	b := newBox(t, "rack7")
-	r := opened(t, t.TempDir(), Options{driver: "faulty"})
-	faulty.arm(1, 0)
+	r, f := faulty(t, Options{})
 	c := NewConsumer(r, ConsumerConfig{Broker: &url.URL{Scheme: "tcp", Host: broker.Addr}, ClientID: "receiver"})
-	c.in = make(chan delivery, 64) // sooner full
+	c.g.in = make(chan delivery, 64) // sooner full
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -178,21 +175,21 @@ func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
 		return p.through(wire.Events) == 1
 	})
 	const last = maxBatch + 200
-	faulty.arm(1, 1<<40)
+	f.Arm(1, 1<<40)
 	for n := range uint64(last - 1) {
 		p.publish(b.publish(b.alarm(n+2, "text")))
 	}
-	await(t, "a full queue", func() bool { return len(c.in) == cap(c.in) })
+	await(t, "a full queue", func() bool { return len(c.g.in) == cap(c.g.in) })
 	broker.Stop()
 	broker.Start()
 	p = newPeer(t, broker.Addr, b)
-	faulty.arm(1, 0)
+	f.Arm(1, 0)
 	resend(t, p, b, last)
-	faulty.arm(1, 1<<40)
+	f.Arm(1, 1<<40)
 	for n := range uint64(last) {
 		p.publish(b.publish(b.alarm(last+1+n, "text")))
 	}
-	await(t, "a full queue again", func() bool { return len(c.in) == cap(c.in) })
+	await(t, "a full queue again", func() bool { return len(c.g.in) == cap(c.g.in) })
 	cancel()
 	select {
 	case err := <-done:
@@ -200,5 +197,5 @@ func TestAFullQueueDoesNotHoldUpTheConnection(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("still there 30 s after the end of its context")
 	}
-	faulty.arm(1, 0)
+	f.Arm(1, 0)
 }

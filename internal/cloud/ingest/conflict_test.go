@@ -10,6 +10,10 @@ import (
 
 // T-28: a restored state directory, or two boxes that run the same one, use numbers again.
 func TestANumberUsedAgainIsAConflictAndNothingIsOverwritten(t *testing.T) {
+	both(t, testANumberUsedAgainIsAConflictAndNothingIsOverwritten)
+}
+
+func testANumberUsedAgainIsAConflictAndNothingIsOverwritten(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two")), b.publish(b.alarm(3, "three")))
 	wantMarks(t, take(t, r, b.publish(b.alarm(2, "another")), b.publish(b.alarm(4, "four"))), "rack7 events 1")
@@ -29,6 +33,10 @@ func TestANumberUsedAgainIsAConflictAndNothingIsOverwritten(t *testing.T) {
 
 // What a second copy says of its numbers must not settle those of the first.
 func TestAGapThatContradictsARecordIsNotApplied(t *testing.T) {
+	both(t, testAGapThatContradictsARecordIsNotApplied)
+}
+
+func testAGapThatContradictsARecordIsNotApplied(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.alarm(1, "one")))
 	wantMarks(t, take(t, r, b.publish(b.gap(1, quota(wire.Samples, 1, 5)))), "rack7 events 0")
@@ -38,11 +46,14 @@ func TestAGapThatContradictsARecordIsNotApplied(t *testing.T) {
 }
 
 func TestAConflictLastsOverARestartUntilSomebodyHasLooked(t *testing.T) {
-	dir, b := t.TempDir(), newBox(t, "rack7")
-	r := opened(t, dir, Options{})
+	both(t, testAConflictLastsOverARestartUntilSomebodyHasLooked)
+}
+
+func testAConflictLastsOverARestartUntilSomebodyHasLooked(t *testing.T) {
+	c, b := config(t), newBox(t, "rack7")
+	r := opened(t, c, Options{})
 	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two")), b.publish(b.alarm(1, "another")))
-	must(t, r.Close())
-	r = opened(t, dir, Options{})
+	r = restarted(t, c, r, Options{})
 	wantMarks(t, take(t, r, b.publish(b.alarm(2, "two"))), "rack7 events 0")
 	must(t, r.Resolve(t.Context(), b.name, b.stream, wire.Events))
 	wantMarks(t, take(t, r, b.publish(b.alarm(1, "another")), b.publish(b.alarm(3, "three"))), "rack7 events 3")
@@ -50,7 +61,9 @@ func TestAConflictLastsOverARestartUntilSomebodyHasLooked(t *testing.T) {
 	wantMarks(t, take(t, r, b.publish(b.alarm(2, "one more"))), "rack7 events 1")
 }
 
-func TestAsidesAreBounded(t *testing.T) {
+func TestAsidesAreBounded(t *testing.T) { both(t, testAsidesAreBounded) }
+
+func testAsidesAreBounded(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	messages := []Message{b.publish(b.alarm(1, "one"))}
 	for n := range maxAsides + 20 {
@@ -66,6 +79,10 @@ func TestAsidesAreBounded(t *testing.T) {
 
 // Numbers that went back are seen before a record contradicts.
 func TestALastNumberBelowWhatIsHereIsARestoredState(t *testing.T) {
+	both(t, testALastNumberBelowWhatIsHereIsARestoredState)
+}
+
+func testALastNumberBelowWhatIsHereIsARestoredState(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.full(10, 1, wire.Waiting{First: 1}, wire.Waiting{First: 1}), b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two")))
 	wantTold(t, r)
@@ -80,6 +97,10 @@ func TestALastNumberBelowWhatIsHereIsARestoredState(t *testing.T) {
 
 // A broker that lost its connection to us keeps no order between topics: a state may come behind records that were put after it.
 func TestAStateThatIsOvertakenByItsRecordsIsNoCopy(t *testing.T) {
+	both(t, testAStateThatIsOvertakenByItsRecordsIsNoCopy)
+}
+
+func testAStateThatIsOvertakenByItsRecordsIsNoCopy(t *testing.T) {
 	b, r := newBox(t, "rack7"), newReceiver(t)
 	waiting := []wire.Waiting{{First: 1, Last: 1}, {First: 1, Last: 0}}
 	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two")))

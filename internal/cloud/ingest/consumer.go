@@ -24,10 +24,7 @@ const (
 	keepAlive      = 20 * time.Second
 	pingTimeout    = 10 * time.Second
 	handOver       = 10 * time.Second // for one packet to leave
-	watchEvery     = 5 * time.Second
 	hangUpWithin   = 250 * time.Millisecond
-	// maxWaiting is how many messages wait for a commit. What comes beyond waits in the network.
-	maxWaiting = 4 * maxBatch
 )
 
 // leaves are what agents publish on.
@@ -48,7 +45,7 @@ type Consumer struct {
 	cfg ConsumerConfig
 	r   *Receiver
 	log *slog.Logger
-	in  chan delivery
+	g   *Group
 
 	mu     sync.Mutex
 	client mqtt.Client // nil while there is no connection
@@ -56,7 +53,8 @@ type Consumer struct {
 
 // NewConsumer returns a Consumer. It starts nothing.
 func NewConsumer(r *Receiver, cfg ConsumerConfig) *Consumer {
-	c := &Consumer{cfg: cfg, r: r, log: cfg.Log, in: make(chan delivery, maxWaiting)}
+	c := &Consumer{cfg: cfg, r: r, log: cfg.Log}
+	c.g = NewGroup(r, c.publish)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -67,9 +65,7 @@ func NewConsumer(r *Receiver, cfg ConsumerConfig) *Consumer {
 func (c *Consumer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	g := &group{r: c.r, in: c.in, publish: c.publish}
-	wg.Go(func() { g.run(ctx) })
-	wg.Go(func() { c.watch(ctx) })
+	wg.Go(func() { _ = c.g.Run(ctx) }) // nil
 	pause, trouble := leastPause, ""
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -88,17 +84,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 		pause = min(2*pause, mostPause)
 	}
 	return nil
-}
-
-// watch looks for agents that are silent.
-func (c *Consumer) watch(ctx context.Context) {
-	for failed := false; sleep(ctx, watchEvery); {
-		err := c.r.Watch(ctx)
-		if err != nil && !failed {
-			c.log.Error("silent agents not looked for", "err", err)
-		}
-		failed = err != nil
-	}
 }
 
 // once makes a connection and serves it to its end, which is its error.
@@ -140,11 +125,11 @@ func (c *Consumer) options(ctx context.Context, lost chan<- error) *mqtt.ClientO
 	// One after the other, as they came. A kept session sends before it is asked, so there is one handler for everything.
 	o.SetOrderMatters(true)
 	o.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-		d := delivery{Message{m.Topic(), m.Payload(), m.Retained()}, m.Ack}
-		select {
-		case c.in <- d:
-		case <-ctx.Done(): // not acknowledged: it comes again
-		}
+		c.g.Put(ctx, Message{m.Topic(), m.Payload(), m.Retained()}, func(err error) {
+			if err == nil {
+				m.Ack()
+			} // else it comes again
+		})
 	})
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 		conn, err := c.dial(ctx)

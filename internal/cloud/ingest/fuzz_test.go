@@ -26,9 +26,7 @@ func FuzzTake(f *testing.F) {
 			f.Add(uint8(i), text)
 		}
 	}
-	r, err := Open(f.Context(), f.TempDir(), Options{})
-	must(f, err)
-	f.Cleanup(func() { _ = r.Close() })
+	r := newReceiver(f)
 	f.Fuzz(func(t *testing.T, leaf uint8, payload []byte) {
 		const name = "box-7" // of the golden files
 		m := Message{Topic: wire.Topic(name, leaves[int(leaf)%len(leaves)]), Payload: payload, Retained: leaf > 127}

@@ -55,7 +55,7 @@ func (b *batch) stateGap(l *lane, seq uint64, about *lane, g *wire.Gap, body []b
 	}
 	b.exec(`INSERT INTO gaps (lane, seq, about, first, last, unit, body, reason, arrived) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (lane, seq, about, first, last) DO NOTHING`,
-		l.id, int64(seq), aboutID, int64(g.First), int64(g.Last), g.Unit, body, string(g.Reason), millis(b.now))
+		l.id, int64(seq), aboutID, int64(g.First), int64(g.Last), clean(g.Unit, 255), body, clean(string(g.Reason), 32), millis(b.now))
 }
 
 // erased reports whether a gap says that the number was erased on purpose.

@@ -11,7 +11,9 @@ func quota(lane wire.Lane, first, last uint64) wire.Gap {
 	return wire.Gap{Lane: lane, First: first, Last: last, Reason: wire.GapQuota}
 }
 
-func TestAGapSettlesWhatWillNotCome(t *testing.T) {
+func TestAGapSettlesWhatWillNotCome(t *testing.T) { both(t, testAGapSettlesWhatWillNotCome) }
+
+func testAGapSettlesWhatWillNotCome(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.block(1, 0, 1)), b.publish(b.block(6, 0, 1)))
 	if got := laneOf(t, r, b, wire.Samples); got.Through != 1 || !slices.Equal(got.Holes, []Span{{2, 5}}) {
@@ -29,7 +31,9 @@ func TestAGapSettlesWhatWillNotCome(t *testing.T) {
 	}
 }
 
-func TestAGapBeforeItsRecordsCome(t *testing.T) {
+func TestAGapBeforeItsRecordsCome(t *testing.T) { both(t, testAGapBeforeItsRecordsCome) }
+
+func testAGapBeforeItsRecordsCome(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	wantMarks(t, take(t, r, b.publish(b.gap(1, quota(wire.Samples, 1, 3)))), "rack7 events 1", "rack7 samples 3")
 	// It was on its way when the box lost it. It is true, so it is kept; the mark has passed it.
@@ -40,7 +44,9 @@ func TestAGapBeforeItsRecordsCome(t *testing.T) {
 	wantTold(t, r)
 }
 
-func TestWhatWasErasedIsNotKept(t *testing.T) {
+func TestWhatWasErasedIsNotKept(t *testing.T) { both(t, testWhatWasErasedIsNotKept) }
+
+func testWhatWasErasedIsNotKept(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.gap(1, wire.Gap{Lane: wire.Samples, First: 1, Last: 3, Reason: wire.GapErasure})))
 	wantMarks(t, take(t, r, b.publish(b.block(2, 0, 1))), "rack7 samples 3")
@@ -51,6 +57,10 @@ func TestWhatWasErasedIsNotKept(t *testing.T) {
 
 // Of the events lane a gap takes the number of the record that came to harm (FORMAT.md, section 4.2).
 func TestAGapUnderTheNumberOfARecordThatIsHere(t *testing.T) {
+	both(t, testAGapUnderTheNumberOfARecordThatIsHere)
+}
+
+func testAGapUnderTheNumberOfARecordThatIsHere(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.alarm(3, "three")))
 	damage := wire.Gap{Lane: wire.Events, First: 1, Last: 3, Reason: wire.GapDamage}
@@ -65,6 +75,10 @@ func TestAGapUnderTheNumberOfARecordThatIsHere(t *testing.T) {
 }
 
 func TestARecordBehindTheGapThatTookItsNumber(t *testing.T) {
+	both(t, testARecordBehindTheGapThatTookItsNumber)
+}
+
+func testARecordBehindTheGapThatTookItsNumber(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.gap(2, wire.Gap{Lane: wire.Events, First: 1, Last: 2, Reason: wire.GapDamage})))
 	wantMarks(t, take(t, r, b.publish(b.alarm(2, "two")), b.publish(b.alarm(2, "two")), b.publish(b.alarm(1, "one"))), "rack7 events 2")
@@ -79,7 +93,9 @@ func TestARecordBehindTheGapThatTookItsNumber(t *testing.T) {
 	wantTold(t, r)
 }
 
-func TestAGapOfFormTwoIsListed(t *testing.T) {
+func TestAGapOfFormTwoIsListed(t *testing.T) { both(t, testAGapOfFormTwoIsListed) }
+
+func testAGapOfFormTwoIsListed(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	g := wire.Gap{Unit: "rack-a", From: b.stamp(1), To: b.stamp(9), Reason: wire.GapCrash}
 	wantMarks(t, take(t, r, b.publish(b.gap(1, g)), b.publish(b.gap(1, g))), "rack7 events 1")
@@ -92,6 +108,10 @@ func TestAGapOfFormTwoIsListed(t *testing.T) {
 
 // The agent never sends again what was acknowledged: a receiver with an empty database must not wait for it.
 func TestAReceiverThatLostItsRecordsGoesOnWhereTheAgentBegins(t *testing.T) {
+	both(t, testAReceiverThatLostItsRecordsGoesOnWhereTheAgentBegins)
+}
+
+func testAReceiverThatLostItsRecordsGoesOnWhereTheAgentBegins(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.block(100_000, 0, 1)), b.publish(b.block(99_998, 0, 1)))
 	if got := laneOf(t, r, b, wire.Samples); got.Through != 0 {
@@ -116,6 +136,10 @@ func TestAReceiverThatLostItsRecordsGoesOnWhereTheAgentBegins(t *testing.T) {
 
 // What the agent still holds is not written off, though it is in one hole with what it does not.
 func TestAHoleIsWrittenOffOnlyBelowWhatTheAgentHolds(t *testing.T) {
+	both(t, testAHoleIsWrittenOffOnlyBelowWhatTheAgentHolds)
+}
+
+func testAHoleIsWrittenOffOnlyBelowWhatTheAgentHolds(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.publish(b.block(2, 0, 1)), b.publish(b.block(20, 0, 1)))
 	take(t, r, b.full(7, 1, wire.Waiting{First: 1}, wire.Waiting{First: 10, Last: 20}))

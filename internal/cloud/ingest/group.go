@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 )
 
@@ -18,21 +20,96 @@ const (
 	mostRetry  = 5 * time.Second
 )
 
+// maxWaiting is how many messages wait for a commit. What comes beyond waits in the network.
+const maxWaiting = 4 * maxBatch
+
+// ErrStopped means that a Group has ended before a message was stored.
+var ErrStopped = errors.New("nothing is stored any more")
+
 // A delivery is a message on its way into a commit.
 type delivery struct {
 	Message
-	stored func() // called once, after the commit; never when there was none
+	done func(error)
 }
 
-// A group makes batches of deliveries.
-type group struct {
+// A Group makes batches of messages that come from anywhere. Use NewGroup.
+type Group struct {
 	r       *Receiver
 	in      chan delivery
-	publish func([]Answer) // called before stored: what is acknowledged to the broker was answered before
+	publish func([]Answer)
+	stopped chan struct{}
 }
 
-// run commits until ctx ends. While the disk refuses nothing is acknowledged, and the same messages are tried again.
-func (g *group) run(ctx context.Context) {
+// NewGroup returns a Group. publish is given the answers of each batch behind its commit, and before its messages are
+// acknowledged. It starts nothing.
+func NewGroup(r *Receiver, publish func([]Answer)) *Group {
+	return &Group{r: r, in: make(chan delivery, maxWaiting), publish: publish, stopped: make(chan struct{})}
+}
+
+// Put gives a message into the next batch. It waits for room only, and until ctx ends. done is called once: with nil behind the
+// commit, which means that the message is to be acknowledged, else with an error. It is called by the goroutine of Run, which it must
+// not keep waiting, or by Put. Messages of one caller are stored in the order of their calls.
+func (g *Group) Put(ctx context.Context, m Message, done func(error)) {
+	select {
+	case <-g.stopped:
+		done(ErrStopped)
+		return
+	default:
+	}
+	select {
+	case g.in <- delivery{m, done}:
+	case <-ctx.Done():
+		done(ctx.Err())
+		return
+	case <-g.stopped:
+		done(ErrStopped)
+		return
+	}
+	select {
+	case <-g.stopped: // it may have come behind the last look of Run
+		g.drain()
+	default:
+	}
+}
+
+// drain gives back what nobody will store.
+func (g *Group) drain() {
+	for {
+		select {
+		case d := <-g.in:
+			d.done(ErrStopped)
+		default:
+			return
+		}
+	}
+}
+
+// Run commits until ctx ends, and looks for agents that are silent. It returns nil then, and is called once. While the database
+// refuses nothing is acknowledged, and the same messages are tried again.
+func (g *Group) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { g.watch(ctx) })
+	g.run(ctx)
+	close(g.stopped)
+	g.drain()
+	wg.Wait()
+	return nil
+}
+
+// watchEvery is how often silent agents are looked for.
+const watchEvery = 5 * time.Second
+
+func (g *Group) watch(ctx context.Context) {
+	for failed := false; sleep(ctx, watchEvery); {
+		err := g.r.Watch(ctx)
+		if err != nil && !failed {
+			g.r.log.Error("silent agents not looked for", "err", err)
+		}
+		failed = err != nil
+	}
+}
+
+func (g *Group) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,7 +121,7 @@ func (g *group) run(ctx context.Context) {
 }
 
 // collect takes what waits.
-func (g *group) collect(first delivery) []delivery {
+func (g *Group) collect(first delivery) []delivery {
 	batch, size := []delivery{first}, len(first.Payload)
 	for len(batch) < maxBatch && size < maxBatchBytes {
 		select {
@@ -57,7 +134,7 @@ func (g *group) collect(first delivery) []delivery {
 	return batch
 }
 
-func (g *group) settle(ctx context.Context, batch []delivery) {
+func (g *Group) settle(ctx context.Context, batch []delivery) {
 	messages := make([]Message, len(batch))
 	for i, d := range batch {
 		messages[i] = d.Message
@@ -67,11 +144,11 @@ func (g *group) settle(ctx context.Context, batch []delivery) {
 		answers, err := g.r.Take(ctx, messages)
 		if err == nil {
 			if failed {
-				g.r.log.Info("the disk takes messages again")
+				g.r.log.Info("the database takes messages again")
 			}
 			g.publish(answers)
 			for _, d := range batch {
-				d.stored()
+				d.done(nil)
 			}
 			return
 		}
@@ -79,6 +156,9 @@ func (g *group) settle(ctx context.Context, batch []delivery) {
 			g.r.log.Error("messages not stored, nothing is acknowledged until they are", "messages", len(batch), "err", err)
 		}
 		if !sleep(ctx, pause) {
+			for _, d := range batch {
+				d.done(ErrStopped)
+			}
 			return
 		}
 		pause = min(2*pause, mostRetry)

@@ -3,11 +3,13 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
@@ -118,17 +120,38 @@ func (b *box) full(session uint64, nonce byte, waiting ...wire.Waiting) Message 
 
 func (b *box) will(session uint64) Message { return b.state(wire.State{Session: session}) }
 
-// opened is a Receiver in dir that is closed with the test.
-func opened(t testing.TB, dir string, o Options) *Receiver {
+// both runs a test on SQLite and on PostgreSQL. The name of the subtest says which, to config.
+func both(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	r, err := Open(t.Context(), dir, o)
-	must(t, err)
-	t.Cleanup(func() { _ = r.Close() })
-	return r
+	t.Run(store.SQLite, test)
+	t.Run(store.Postgres, test)
+}
+
+// config is a database of the test's own.
+func config(t testing.TB) store.Config {
+	t.Helper()
+	if strings.Contains(t.Name(), "/"+store.Postgres) {
+		return storetest.Postgres(t)
+	}
+	return storetest.SQLite(t)
+}
+
+// opened is a Receiver on a database that is closed with the test.
+func opened(t testing.TB, c store.Config, o Options) *Receiver {
+	t.Helper()
+	return New(storetest.Open(t, c), o)
+}
+
+// restarted is what comes behind a Receiver's end.
+func restarted(t testing.TB, c store.Config, r *Receiver, o Options) *Receiver {
+	t.Helper()
+	must(t, r.db.Close())
+	return opened(t, c, o)
 }
 
 func newReceiver(t testing.TB) *Receiver {
-	return opened(t, filepath.Join(t.TempDir(), "r"), Options{})
+	t.Helper()
+	return opened(t, config(t), Options{})
 }
 
 // take gives messages to the receiver and returns what it answers.

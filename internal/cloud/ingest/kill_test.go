@@ -8,10 +8,12 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/testenv"
 	"upsedge/internal/wire"
 )
@@ -24,13 +26,15 @@ const (
 // child is the receiver as a process, until it is killed.
 func child(dir, broker string) error {
 	ctx := context.Background()
-	r, err := Open(ctx, dir, Options{})
+	db, err := store.Open(ctx, inDir(dir))
 	if err != nil {
 		return err
 	}
 	cfg := ConsumerConfig{Broker: &url.URL{Scheme: "tcp", Host: broker}, ClientID: "receiver", Ready: func() { println("ready") }}
-	return NewConsumer(r, cfg).Run(ctx)
+	return NewConsumer(New(db, Options{}), cfg).Run(ctx)
 }
+
+func inDir(dir string) store.Config { return store.Config{DSN: filepath.Join(dir, "cloud.db")} }
 
 // A process is a receiver that can be killed.
 type process struct {
@@ -117,9 +121,10 @@ func killRounds(t *testing.T, rounds int) {
 // check compares what is on disk with what was sent and acknowledged.
 func check(t testing.TB, dir string, b *box, acked map[wire.Lane]uint64) {
 	t.Helper()
-	r, err := OpenReader(dir)
+	db, err := store.Open(t.Context(), inDir(dir))
 	must(t, err)
-	defer r.Close()
+	defer db.Close()
+	r := NewReader(db)
 	lanes, err := r.Lanes(t.Context())
 	must(t, err)
 	for _, l := range lanes {

@@ -76,6 +76,18 @@ func (c *cache) drop() {
 	*c = cache{map[laneKey]*lane{}, map[string]*agent{}, map[string]*schemas{}, map[string]wire.Stamp{}}
 }
 
+// forget drops what is known of an agent.
+func (c *cache) forget(agent string) {
+	delete(c.agents, agent)
+	delete(c.schemas, agent)
+	delete(c.anchors, agent)
+	for key := range c.lanes {
+		if key.agent == agent {
+			delete(c.lanes, key)
+		}
+	}
+}
+
 // lane returns a lane, a new one if need be; nil when the agent has too many of them.
 func (b *batch) lane(agent string, stream wire.ID, which wire.Lane) *lane {
 	key := laneKey{agent, stream, which}
@@ -121,9 +133,8 @@ func (b *batch) newLane(l *lane) *lane {
 	if have >= maxStreams*len(wire.Lanes) {
 		return nil
 	}
-	b.one(`SELECT COALESCE(MAX(id), 0) + 1 FROM lanes`, nil, &l.id)
-	b.exec(`INSERT INTO lanes (id, agent, stream, lane, arrivals, highest, frozen) VALUES ($1, $2, $3, $4, 0, 0, 0)`,
-		l.id, l.agent, l.stream[:], int(l.lane))
+	b.one(`INSERT INTO lanes (agent, stream, lane, arrivals, highest, frozen) VALUES ($1, $2, $3, 0, 0, 0) RETURNING id`,
+		[]any{l.agent, l.stream[:], int(l.lane)}, &l.id)
 	return l
 }
 

@@ -39,8 +39,10 @@ type item struct {
 
 // A record is what the tables keep of one.
 type record struct {
-	wire.Record        // Payload is the body
-	class       string // its name on the wire; Record.Class is 0 for one this program does not know
+	wire.Record                      // Payload is the body
+	class       string               // its name on the wire; Record.Class is 0 for one this program does not know
+	device      string               // the serial number it names, "" without one
+	event       *wire.PublishedEvent // of an alarm or result that can be read
 	gap         *wire.Gap
 	block       *wire.Block // nil while its schema is not known
 	unreadable  error       // its body cannot be read, and never will be: it is kept as it came
@@ -117,11 +119,26 @@ func (it *item) readEvent(msg []byte) error {
 	if p.Gap != nil && p.Gap.Last > math.MaxInt64 {
 		return fmt.Errorf("a gap up to %d is more than 63 bits", p.Gap.Last)
 	}
-	if len(p.ClassName) > 32 {
-		return fmt.Errorf("class of %d characters, want at most 32", len(p.ClassName))
+	if len(p.ClassName) > 32 || p.ClassName != clean(p.ClassName, 32) {
+		return fmt.Errorf("class %.64q, want at most 32 characters", p.ClassName)
 	}
-	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.ClassName, gap: p.Gap, unreadable: err})
+	r := &record{Record: p.Record, class: p.ClassName, gap: p.Gap, unreadable: err}
+	switch {
+	case p.Event != nil:
+		r.event, r.device = p, p.Event.Device
+	case p.Result != nil:
+		r.event, r.device = p, p.Result.Device
+	}
+	if r.event != nil && bytes.Contains(msg, []byte(`\u0000`)) {
+		// No text of ours has that character, and PostgreSQL takes it nowhere. The record is kept as it came.
+		r.event, r.unreadable = nil, errors.New("a text with the character 0")
+	}
+	r.device = clean(r.device, maxDevice)
+	return it.takeRecord(p.Agent, r)
 }
+
+// maxDevice bounds a serial number in bytes: wire lets none pass that is longer.
+const maxDevice = 255
 
 func (it *item) readBlock(msg []byte, known *wire.Schemas) error {
 	p, err := known.Decode(msg)
@@ -134,7 +151,14 @@ func (it *item) readBlock(msg []byte, known *wire.Schemas) error {
 		return err
 	}
 	p.Record.Payload = bytes.Clone(p.Record.Payload) // of the message, which has a header and is not ours
-	return it.takeRecord(p.Agent, &record{Record: p.Record, class: p.Record.Class.String(), block: p.Block, unreadable: err})
+	r := &record{Record: p.Record, class: p.Record.Class.String(), block: p.Block, unreadable: err}
+	if p.Block != nil {
+		r.device = p.Block.Device
+	} else {
+		r.device, _ = wire.DeviceOf(p.Record.Class, p.Record.Payload)
+	}
+	r.device = clean(r.device, maxDevice)
+	return it.takeRecord(p.Agent, r)
 }
 
 func (it *item) takeRecord(agent string, r *record) error {

@@ -61,13 +61,12 @@ func (m *model) alarm(seq uint64, word string) {
 
 // Random records, copies, contradictions, gaps before and behind their records, in batches of any size, over restarts, against a
 // model that knows no ranges.
-func TestModel(t *testing.T) {
-	base := t.TempDir()
-	run := 0
+func TestModel(t *testing.T) { both(t, testModel) }
+
+func testModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		dir := fmt.Sprintf("%s/%d", base, run)
-		r := opened(t, dir, Options{})
+		c := config(t)
+		r := opened(t, c, Options{})
 		boxes := []*box{newBox(t, "rack-a"), newBox(t, "rack-b"), newBox(t, "rack-a")}
 		boxes[2].stream = wire.ID{42}
 		type key struct {
@@ -128,8 +127,7 @@ func TestModel(t *testing.T) {
 				rt.Fatalf("marks %v, want %v", said, want)
 			}
 			if rapid.IntRange(0, 3).Draw(rt, "restart") == 0 {
-				must(t, r.Close())
-				r = opened(t, dir, Options{})
+				r = restarted(t, c, r, Options{})
 			}
 		}
 		for k, m := range models {
@@ -141,7 +139,7 @@ func TestModel(t *testing.T) {
 				rt.Fatalf("%s %v: %+v, want frozen %d and %d records", boxes[k.box].name, k.lane, l, m.frozen, len(want))
 			}
 		}
-		must(t, r.Close())
+		must(t, r.db.Close())
 	})
 }
 

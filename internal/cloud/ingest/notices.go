@@ -26,11 +26,9 @@ func (b *batch) notice(agent, what, subject, detail string) {
 	if again > 0 || b.err != nil {
 		return
 	}
-	var id int64
-	b.one(`SELECT COALESCE(MAX(id), 0) + 1 FROM notices`, nil, &id)
-	b.exec(`INSERT INTO notices (id, agent, what, subject, detail, times, first_at, last_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $6)`,
-		id, agent, what, subject, detail, millis(b.now))
-	b.after = append(b.after, func() {
+	b.exec(`INSERT INTO notices (agent, what, subject, detail, times, first_at, last_at) VALUES ($1, $2, $3, $4, 1, $5, $5)`,
+		agent, what, subject, detail, millis(b.now))
+	b.tx.After(func() {
 		b.r.log.Warn("told the operator", "agent", agent, "event", what, "subject", subject, "detail", detail)
 	})
 }
@@ -40,7 +38,7 @@ func (b *batch) endNotice(agent, what, subject string) {
 	ended := b.exec(`UPDATE notices SET ended_at = $1 WHERE agent = $2 AND what = $3 AND subject = $4 AND ended_at IS NULL`,
 		millis(b.now), agent, what, subject)
 	if ended > 0 {
-		b.after = append(b.after, func() {
+		b.tx.After(func() {
 			b.r.log.LogAttrs(b.ctx, slog.LevelInfo, "over", slog.String("agent", agent), slog.String("event", what))
 		})
 	}
@@ -55,18 +53,16 @@ type Notice struct {
 }
 
 // Notices lists what the operator is told, the oldest first.
-func (r *Reader) Notices(ctx context.Context) (out []Notice, err error) {
-	err = r.each(ctx, `SELECT agent, what, subject, detail, times, first_at, last_at, ended_at FROM notices ORDER BY id`, nil, func(rows *sql.Rows) error {
-		var n Notice
+func (r *Reader) Notices(ctx context.Context) ([]Notice, error) {
+	const query = `SELECT agent, what, subject, detail, times, first_at, last_at, ended_at FROM notices ORDER BY id`
+	return list(ctx, r, query, nil, func(rows *sql.Rows) (n Notice, err error) {
 		var first, last int64
 		var ended *int64
-		err := rows.Scan(&n.Agent, &n.What, &n.Subject, &n.Detail, &n.Times, &first, &last, &ended)
+		err = rows.Scan(&n.Agent, &n.What, &n.Subject, &n.Detail, &n.Times, &first, &last, &ended)
 		n.First, n.Last = fromMillis(first), fromMillis(last)
 		if ended != nil {
 			n.Ended = fromMillis(*ended)
 		}
-		out = append(out, n)
-		return err
+		return n, err
 	})
-	return out, err
 }

@@ -80,13 +80,11 @@ func (p *placer) ofBoot(ctx context.Context, boot wire.ID) ([]wire.Stamp, error)
 	if known, ok := p.anchors[boot]; ok {
 		return known, nil
 	}
-	var out []wire.Stamp
-	err := p.r.each(ctx, `SELECT mono, wall FROM anchors WHERE agent = $1 AND boot_id = $2 ORDER BY mono`, []any{p.agent, boot[:]},
-		func(rows *sql.Rows) error {
+	out, err := list(ctx, p.r, `SELECT mono, wall FROM anchors WHERE agent = $1 AND boot_id = $2 ORDER BY mono`, []any{p.agent, boot[:]},
+		func(rows *sql.Rows) (wire.Stamp, error) {
 			var mono, wall int64
 			err := rows.Scan(&mono, &wall)
-			out = append(out, stampOf(boot[:], mono, &wall))
-			return err
+			return stampOf(boot[:], mono, &wall), err
 		})
 	if err == nil {
 		p.anchors[boot] = out

@@ -1,16 +1,22 @@
 package ingest
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
 // T-27: a box without a clock begins at no time, is set after ten minutes, and steps back an hour later on.
 func TestRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
+	both(t, testRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot)
+}
+
+func testRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
 	arrival := start.Add(50 * time.Hour)
-	r, b := opened(t, t.TempDir(), Options{Now: func() time.Time { return arrival }}), newBox(t, "rack7")
+	r, b := opened(t, config(t), Options{Now: func() time.Time { return arrival }}), newBox(t, "rack7")
 	untimed := func(seq uint64, boot byte, mono time.Duration) Message {
 		rec := b.alarm(seq, "text")
 		rec.Stamp = wire.Stamp{BootID: wire.ID{boot}, Mono: mono}
@@ -54,7 +60,9 @@ func TestRecordsWithoutATimeArePlacedByALaterOneOfTheirBoot(t *testing.T) {
 }
 
 // What is known of a boot is bounded: one anchor an hour, and one for each step.
-func TestAnchorsAreFew(t *testing.T) {
+func TestAnchorsAreFew(t *testing.T) { both(t, testAnchorsAreFew) }
+
+func testAnchorsAreFew(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	var messages []Message
 	for n := range uint64(1000) {
@@ -64,7 +72,9 @@ func TestAnchorsAreFew(t *testing.T) {
 	}
 	take(t, r, messages...)
 	var n int
-	must(t, r.readers.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM anchors`).Scan(&n))
+	must(t, r.db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		return tx.QueryRow(ctx, `SELECT COUNT(*) FROM anchors`).Scan(&n)
+	}))
 	if n < 8 || n > 10 {
 		t.Errorf("%d anchors of eight hours, want one an hour", n)
 	}

@@ -44,15 +44,13 @@ func (b *batch) keepSpecimen(m Message, reason string) {
 	if b.exec(`UPDATE quarantine SET copies = copies + 1, last_at = $1 WHERE hash = $2`, millis(b.now), hash) > 0 {
 		return
 	}
-	var id int64
-	b.one(`SELECT COALESCE(MAX(id), 0) + 1 FROM quarantine`, nil, &id)
 	part := m.Payload[:min(len(m.Payload), maxSpecimen)]
 	if part == nil {
 		part = []byte{}
 	}
-	b.exec(`INSERT INTO quarantine (hash, id, topic, reason, copies, first_at, last_at, length, payload) VALUES ($1, $2, $3, $4, 1, $5, $5, $6, $7)`,
-		hash, id, clean(m.Topic, 300), reason, millis(b.now), len(m.Payload), part)
-	b.exec(`DELETE FROM quarantine WHERE id <= $1`, id-maxQuarantine)
+	b.exec(`INSERT INTO quarantine (hash, topic, reason, copies, first_at, last_at, length, payload) VALUES ($1, $2, $3, 1, $4, $4, $5, $6)`,
+		hash, clean(m.Topic, 300), reason, millis(b.now), len(m.Payload), part)
+	b.exec(`DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET $1)`, maxQuarantine)
 }
 
 // clean makes a text of what came from outside: UTF-8 without control characters, n bytes at most.
@@ -79,14 +77,12 @@ type Specimen struct {
 }
 
 // Quarantine lists what could not be understood, the oldest first.
-func (r *Reader) Quarantine(ctx context.Context) (out []Specimen, err error) {
-	err = r.each(ctx, `SELECT topic, reason, copies, first_at, last_at, length, payload FROM quarantine ORDER BY id`, nil, func(rows *sql.Rows) error {
-		var s Specimen
+func (r *Reader) Quarantine(ctx context.Context) ([]Specimen, error) {
+	const query = `SELECT topic, reason, copies, first_at, last_at, length, payload FROM quarantine ORDER BY id`
+	return list(ctx, r, query, nil, func(rows *sql.Rows) (s Specimen, err error) {
 		var first, last int64
-		err := rows.Scan(&s.Topic, &s.Reason, &s.Copies, &first, &last, &s.Length, &s.Payload)
+		err = rows.Scan(&s.Topic, &s.Reason, &s.Copies, &first, &last, &s.Length, &s.Payload)
 		s.First, s.Last = fromMillis(first), fromMillis(last)
-		out = append(out, s)
-		return err
+		return s, err
 	})
-	return out, err
 }

@@ -10,6 +10,10 @@ import (
 )
 
 func TestWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
+	both(t, testWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged)
+}
+
+func testWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
 	b := newBox(t, "rack7")
 	event := func(old, with string) Message {
 		m := b.publish(b.alarm(1, "one"))
@@ -60,7 +64,9 @@ func TestWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
 	}
 }
 
-func TestTheQuarantineIsBounded(t *testing.T) {
+func TestTheQuarantineIsBounded(t *testing.T) { both(t, testTheQuarantineIsBounded) }
+
+func testTheQuarantineIsBounded(t *testing.T) {
 	r := newReceiver(t)
 	long := bytes.Repeat([]byte("x"), maxSpecimen+1)
 	messages := []Message{{Topic: "upsedge/v1/rack7/events", Payload: long}}
@@ -84,6 +90,10 @@ func TestTheQuarantineIsBounded(t *testing.T) {
 
 // TestARecordThatNobodyCanReadStopsNothing: which one it is stands outside its body, so it is kept as it came, and its lane goes on.
 func TestARecordThatNobodyCanReadStopsNothing(t *testing.T) {
+	both(t, testARecordThatNobodyCanReadStopsNothing)
+}
+
+func testARecordThatNobodyCanReadStopsNothing(t *testing.T) {
 	b := newBox(t, "rack7")
 	for name, c := range map[string]struct {
 		m    Message

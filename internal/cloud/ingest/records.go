@@ -28,6 +28,9 @@ func (b *batch) record(agent string, r *record) error {
 	b.anchor(agent, r.Stamp)
 	b.learn(agent, r)
 	switch {
+	case !l.settled.has(r.Seq) && !b.wanted(agent, r):
+		b.cover(l, r.Seq, r.Seq) // of a dead epoch: settled, and not kept
+		return nil
 	case !l.settled.has(r.Seq):
 		b.insert(l, r, false)
 		if r.unreadable != nil {
@@ -66,7 +69,7 @@ func (b *batch) settledBefore(l *lane, r *record) bool {
 // insertLate keeps a record that comes behind the gap which covers it: it was sent before it was lost. What was erased on purpose
 // is not kept.
 func (b *batch) insertLate(l *lane, r *record) {
-	if b.erased(l, r.Seq) {
+	if b.erased(l, r.Seq) || !b.wanted(l.agent, r) {
 		return
 	}
 	b.insert(l, r, true)
@@ -80,6 +83,7 @@ func (b *batch) insert(l *lane, r *record, late bool) {
 	b.exec(`INSERT INTO records (lane, seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, l.id, int64(r.Seq), l.arrivals, millis(b.now), yesNo(late), r.class,
 		int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
+	b.tellEvent(l, r, late)
 }
 
 // wallOf is how the tables keep the time of the wall clock: NULL without any.

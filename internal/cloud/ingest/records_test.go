@@ -10,6 +10,10 @@ import (
 )
 
 func TestEachRecordOnceAndTheMarkBehindTheLastWithoutAHole(t *testing.T) {
+	both(t, testEachRecordOnceAndTheMarkBehindTheLastWithoutAHole)
+}
+
+func testEachRecordOnceAndTheMarkBehindTheLastWithoutAHole(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	wantMarks(t, take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.alarm(2, "two"))), "rack7 events 2")
 	wantMarks(t, take(t, r, b.publish(b.alarm(4, "four")), b.publish(b.block(1, 0, 3))), "rack7 events 2", "rack7 samples 1")
@@ -32,6 +36,10 @@ func TestEachRecordOnceAndTheMarkBehindTheLastWithoutAHole(t *testing.T) {
 }
 
 func TestARecordOfAnUnknownClassIsStoredAsItIs(t *testing.T) {
+	both(t, testARecordOfAnUnknownClassIsStoredAsItIs)
+}
+
+func testARecordOfAnUnknownClassIsStoredAsItIs(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	m := b.publish(b.alarm(1, "one"))
 	m.Payload = []byte(strings.Replace(string(m.Payload), `"class":"alarm"`, `"class":"receipt","more":[1,2]`, 1))
@@ -45,6 +53,10 @@ func TestARecordOfAnUnknownClassIsStoredAsItIs(t *testing.T) {
 
 // What an agent says by its own clock may become known after a record was sent for the first time.
 func TestTheSameRecordWithATimeIsTheSameRecord(t *testing.T) {
+	both(t, testTheSameRecordWithATimeIsTheSameRecord)
+}
+
+func testTheSameRecordWithATimeIsTheSameRecord(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	with := b.alarm(1, "one")
 	without := with
@@ -58,6 +70,10 @@ func TestTheSameRecordWithATimeIsTheSameRecord(t *testing.T) {
 }
 
 func TestStreamsAndAgentsAreNumberedApart(t *testing.T) {
+	both(t, testStreamsAndAgentsAreNumberedApart)
+}
+
+func testStreamsAndAgentsAreNumberedApart(t *testing.T) {
 	r, a, b := newReceiver(t), newBox(t, "rack-a"), newBox(t, "rack-b")
 	old := *a
 	old.stream = wire.ID{77}
@@ -69,7 +85,9 @@ func TestStreamsAndAgentsAreNumberedApart(t *testing.T) {
 }
 
 // A hostile agent must not make a lane of any number of pieces, nor any number of lanes.
-func TestPiecesAndStreamsAreBounded(t *testing.T) {
+func TestPiecesAndStreamsAreBounded(t *testing.T) { both(t, testPiecesAndStreamsAreBounded) }
+
+func testPiecesAndStreamsAreBounded(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	var messages []Message
 	for n := range uint64(maxSpans + 10) {

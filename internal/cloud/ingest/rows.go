@@ -2,7 +2,7 @@ package ingest
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 
 	"upsedge/internal/wire"
 )
@@ -25,33 +25,39 @@ type rowsOf struct {
 // Rows counts the rows of an agent, over all its streams. It reads all its blocks, and remembers the time of each row meanwhile.
 func (r *Reader) Rows(ctx context.Context, agent string) (n RowCount, err error) {
 	s := &schemas{saved: map[wire.SchemaHash]bool{}}
-	if err := r.each(ctx, selectSchemas, []any{agent}, s.scan); err != nil {
+	layouts, err := list(ctx, r, selectSchemas, []any{agent}, scanBytes)
+	for _, text := range layouts {
+		err = errors.Join(err, s.add(text))
+	}
+	if err != nil {
 		return n, err
 	}
+	lanes, err := r.Lanes(ctx)
 	seen := map[rowsOf]map[int64]bool{}
-	const query = `SELECT r.class, r.boot_id, r.payload FROM records r JOIN lanes l ON l.id = r.lane
-		WHERE l.agent = $1 AND r.class IN ('samples', 'picture')`
-	err = r.each(ctx, query, []any{agent}, func(rows *sql.Rows) error {
-		var class string
-		var boot, payload []byte
-		if err := rows.Scan(&class, &boot, &payload); err != nil {
-			return err
+	for _, l := range lanes {
+		if l.Agent != agent || err != nil {
+			continue
 		}
-		block, err := s.decode(class, payload)
-		if err != nil {
-			n.Unreadable++
+		err = r.Records(ctx, l, func(rec Stored) error {
+			if c := rec.Record.Class; c != wire.ClassSamples && c != wire.ClassPicture {
+				return nil
+			}
+			block, err := s.decode(rec.Record.Class, rec.Record.Payload)
+			if err != nil {
+				n.Unreadable++
+				return nil
+			}
+			for i := range block.Sections {
+				n.count(seen, block, &block.Sections[i], rec.Record.Stamp.BootID)
+			}
 			return nil
-		}
-		for i := range block.Sections {
-			n.count(seen, block, &block.Sections[i], id(boot))
-		}
-		return nil
-	})
+		})
+	}
 	return n, err
 }
 
-func (s *schemas) decode(class string, payload []byte) (block *wire.Block, err error) {
-	if class == wire.ClassPicture.String() {
+func (s *schemas) decode(class wire.Class, payload []byte) (block *wire.Block, err error) {
+	if class == wire.ClassPicture {
 		_, block, err = s.known.DecodePicture(payload)
 		return block, err
 	}

@@ -35,10 +35,17 @@ func (b *batch) schemas(agent string) (*wire.Schemas, error) {
 const selectSchemas = `SELECT layout FROM schemas WHERE agent = $1`
 
 func (s *schemas) scan(rows *sql.Rows) error {
-	var text []byte
-	if err := rows.Scan(&text); err != nil {
+	text, err := scanBytes(rows)
+	if err != nil {
 		return err
 	}
+	return s.add(text)
+}
+
+func scanBytes(rows *sql.Rows) (text []byte, err error) { return text, rows.Scan(&text) }
+
+// add makes a schema of the table known.
+func (s *schemas) add(text []byte) error {
 	l, err := parseLayout(text)
 	if err != nil {
 		return err

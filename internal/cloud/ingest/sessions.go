@@ -23,6 +23,7 @@ func (b *batch) state(a *agent, it *item) {
 		if s.Session == a.session && a.online {
 			a.online = false
 			b.exec(`UPDATE agents SET online = 0 WHERE name = $1`, a.name)
+			b.tellPresence(a.name, false)
 		}
 		return
 	}
@@ -54,6 +55,7 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 	case s.Session < a.session && retained:
 		return false, false // what a broker kept that has forgotten newer ones
 	}
+	came := !a.online
 	a.fell = s.Session < a.session
 	a.session, a.nonce, a.online = s.Session, s.Nonce, true
 	b.exec(`UPDATE agents SET session = $1, nonce = $2, began = $3, fell = $4, online = 1, version = $5 WHERE name = $6`,
@@ -63,6 +65,10 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 	b.exec(`INSERT INTO sessions (agent, session, nonce, ordinal, began, stated) VALUES ($1, $2, $3, $4, $5, 0)`,
 		a.name, s.Session, s.Nonce[:], ordinal, millis(b.now))
 	b.exec(`DELETE FROM sessions WHERE agent = $1 AND ordinal <= $2`, a.name, ordinal-maxSessions)
+	b.tellSession(a)
+	if came {
+		b.tellPresence(a.name, true)
+	}
 	return true, true
 }
 
@@ -89,6 +95,7 @@ func (b *batch) fullState(a *agent, it *item) {
 	}
 	a.fell, a.stream = false, full.Stream
 	b.exec(`UPDATE agents SET stream = $1, state = $2, fell = 0 WHERE name = $3`, full.Stream[:], it.text, a.name)
+	b.tellState(a.name, full)
 }
 
 // waiting compares what the agent holds of a lane with what is here.
@@ -138,12 +145,14 @@ func (b *batch) giveStatement(a *agent, began bool) {
 	if b.r.o.Statement == nil || b.err != nil {
 		return
 	}
-	msg, err := b.r.o.Statement(a.name, a.nonce, b.now)
+	msg, err := b.r.o.Statement(b.ctx, b.tx, a.name, a.nonce, b.now)
 	if err != nil {
 		if began {
 			b.r.log.Error("no statement for a session", "agent", a.name, "session", a.session, "err", err)
 		}
 		return
 	}
-	b.answer(a.name, wire.TopicOrders, msg)
+	if len(msg) > 0 {
+		b.answer(a.name, wire.TopicOrders, msg)
+	}
 }

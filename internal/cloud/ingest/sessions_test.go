@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
@@ -23,7 +25,9 @@ func wantSession(t testing.TB, r *Receiver, b *box, session uint64, up bool) {
 	}
 }
 
-func TestAWillCountsOnlyForItsSession(t *testing.T) {
+func TestAWillCountsOnlyForItsSession(t *testing.T) { both(t, testAWillCountsOnlyForItsSession) }
+
+func testAWillCountsOnlyForItsSession(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.first(5, 1), b.full(5, 1), b.first(6, 2))
 	wantSession(t, r, b, 6, true)
@@ -40,7 +44,9 @@ func TestAWillCountsOnlyForItsSession(t *testing.T) {
 	wantTold(t, r)
 }
 
-func TestASessionIsToldTheMarks(t *testing.T) {
+func TestASessionIsToldTheMarks(t *testing.T) { both(t, testASessionIsToldTheMarks) }
+
+func testASessionIsToldTheMarks(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	wantMarks(t, take(t, r, b.first(5, 1)))
 	take(t, r, b.publish(b.alarm(1, "one")), b.publish(b.block(1, 0, 1)))
@@ -54,12 +60,16 @@ func TestASessionIsToldTheMarks(t *testing.T) {
 
 // A session renews its nonce, and each is answered.
 func TestARenewedNonceIsAnsweredAndIsNoSecondAgent(t *testing.T) {
+	both(t, testARenewedNonceIsAnsweredAndIsNoSecondAgent)
+}
+
+func testARenewedNonceIsAnsweredAndIsNoSecondAgent(t *testing.T) {
 	var asked []wire.ID
-	o := Options{Statement: func(agent string, nonce wire.ID, _ time.Time) ([]byte, error) {
+	o := Options{Statement: func(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, _ time.Time) ([]byte, error) {
 		asked = append(asked, nonce)
 		return []byte("signed"), nil
 	}}
-	r, b := opened(t, t.TempDir(), o), newBox(t, "rack7")
+	r, b := opened(t, config(t), o), newBox(t, "rack7")
 	answers := take(t, r, b.first(5, 1))
 	if len(answers) != 1 || answers[0].Topic != "upsedge/v1/rack7/orders" || string(answers[0].Payload) != "signed" {
 		t.Errorf("answers %+v", answers)
@@ -83,6 +93,10 @@ func TestARenewedNonceIsAnsweredAndIsNoSecondAgent(t *testing.T) {
 
 // Two boxes with one name take the connection from each other, and may count alike.
 func TestASessionThatGoesOnBehindItsWillIsASecondAgent(t *testing.T) {
+	both(t, testASessionThatGoesOnBehindItsWillIsASecondAgent)
+}
+
+func testASessionThatGoesOnBehindItsWillIsASecondAgent(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.first(5, 1), b.will(5), b.full(5, 1)) // an old message, once more
 	wantTold(t, r)
@@ -92,6 +106,10 @@ func TestASessionThatGoesOnBehindItsWillIsASecondAgent(t *testing.T) {
 }
 
 func TestSessionsThatAlternateAreTwoCopies(t *testing.T) {
+	both(t, testSessionsThatAlternateAreTwoCopies)
+}
+
+func testSessionsThatAlternateAreTwoCopies(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.first(3<<20+1, 1), b.full(3<<20+1, 1), b.publish(b.alarm(1, "one")))
 	take(t, r, b.first(4<<20+1, 2), b.full(4<<20+1, 2))
@@ -102,6 +120,10 @@ func TestSessionsThatAlternateAreTwoCopies(t *testing.T) {
 
 // An agent that has lost its database counts its sessions from the start, in a new stream.
 func TestASessionOfALowerNumberWithANewStreamIsNoCopy(t *testing.T) {
+	both(t, testASessionOfALowerNumberWithANewStreamIsNoCopy)
+}
+
+func testASessionOfALowerNumberWithANewStreamIsNoCopy(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.first(3<<20+1, 1), b.full(3<<20+1, 1), b.publish(b.alarm(1, "one")))
 	b.stream = wire.ID{42}
@@ -112,6 +134,10 @@ func TestASessionOfALowerNumberWithANewStreamIsNoCopy(t *testing.T) {
 
 // A broker that has forgotten may hand out a state that is older than the ones we know.
 func TestARetainedStateOfAnOlderSessionIsIgnored(t *testing.T) {
+	both(t, testARetainedStateOfAnOlderSessionIsIgnored)
+}
+
+func testARetainedStateOfAnOlderSessionIsIgnored(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	take(t, r, b.first(6, 2))
 	old := b.first(4, 9)
@@ -121,7 +147,9 @@ func TestARetainedStateOfAnOlderSessionIsIgnored(t *testing.T) {
 	wantTold(t, r)
 }
 
-func TestSessionsRememberedAreBounded(t *testing.T) {
+func TestSessionsRememberedAreBounded(t *testing.T) { both(t, testSessionsRememberedAreBounded) }
+
+func testSessionsRememberedAreBounded(t *testing.T) {
 	r, b := newReceiver(t), newBox(t, "rack7")
 	var messages []Message
 	for n := range uint64(maxSessions + 50) {
@@ -129,7 +157,9 @@ func TestSessionsRememberedAreBounded(t *testing.T) {
 	}
 	take(t, r, messages...)
 	var n int
-	must(t, r.readers.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sessions`).Scan(&n))
+	must(t, r.db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		return tx.QueryRow(ctx, `SELECT COUNT(*) FROM sessions`).Scan(&n)
+	}))
 	if n != maxSessions {
 		t.Errorf("%d sessions remembered, want %d", n, maxSessions)
 	}

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,11 +9,13 @@ import (
 
 // The event of the catalogue that only the cloud can raise: 840, an agent silent for three heartbeats.
 func TestAnAgentThatFallsSilentIsToldAndWhenItIsHeardAgain(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "r")
+	both(t, testAnAgentThatFallsSilentIsToldAndWhenItIsHeardAgain)
+}
+
+func testAnAgentThatFallsSilentIsToldAndWhenItIsHeardAgain(t *testing.T) {
+	c := config(t)
 	synctest.Test(t, func(t *testing.T) {
-		r, err := Open(context.Background(), dir, Options{})
-		must(t, err)
-		defer r.Close()
+		r := opened(t, c, Options{})
 		a, b := newBox(t, "rack-a"), newBox(t, "rack-b")
 		r.Listening(true)
 		take(t, r, a.full(1, 1), b.full(1, 1))
@@ -45,11 +46,13 @@ func TestAnAgentThatFallsSilentIsToldAndWhenItIsHeardAgain(t *testing.T) {
 
 // While the receiver itself hears nothing, silence says nothing of the agents; nor directly after it has come back.
 func TestNobodyIsSilentWhileTheReceiverIsDeaf(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "r")
+	both(t, testNobodyIsSilentWhileTheReceiverIsDeaf)
+}
+
+func testNobodyIsSilentWhileTheReceiverIsDeaf(t *testing.T) {
+	c := config(t)
 	synctest.Test(t, func(t *testing.T) {
-		r, err := Open(context.Background(), dir, Options{})
-		must(t, err)
-		defer r.Close()
+		r := opened(t, c, Options{})
 		b := newBox(t, "rack7")
 		r.Listening(true)
 		take(t, r, b.full(1, 1))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 )
 
@@ -11,6 +12,8 @@ import (
 type session struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+
+	failed error // of preparing a query for a Row
 }
 
 // maxStmts of one session; then they are made anew.
@@ -21,7 +24,7 @@ func newSession(ctx context.Context, db *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &session{conn, map[string]*sql.Stmt{}}, nil
+	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 func (s *session) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -57,7 +60,11 @@ func (s *session) QueryContext(ctx context.Context, query string, args ...any) (
 func (s *session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	st, err := s.stmt(ctx, query)
 	if err != nil {
-		return s.conn.QueryRowContext(ctx, query, args...) // fails alike, and only so there is a Row that says it
+		// Only a query makes a Row, and this one fails before it is begun. What is wrong is kept for the end of the transaction.
+		s.failed = errors.Join(s.failed, err)
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return s.conn.QueryRowContext(ended, query, args...)
 	}
 	return st.QueryRowContext(ctx, args...)
 }

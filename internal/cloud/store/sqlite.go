@@ -147,7 +147,11 @@ func (s *sqliteDB) transact(ctx context.Context, on *session, begin string, tx *
 		return err
 	}
 	whole := context.WithoutCancel(ctx) // never half way
+	on.failed = nil
 	err := tx.run(ctx, fn)
+	if on.failed != nil {
+		err = errors.Join(err, on.failed)
+	}
 	if err == nil {
 		if _, err = on.ExecContext(whole, "COMMIT"); err == nil {
 			*sound = true
@@ -156,9 +160,16 @@ func (s *sqliteDB) transact(ctx context.Context, on *session, begin string, tx *
 		return fmt.Errorf("commit: %w", err)
 	}
 	if _, undone := on.ExecContext(whole, "ROLLBACK"); undone == nil {
-		*sound = true
+		*sound = tx.failed == nil || refused(tx.failed)
 	}
 	return err
+}
+
+// refused reports whether a statement failed by what the tables allow, and not by what the disk does.
+func refused(err error) bool {
+	var e *sqlite.Error
+	const primary, constraint = 0xff, 19 // of extended result codes; SQLITE_CONSTRAINT
+	return errors.As(err, &e) && e.Code()&primary == constraint
 }
 
 func (s *sqliteDB) takeReader(ctx context.Context) (*session, error) {

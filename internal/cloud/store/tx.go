@@ -47,7 +47,9 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 
 // QueryRow asks for one row; Scan says sql.ErrNoRows when there is none.
 func (tx *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return tx.on.QueryRowContext(ctx, query, args...)
+	row := tx.on.QueryRowContext(ctx, query, args...)
+	_ = tx.fail(row.Err()) // Scan returns it
+	return row
 }
 
 // After has f run after the commit, behind what was given before it, and not at all when there is none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/trust"
 	"upsedge/internal/trust/sign"
 	"upsedge/internal/wire"
@@ -23,7 +25,7 @@ const onlineKid = "online"
 
 // statements returns what signs the answer to a session's first state, with the keys of a file that is made if it is missing. What
 // an agent is to pin, its cloud_root, is written beside it as FILE.cloud_root.
-func statements(file string) (func(string, wire.ID, time.Time) ([]byte, error), error) {
+func statements(file string) (func(context.Context, *store.Tx, string, wire.ID, time.Time) ([]byte, error), error) {
 	root, online, err := loadKeys(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = makeKeys(file); err == nil {
@@ -43,7 +45,7 @@ func statements(file string) (func(string, wire.ID, time.Time) ([]byte, error), 
 	if err != nil {
 		return nil, err
 	}
-	return func(agent string, nonce wire.ID, now time.Time) ([]byte, error) {
+	return func(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, now time.Time) ([]byte, error) {
 		jws, err := sign.Statement(online, onlineKid, list, agent, nonce, trust.Statement{Time: now})
 		return []byte(jws), err
 	}, nil

@@ -17,9 +17,11 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/store"
 )
 
 func main() {
@@ -74,11 +76,11 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	r, err := ingest.Open(ctx, o.dir, in)
+	db, err := store.Open(ctx, store.Config{DSN: filepath.Join(o.dir, "cloud.db"), Log: log})
 	if err != nil {
 		return err
 	}
-	return errors.Join(ingest.NewConsumer(r, cfg).Run(ctx), r.Close())
+	return errors.Join(ingest.NewConsumer(ingest.New(db, in), cfg).Run(ctx), db.Close())
 }
 
 func parse(args []string) (o options, err error) {
