@@ -55,6 +55,16 @@ const (
 	maxLarge   = 64 << 20
 )
 
+// limits are times that tests shorten.
+type limits struct {
+	handshake time.Duration // for TLS, whatever comes in that time
+	connect   time.Duration // for CONNECT, likewise
+	packet    time.Duration // for a packet from its first byte to its last, but for its length
+	judge     time.Duration // how often the rights of those that are connected are asked for again (T-01: gone within 60 s)
+}
+
+var defaults = limits{handshake: 10 * time.Second, connect: 10 * time.Second, packet: 20 * time.Second, judge: 20 * time.Second}
+
 // ErrOffline is returned for an agent that is not connected, or has not subscribed to what it is sent.
 var ErrOffline = errors.New("the agent is not connected")
 
@@ -71,6 +81,7 @@ type Front struct {
 	waiting *semaphore.Weighted // payloads that wait for their commit
 	large   *semaphore.Weighted // large packets that come in
 	lines   lines
+	limits  limits
 
 	mu       sync.Mutex
 	stopping bool
@@ -92,7 +103,7 @@ func New(cfg Config) (*Front, error) {
 	f := &Front{
 		cfg: cfg, tls: harden(cfg.TLS), log: cfg.Log, waiting: semaphore.NewWeighted(maxWaiting), large: semaphore.NewWeighted(maxLarge),
 		conns: map[*session]struct{}{}, fresh: map[string]int{}, sessions: map[string]*session{},
-		lines: lines{limit: rate.NewLimiter(10, 100)},
+		lines: lines{limit: rate.NewLimiter(10, 100)}, limits: defaults,
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
@@ -100,7 +111,7 @@ func New(cfg Config) (*Front, error) {
 	f.broker = mqtt.New(&mqtt.Options{
 		Capabilities: &mqtt.Capabilities{
 			MaximumClients: math.MaxInt64, MaximumClientWritesPending: 1, MaximumPacketSize: uint32(maxPublish) + 1,
-			ReceiveMaximum: math.MaxUint16, MaximumInflight: 1, MinimumProtocolVersion: 4, MaximumQos: wire.QoS, RetainAvailable: 1,
+			ReceiveMaximum: math.MaxUint16, MaximumInflight: 1, MinimumProtocolVersion: 3, MaximumQos: wire.QoS, RetainAvailable: 1,
 		},
 		ClientNetReadBufferSize: readBuffer, Logger: slog.New(slog.DiscardHandler), SysTopicResendInterval: math.MaxInt32,
 	})

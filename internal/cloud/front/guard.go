@@ -25,9 +25,8 @@ const (
 	// maxConnect is the longest CONNECT: identifiers, and a will of some hundred bytes. maxAsk bounds what asks for topics.
 	maxConnect = 4 << 10
 	maxAsk     = 1 << 10
-	// A packet is to be complete packetWithin after its first byte, and one second later for each leastRate bytes of it.
-	packetWithin = 20 * time.Second
-	leastRate    = 16 << 10
+	// leastRate is how many bytes of a long packet are to come in a second.
+	leastRate = 16 << 10
 	// Of packets that carry nothing, askBurst may come at once and askRate a second. An agent sends one in 20 s.
 	askRate  = 2
 	askBurst = 64
@@ -45,7 +44,12 @@ type guard struct {
 	began  bool      // CONNECT has come
 	left   bool      // DISCONNECT has come
 	asked  *rate.Limiter
-	large  func(length int) error // makes room for a packet; nil is a packet that needs none
+	large  func(length int) error // makes room for a large packet
+	within time.Duration          // for a packet, from its first byte to its last, but for its length
+}
+
+func newGuard(within time.Duration, large func(int) error) *guard {
+	return &guard{within: within, large: large, asked: rate.NewLimiter(askRate, askBurst)}
 }
 
 type headerState uint8
@@ -85,7 +89,7 @@ func (g *guard) feed(p []byte, now time.Time) error {
 	case g.state == atType:
 		g.by = time.Time{}
 	case whole > 0 || g.by.IsZero():
-		g.by = now.Add(packetWithin + time.Duration(g.length/leastRate)*time.Second)
+		g.by = now.Add(g.within + time.Duration(g.length/leastRate)*time.Second)
 	}
 	return nil
 }

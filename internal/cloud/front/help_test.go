@@ -203,7 +203,7 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 func (b *safeBuffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
 // newSite starts a front. change may be nil.
-func newSite(t testing.TB, change func(*Config)) *site {
+func newSite(t testing.TB, change func(*Config), with ...func(*limits)) *site {
 	t.Helper()
 	s := &site{t: t, ca: newAuthority(t), heap: &heap{}, log: &safeBuffer{}}
 	cfg := Config{TLS: s.ca.server(), Ingest: s.heap, Authorize: s.ca.authorize, Log: slog.New(slog.NewTextHandler(s.log, nil))}
@@ -213,6 +213,9 @@ func newSite(t testing.TB, change func(*Config)) *site {
 	var err error
 	s.Front, err = New(cfg)
 	must(t, err)
+	for _, f := range with {
+		f(&s.limits)
+	}
 	s.run()
 	return s
 }
@@ -236,7 +239,12 @@ func (s *site) run() {
 			s.t.Error("Run does not end within 20 s")
 		}
 	})
-	s.t.Cleanup(func() { s.stop(); s.t.Log(s.log.String()) })
+	s.t.Cleanup(func() {
+		s.stop()
+		if s.t.Failed() {
+			s.t.Log(s.log)
+		}
+	})
 }
 
 // paho connects a client of the library that agents use.

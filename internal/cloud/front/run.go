@@ -17,9 +17,6 @@ import (
 const (
 	// maxFresh connections have not said who they are, and of them a quarter come from one address: agents may share one.
 	maxFresh = 1024
-	// judgeEvery is how often the rights of those that are connected are asked for again: a certificate that ends, or was
-	// revoked by another process (T-01: gone within 60 s).
-	judgeEvery = 20 * time.Second
 	// aliveWithin is how fresh a sign of life must be for a connection that is taken over to have been alive. An agent that has
 	// lost its connection notices after 10 s at the least, so that its own return is no second session.
 	aliveWithin = 9 * time.Second
@@ -161,7 +158,7 @@ func (f *Front) stop() {
 
 // judge asks again who may be connected.
 func (f *Front) judge(ctx context.Context) {
-	tick := time.NewTicker(judgeEvery)
+	tick := time.NewTicker(f.limits.judge)
 	defer tick.Stop()
 	for {
 		select {

@@ -12,16 +12,12 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"golang.org/x/time/rate"
 
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/wire"
 )
 
 const (
-	// handshakeWithin and connectWithin bound TLS and CONNECT, whatever comes in that time.
-	handshakeWithin = 10 * time.Second
-	connectWithin   = 10 * time.Second
 	// longestIdle bounds what an agent may ask for as its keep-alive; ours say 20 s.
 	longestIdle = 5 * time.Minute
 	// farewell is how long what waits to be written may take when a connection ends; settleWithin how long, when we stop, messages
@@ -47,7 +43,7 @@ type session struct {
 	ups    pending
 
 	// Of the goroutine that reads.
-	in        guard
+	in        *guard
 	client    *mqtt.Client
 	connectBy time.Time     // zero once CONNECT was accepted
 	idle      time.Duration // one and a half times the keep-alive
@@ -70,8 +66,7 @@ func (f *Front) newSession(ctx context.Context, raw net.Conn) *session {
 	s.host, _, _ = net.SplitHostPort(raw.RemoteAddr().String())
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it is ended in order: see Run
 	s.out = outbox{conn: s.conn, failed: func(err error) { s.end(ended(NotRead, "%v", err)) }}
-	s.in.asked = rate.NewLimiter(askRate, askBurst)
-	s.in.large = s.makeRoom
+	s.in = newGuard(f.limits.packet, s.makeRoom)
 	s.ups.room = make(chan struct{}, 1)
 	return s
 }
@@ -83,13 +78,13 @@ func (s *session) serve() {
 		s.end(err)
 		return
 	}
-	s.connectBy = time.Now().Add(connectWithin)
+	s.connectBy = time.Now().Add(s.front.limits.connect)
 	err := s.front.broker.EstablishConnection("tls", s)
 	s.end(causeOf(err)) // if nothing ended it before
 }
 
 func (s *session) shakeHands() *endError {
-	_ = s.raw.SetDeadline(time.Now().Add(handshakeWithin)) // an error of the connection shows in the handshake
+	_ = s.raw.SetDeadline(time.Now().Add(s.front.limits.handshake)) // an error of the connection shows in the handshake
 	if err := s.conn.Handshake(); err != nil {
 		return ended(Handshake, "%v", err)
 	}
@@ -196,7 +191,7 @@ func (s *session) Read(p []byte) (int, error) {
 func (s *session) patience() (time.Time, *endError) {
 	switch {
 	case !s.connectBy.IsZero():
-		return s.connectBy, ended(NoConnect, "none within %v", connectWithin)
+		return s.connectBy, ended(NoConnect, "none within %v", s.front.limits.connect)
 	case !s.in.by.IsZero():
 		return s.in.by, ended(TooSlow, "a packet of %d bytes", s.in.length)
 	}
@@ -212,11 +207,9 @@ func (s *session) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is the library's. The connection itself is closed in finish, when what was written has left.
-func (s *session) Close() error {
-	s.end(ended(Closed, "by the agent"))
-	return nil
-}
+// Close is the library's, when it gives the connection back: it calls it from the goroutine that reads. Why it did is said behind
+// that, and the connection is closed in finish, when what was written has left.
+func (s *session) Close() error { return nil }
 
 func (s *session) LocalAddr() net.Addr              { return s.conn.LocalAddr() }
 func (s *session) RemoteAddr() net.Addr             { return s.conn.RemoteAddr() }
@@ -226,11 +219,11 @@ func (s *session) SetWriteDeadline(time.Time) error { return nil }
 
 // makeRoom waits until a large packet may be read.
 func (s *session) makeRoom(length int) error {
-	ctx, cancel := context.WithTimeout(s.ctx, packetWithin)
+	ctx, cancel := context.WithTimeout(s.ctx, s.front.limits.packet)
 	defer cancel()
 	n := 2 * int64(length) // the library copies it
 	if err := s.front.large.Acquire(ctx, n); err != nil {
-		return ended(TooLarge, "no room for a packet of %d bytes within %v", length, packetWithin)
+		return ended(TooLarge, "no room for a packet of %d bytes within %v", length, s.front.limits.packet)
 	}
 	s.heldLarge = n
 	return nil
