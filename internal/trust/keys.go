@@ -50,8 +50,8 @@ func (k *Keys) For(kid, purpose string) (ed25519.PublicKey, error) {
 	return nil, wrongKey("key %q is not in list %d", kid, k.Version)
 }
 
-// verifyKeys reads a list of keys.
-func verifyKeys(root ed25519.PublicKey, text string) (*Keys, error) {
+// VerifyKeys reads a list of keys that the root has signed. The error is a *Refusal.
+func VerifyKeys(root ed25519.PublicKey, text string) (*Keys, error) {
 	e, err := open(text, Type(ForKeys), MaxKeyList)
 	if err != nil {
 		return nil, err

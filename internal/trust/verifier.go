@@ -46,7 +46,7 @@ func New(agent string, root ed25519.PublicKey, lists Lists) *Verifier {
 	if err != nil {
 		v.err = fmt.Errorf("list of keys: %w", err)
 	} else if text != "" {
-		if v.keys, err = verifyKeys(root, text); err != nil {
+		if v.keys, err = VerifyKeys(root, text); err != nil {
 			// No Refusal: it came to harm on our own disk, which is nobody's fault who sends orders.
 			v.err = fmt.Errorf("the list of keys on disk is damaged, the agent has to be enrolled again: %v", err)
 		}
@@ -68,7 +68,7 @@ func (v *Verifier) Statement(msg []byte, announced Announced) (*Statement, error
 		return nil, o.err
 	}
 	s := &Statement{}
-	if s.Keys, err = verifyKeys(v.root, list); err != nil {
+	if s.Keys, err = VerifyKeys(v.root, list); err != nil {
 		return nil, fmt.Errorf("list of keys: %w", err)
 	}
 	key, err := s.Keys.For(e.kid, ForStatement)
