@@ -1,0 +1,128 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/trust"
+	"upsedge/internal/wire"
+)
+
+// A Signer has the keys. It is asked inside the transaction that judged the rights, so that nothing is signed that was not judged.
+type Signer interface {
+	Command(ctx context.Context, tx *store.Tx, c trust.Command) (string, error)
+	// Statement signs for one session of an agent, and puts the list of keys in.
+	Statement(ctx context.Context, tx *store.Tx, agent string, nonce wire.ID, s trust.Statement) (string, error)
+}
+
+// A Sender reaches the agents that are connected to this process.
+type Sender interface {
+	Connected(agent string) bool
+	// Publish hands a message to the agent's connection; an error says that there is none. It does not wait for the agent.
+	Publish(agent string, leaf wire.Leaf, payload []byte) error
+}
+
+// A Notice is something that the operator's security log is to have: it happened, and somebody should ask why.
+type Notice struct {
+	Agent  string
+	Kind   string // PolicyDiffers, NeverSent, Foreign
+	Device string // serial number; ""
+	Detail string
+}
+
+// The kinds of notices.
+const (
+	PolicyDiffers = "policy-differs" // cloud and agent decided otherwise from the same matrix: event 841 (PERM-11)
+	NeverSent     = "never-sent"     // an agent carries out an order that was never sent to it
+	Foreign       = "foreign-order"  // an agent tells of an order of another agent's device
+)
+
+// Config is what a Book needs. DB and Signer are required.
+type Config struct {
+	DB     *store.DB
+	Signer Signer
+	Log    *slog.Logger     // nil discards
+	Now    func() time.Time // nil: time.Now
+	// Poll is how often changes made by other processes are looked for. 0: 2 s on PostgreSQL; on SQLite, which has one process, 30 s,
+	// and that only in case a wake-up was missed.
+	Poll   time.Duration
+	Limits Limits
+	// Notice is called in the transaction that found it. nil: the log has it alone.
+	Notice func(ctx context.Context, tx *store.Tx, n Notice) error
+}
+
+// A Book keeps the orders. Use New.
+type Book struct {
+	db     *store.DB
+	signer Signer
+	log    *slog.Logger
+	now    func() time.Time
+	poll   time.Duration
+	limits Limits
+	notice func(ctx context.Context, tx *store.Tx, n Notice) error
+
+	work    chan struct{} // holds one: there may be something to deliver
+	changed chan struct{} // holds one: there may be something to tell agents
+	hub     hub
+	feeds   feeds
+
+	mu      sync.Mutex
+	live    map[string]live     // by agent: the sessions this process has heard
+	renewal map[string]*renewal // by agent: statements said to a session that is at work
+}
+
+// live is the session of an agent whose nonce this process has heard, and so has the connection of.
+type live struct {
+	session uint64
+	nonce   wire.ID
+	heard   time.Time // with the monotonic clock: a step of the wall clock makes no order last longer
+}
+
+// New returns a Book. Nothing is delivered before Run.
+func New(c Config) (*Book, error) {
+	if c.DB == nil || c.Signer == nil {
+		return nil, errors.New("order: no database, or nobody who signs")
+	}
+	b := &Book{
+		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(), notice: c.Notice,
+		work: make(chan struct{}, 1), changed: make(chan struct{}, 1), live: map[string]live{}, renewal: map[string]*renewal{},
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.now == nil {
+		b.now = time.Now
+	}
+	if b.poll == 0 {
+		b.poll = 30 * time.Second
+		if c.DB.Dialect() == store.Postgres {
+			b.poll = 2 * time.Second
+		}
+	}
+	return b, nil
+}
+
+// wake has Run look for orders.
+func (b *Book) wake() { signal(b.work) }
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// tell writes a notice down.
+func (b *Book) tell(ctx context.Context, tx *store.Tx, n Notice) error {
+	tx.After(func() {
+		b.log.Warn("an order needs somebody's attention", "kind", n.Kind, "agent", n.Agent, "detail", n.Detail)
+	})
+	if b.notice == nil {
+		return nil
+	}
+	return b.notice(ctx, tx, n)
+}

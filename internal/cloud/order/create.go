@@ -1,0 +1,137 @@
+package order
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+)
+
+// A Request asks for an order.
+type Request struct {
+	Device string // its id
+	Action policy.Action
+	Params map[string]string
+}
+
+// Created is an order that was taken, with what whoever asked should know.
+type Created struct {
+	*Order
+	Warnings []Warning
+}
+
+// A Warning says why an order that was taken may come to nothing.
+type Warning struct {
+	Reason policy.Reason // LOCAL_POLICY, or "" where no code fits
+	Detail string
+}
+
+// Create takes an order, which then waits for delivery, and logs it in the transaction. The error is a *cloud.Error where it is refused:
+// the first reason in the order existence, role, second factor, plan, form, fresh second factor, limits (rules, section 14; D-18). The
+// transaction is then given up, and Refused logs it in another one.
+func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request) (*Created, error) {
+	if r.Action == policy.OrderCancel {
+		return b.createCancel(ctx, tx, actor, r)
+	}
+	now := b.now()
+	d, role, err := b.subject(ctx, tx, actor, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	plan := d.PlanAt(now)
+	if err := mayOrder(r.Action, role, plan, actor.MFA); err != nil {
+		return nil, err
+	}
+	params, err := checkParams(r.Action, r.Params)
+	if err != nil {
+		return nil, err
+	}
+	if r.Action.DropsLoad() {
+		if err := actor.StepUp(now); err != nil {
+			return nil, err
+		}
+	}
+	o := newOrder(d, actor, role, plan, r.Action, params, now)
+	if err := b.limits.check(ctx, tx, o); err != nil {
+		return nil, err
+	}
+	if err := b.begin(ctx, tx, o); err != nil {
+		return nil, err
+	}
+	warnings, err := b.warnings(ctx, tx, o)
+	return &Created{o, warnings}, err
+}
+
+// subject returns a device and what the actor is to it: NOT_FOUND where that is nobody, whatever the truth (ROLE-6).
+func (b *Book) subject(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*device.Device, policy.Role, error) {
+	d, err := device.Get(ctx, tx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	role, err := device.Role(ctx, tx, actor, d)
+	if err == nil && role == policy.Nobody {
+		err = device.ErrNone
+	}
+	return d, role, err
+}
+
+var errNoOrder = cloud.Refuse(policy.NotFound, "there is no such order")
+
+// mayOrder asks the matrix. An action that is no command of a unit is none that can be ordered.
+func mayOrder(action policy.Action, role policy.Role, plan policy.Plan, mfa bool) error {
+	if !action.Command() {
+		return cloud.RefuseField(policy.UnknownAction, "action", "%q is nothing that a device can be ordered to do", cut(string(action), 40))
+	}
+	if decision := policy.Decide(action, role, plan, mfa); !decision.Allowed {
+		return cloud.Refuse(decision.Reason, "%s by %s on plan %s", action, role, plan)
+	}
+	return nil
+}
+
+func newOrder(d *device.Device, actor cloud.Actor, role policy.Role, plan policy.Plan, action policy.Action, params map[string]string, now time.Time) *Order {
+	now = now.UTC().Truncate(time.Millisecond)
+	o := &Order{
+		Device: d.ID, Serial: d.Serial, Epoch: d.Epoch, Agent: d.Agent, Org: d.Org, Action: action, Params: params, Actor: actor, Role: role, Plan: plan,
+		Request: actor.Request, RequestedAt: now, ExpiresAt: now.Add(Life(action)), State: Pending, Decided: ByCloud, UpdatedAt: now,
+	}
+	_, _ = rand.Read(o.ID[:]) // it does not fail: the program ends instead
+	o.due = o.ExpiresAt
+	return o
+}
+
+// begin writes a new order down, with its event and its entry in the log, and has it delivered behind the commit.
+func (b *Book) begin(ctx context.Context, tx *store.Tx, o *Order) error {
+	if err := o.insert(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.record(ctx, tx, o, o.event("")); err != nil {
+		return err
+	}
+	tx.After(b.wake)
+	return logRequest(ctx, tx, o)
+}
+
+// event is what the present state of an order is in its history.
+func (o *Order) event(kind string) Event {
+	return Event{At: o.UpdatedAt, Arrived: o.UpdatedAt, State: o.State, Reason: o.Reason, Progress: o.Progress, Detail: o.Detail, Decided: o.Decided, Kind: kind}
+}
+
+// warnings are told beside an order that was taken: the site decides itself, and it may be away.
+func (b *Book) warnings(ctx context.Context, tx *store.Tx, o *Order) (out []Warning, err error) {
+	a, err := loadAgent(ctx, tx, o.Agent)
+	if err != nil {
+		return nil, err
+	}
+	if !a.obeys(o.Action) {
+		out = append(out, Warning{policy.LocalPolicy, fmt.Sprintf("the site's configuration does not allow orders of the group %q (orders.allow); it will refuse", o.Action.Group())})
+	}
+	if !a.ready() {
+		out = append(out, Warning{"", "the agent is not connected; the order waits until " + o.ExpiresAt.Format(time.RFC3339) + " and then ends as expired"})
+	}
+	return out, nil
+}

@@ -1,0 +1,459 @@
+package order
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+	"upsedge/internal/trust"
+	"upsedge/internal/trust/sign"
+	"upsedge/internal/wire"
+)
+
+var (
+	noon  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	owner = cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_one", Request: "r_1"}
+	alien = cloud.Actor{Ref: "u_bob", Account: "a_bob", Org: "o_two", Request: "r_2"}
+)
+
+const (
+	agentName = "box-7"
+	deviceID  = "d_1"
+	serial    = "AS1234567890"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func key(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// signer signs, and remembers what.
+type signer struct {
+	mu     sync.Mutex
+	keys   string
+	signed []trust.Command
+	judge  func(c trust.Command) // called for each command; nil: nobody asks
+}
+
+func newSigner(t testing.TB) *signer {
+	public := func(name string) ed25519.PublicKey { return key(name).Public().(ed25519.PublicKey) }
+	keys, err := sign.Keys(key("root"), trust.Keys{Version: 1, Keys: []trust.Key{
+		{Kid: "s1", Key: public("statement"), Purposes: []string{trust.ForStatement}}, {Kid: "c1", Key: public("command"), Purposes: []string{trust.ForCommand}},
+	}})
+	must(t, err)
+	return &signer{keys: keys}
+}
+
+func (s *signer) Command(_ context.Context, _ *store.Tx, c trust.Command) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.judge != nil {
+		s.judge(c)
+	}
+	s.signed = append(s.signed, c)
+	return sign.Command(key("command"), "c1", c)
+}
+
+func (s *signer) Statement(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, st trust.Statement) (string, error) {
+	return sign.Statement(key("statement"), "s1", s.keys, agent, nonce, st)
+}
+
+// A world is a cloud, its clock, and one site.
+type world struct {
+	t     testing.TB
+	db    *store.DB
+	sign  *signer
+	clock time.Time
+	book  *Book
+	site  *site
+	link  *link
+
+	notices []Notice
+}
+
+func newWorld(t testing.TB, db *store.DB) *world {
+	t.Helper()
+	w := &world{t: t, db: db, sign: newSigner(t), clock: noon, link: &link{}}
+	w.site = newSite(t, w)
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO devices (id, serial, epoch, agent, owner, org, name, plan, valid_until, grant_version, registered_at)
+			VALUES ($1, $2, 1, $3, $4, $5, 'rack', 'advanced', 0, 1, $6)`, deviceID, serial, agentName, owner.Account, owner.Org, noon.UnixMilli())
+		return err
+	})
+	w.start()
+	return w
+}
+
+// start begins a process of the cloud: what the one before had in memory is gone.
+func (w *world) start() {
+	w.t.Helper()
+	var err error
+	w.book, err = New(Config{
+		DB: w.db, Signer: w.sign, Now: func() time.Time { return w.clock }, Limits: Limits{1000, 1000, 1000, 1000, 1000, 1000, 1000},
+		Notice: func(_ context.Context, _ *store.Tx, n Notice) error { w.notices = append(w.notices, n); return nil },
+	})
+	must(w.t, err)
+}
+
+func (w *world) write(fn func(ctx context.Context, tx *store.Tx) error) {
+	w.t.Helper()
+	must(w.t, w.db.Write(context.Background(), fn))
+}
+
+func (w *world) exec(query string, args ...any) {
+	w.t.Helper()
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Exec(ctx, query, args...)
+		return err
+	})
+}
+
+// setPlan changes the plan as device does: with the grant version.
+func (w *world) setPlan(p policy.Plan) {
+	w.t.Helper()
+	w.exec(`UPDATE devices SET plan = $1, grant_version = grant_version + 1 WHERE id = $2`, p, deviceID)
+}
+
+// create asks for an order, and logs a refusal as the interface does.
+func (w *world) create(actor cloud.Actor, r Request) (c *Created, err error) {
+	w.t.Helper()
+	err = w.db.Write(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
+		c, err = w.book.Create(ctx, tx, actor, r)
+		return err
+	})
+	return c, err
+}
+
+func (w *world) reboot() *Order {
+	w.t.Helper()
+	c, err := w.create(owner, Request{deviceID, policy.RebootUPS, nil})
+	must(w.t, err)
+	return c.Order
+}
+
+func (w *world) cancel(actor cloud.Actor, id wire.ID) (target, cancel *Order, err error) {
+	w.t.Helper()
+	err = w.db.Write(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
+		target, cancel, err = w.book.Cancel(ctx, tx, actor, id.String())
+		return err
+	})
+	return target, cancel, err
+}
+
+// order reads an order as it is now.
+func (w *world) order(id wire.ID) (o *Order) {
+	w.t.Helper()
+	must(w.t, w.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
+		o, err = load(ctx, tx, id.String())
+		return err
+	}))
+	return o
+}
+
+func (w *world) events(id wire.ID) (out []Event) {
+	w.t.Helper()
+	must(w.t, w.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
+		out, err = eventsAfter(ctx, tx, deviceID, id.String(), 0, 1000)
+		return err
+	}))
+	return out
+}
+
+// want fails unless the order is in a state, for a reason.
+func (w *world) want(id wire.ID, state wire.OrderState, reason policy.Reason) *Order {
+	w.t.Helper()
+	o := w.order(id)
+	if o.State != state || o.Reason != reason || o.State.Final() != !o.FinalAt.IsZero() {
+		w.t.Errorf("order is %s (%s) %q, final at %v; want %s (%s)", o.State, o.Reason, o.Detail, o.FinalAt, state, reason)
+	}
+	return o
+}
+
+// log returns action, outcome and reason of the device's entries in the Event Log.
+func (w *world) log() (out []string) {
+	w.t.Helper()
+	must(w.t, w.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		out = nil
+		rows, err := tx.Query(ctx, `SELECT action, outcome, reason, decided, chain FROM event_log ORDER BY chain, n`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var a, o, r, d, c string
+			if err := rows.Scan(&a, &o, &r, &d, &c); err != nil {
+				return err
+			}
+			out = append(out, fmt.Sprintf("%s %s %s by %s in %s", a, o, r, d, c))
+		}
+		return rows.Err()
+	}))
+	return out
+}
+
+func (w *world) wantLog(want ...string) {
+	w.t.Helper()
+	if got := w.log(); !slices.Equal(got, want) {
+		w.t.Errorf("the Event Log has\n%q, want\n%q", got, want)
+	}
+}
+
+// pass has the outbox and the renewals look once.
+func (w *world) pass() {
+	w.t.Helper()
+	_, err := w.book.renew(context.Background(), w.link)
+	must(w.t, err)
+	_, err = w.book.pass(context.Background(), w.link)
+	must(w.t, err)
+}
+
+// connect begins a session of the site, with the cloud's statement and the full state that follows.
+func (w *world) connect() {
+	w.t.Helper()
+	w.link.up = true
+	w.announce()
+	w.deliver()
+}
+
+// announce tells the cloud the nonce, which answers with a statement.
+func (w *world) announce() {
+	w.t.Helper()
+	session, nonce := w.site.begin()
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		if err := w.book.Session(ctx, tx, agentName, session, nonce, w.clock); err != nil {
+			return err
+		}
+		text, err := w.book.Statement(ctx, tx, agentName, nonce, w.clock)
+		if err == nil {
+			tx.After(func() { _ = w.link.Publish(agentName, wire.TopicOrders, text) })
+		}
+		return err
+	})
+}
+
+// deliver brings what the cloud has sent to the site, and what the site says back to the cloud.
+func (w *world) deliver() {
+	w.t.Helper()
+	for len(w.link.out) > 0 {
+		m := w.link.out[0]
+		w.link.out = w.link.out[1:]
+		w.site.receive(m)
+	}
+	w.site.tellState()
+	w.site.tellResults()
+}
+
+// disconnect loses what is on the way.
+func (w *world) disconnect() { w.link.up, w.link.out = false, nil }
+
+// A link is the connection to one agent.
+type link struct {
+	up  bool
+	out [][]byte
+}
+
+func (l *link) Connected(agent string) bool { return l.up && agent == agentName }
+
+func (l *link) Publish(_ string, _ wire.Leaf, payload []byte) error {
+	if !l.up {
+		return fmt.Errorf("not connected")
+	}
+	l.out = append(l.out, payload)
+	return nil
+}
+
+// A site is the agent's end: a verifier, and a model of its journal. It is on disk: nothing of it is lost.
+type site struct {
+	t        testing.TB
+	w        *world
+	verifier *trust.Verifier
+
+	session  uint64
+	nonces   map[wire.ID]time.Time
+	stated   bool
+	counter  uint64
+	bind     trust.Bind
+	known    map[wire.ID]wire.Result // the last word on each order
+	effects  map[wire.ID]int
+	refused  []string // codes of what was no order for it
+	results  []wire.Result
+	dirty    bool // a full state is to be told
+	manual   bool // orders stay accepted until finish
+	allow    []string
+	sequence uint64
+}
+
+type noList struct{}
+
+func (noList) Load() (string, error) { return "", nil }
+func (noList) Save(string) error     { return nil }
+
+func newSite(t testing.TB, w *world) *site {
+	return &site{
+		t: t, w: w, verifier: trust.New(agentName, key("root").Public().(ed25519.PublicKey), noList{}), known: map[wire.ID]wire.Result{},
+		effects: map[wire.ID]int{}, allow: []string{"reboot", "diagnostics"},
+	}
+}
+
+func (s *site) begin() (uint64, wire.ID) {
+	s.session++
+	s.nonces, s.stated = map[wire.ID]time.Time{}, false
+	return s.session, s.renew()
+}
+
+// renew makes a nonce.
+func (s *site) renew() (nonce wire.ID) {
+	s.sequence++
+	binary.BigEndian.PutUint64(nonce[:], s.sequence)
+	s.nonces[nonce] = s.w.clock
+	return nonce
+}
+
+func (s *site) receive(msg []byte) {
+	st, err := s.verifier.Statement(msg, func(n wire.ID) (time.Duration, bool) {
+		at, ok := s.nonces[n]
+		return s.w.clock.Sub(at), ok
+	})
+	if err == nil {
+		s.stated, s.dirty = true, true
+		for _, e := range st.Entries {
+			if e.Device == serial && (e.Bind.Epoch > s.bind.Epoch || e.Bind.Epoch == s.bind.Epoch && e.Bind.GrantVersion > s.bind.GrantVersion) {
+				s.bind = *e.Bind
+			}
+		}
+		return
+	}
+	c, err := s.verifier.Command(msg)
+	if err != nil {
+		s.refused = append(s.refused, err.Error())
+		return
+	}
+	s.command(c)
+}
+
+// command is the agent's order of checks (design, section 7), as far as it can be told apart here.
+func (s *site) command(c *trust.Command) {
+	if last, ok := s.known[c.ID]; ok {
+		last.Repeated = true
+		s.results = append(s.results, last)
+		return
+	}
+	r := wire.Result{Order: c.ID, Device: c.Device, Unit: "rack", Action: c.Action, Actor: c.Actor, Role: c.Role, Plan: c.Plan}
+	if code := s.judge(c); code != "" {
+		r.State, r.Reason = wire.OrderRefused, string(code)
+		s.tell(r)
+		return
+	}
+	s.counter = c.Counter
+	if c.Action == string(policy.OrderCancel) {
+		s.cancel(c, r)
+		return
+	}
+	s.put(r, wire.OrderReceived)
+	s.put(r, wire.OrderAccepted)
+	if s.manual {
+		return
+	}
+	s.finish(c.ID, wire.OrderDone)
+}
+
+func (s *site) judge(c *trust.Command) policy.Reason {
+	at, ok := s.nonces[c.Nonce]
+	switch {
+	case c.Device != serial || c.Epoch != s.bind.Epoch:
+		return policy.NotBound
+	case !ok || !s.stated || s.w.clock.Sub(at) > c.MaxAge:
+		return policy.Expired
+	case c.Counter <= s.counter:
+		return policy.OutOfOrder
+	}
+	for _, e := range s.bind.Ended {
+		if e.Actor == c.Actor && c.GrantVersion < e.GrantVersion {
+			return policy.GrantStale
+		}
+	}
+	return policy.Decide(policy.Action(c.Action), policy.Role(c.Role), policy.Lesser(policy.Plan(s.bind.Plan), policy.Plan(c.Plan)), c.MFA).Reason
+}
+
+func (s *site) cancel(c *trust.Command, r wire.Result) {
+	var target wire.ID
+	_ = target.UnmarshalText([]byte(c.Params["order"]))
+	last, ok := s.known[target]
+	if !ok || last.State.Final() {
+		r.State, r.Reason = wire.OrderRefused, string(policy.Cancelled)
+		s.tell(r)
+		return
+	}
+	s.finish(target, wire.OrderCancelled)
+	s.put(r, wire.OrderDone)
+}
+
+// finish ends an order that was accepted.
+func (s *site) finish(id wire.ID, state wire.OrderState) {
+	r := s.known[id]
+	if r.State.Final() || r.State == "" {
+		return
+	}
+	s.put(r, wire.OrderRunning)
+	if state == wire.OrderDone {
+		s.effects[id]++
+	}
+	s.put(r, state)
+}
+
+func (s *site) put(r wire.Result, state wire.OrderState) {
+	r.State, r.Repeated = state, false
+	s.tell(r)
+}
+
+func (s *site) tell(r wire.Result) {
+	s.known[r.Order] = r
+	s.results = append(s.results, r)
+}
+
+func (s *site) tellState() {
+	s.t.Helper()
+	if !s.stated || !s.dirty || !s.w.link.up {
+		return
+	}
+	s.dirty = false
+	full := &wire.FullState{Agent: agentName, Allow: s.allow, Units: []wire.UnitState{{Unit: "rack", Serial: serial, Epoch: s.bind.Epoch, GrantVersion: s.bind.GrantVersion}}}
+	s.w.write(func(ctx context.Context, tx *store.Tx) error {
+		return s.w.book.State(ctx, tx, agentName, full, s.w.clock)
+	})
+}
+
+func (s *site) tellResults() {
+	s.t.Helper()
+	for s.w.link.up && len(s.results) > 0 {
+		r := s.results[0]
+		s.results = s.results[1:]
+		s.bring(r)
+	}
+}
+
+// bring hands one result to the cloud.
+func (s *site) bring(r wire.Result) {
+	s.t.Helper()
+	s.w.write(func(ctx context.Context, tx *store.Tx) error {
+		at := ingest.Stored{Agent: agentName, Arrived: s.w.clock, Time: ingest.Time{Kind: ingest.Trusted, At: s.w.clock.Add(-time.Second)}}
+		return s.w.book.Result(ctx, tx, agentName, at, &wire.PublishedEvent{Agent: agentName, Result: &r, Record: wire.Record{Epoch: s.bind.Epoch}})
+	})
+}

@@ -1,0 +1,103 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+	"upsedge/internal/wire"
+)
+
+// Actions of the Event Log that are none of the matrix.
+var (
+	// logStrange is a request for an action that is none.
+	logStrange = eventlog.Declare("order.request", eventlog.ByReaders, "action", "device")
+	// logDiffers is event 841 (PERM-11).
+	logDiffers = eventlog.Declare("policy.differ", eventlog.ByReaders, "order", "action", "cloud", "agent")
+	// logNeverSent is an order that an agent carried out though it was never sent.
+	logNeverSent = eventlog.Declare("order.never_sent", eventlog.ByReaders, "order", "action", "state")
+)
+
+// outcomes of the Event Log, by state.
+var outcomes = map[wire.OrderState]string{
+	Pending: eventlog.Accepted, wire.OrderAccepted: eventlog.Accepted, wire.OrderRunning: eventlog.Accepted, wire.OrderRefused: eventlog.Refused,
+	wire.OrderDone: eventlog.Done, wire.OrderFailed: eventlog.Failed, wire.OrderCancelled: eventlog.Cancelled, wire.OrderExpired: eventlog.Expired,
+	wire.OrderUnknown: eventlog.Unknown,
+}
+
+// entry is what the log says of an order in its present state.
+func (o *Order) entry() eventlog.Entry {
+	params := maps.Clone(o.Params)
+	if o.Action != policy.OrderCancel {
+		params["order"] = o.ID.String()
+	}
+	return eventlog.Entry{
+		Device: o.Device, At: o.UpdatedAt, Actor: o.Actor.Ref, Role: o.Role, Action: string(o.Action), Params: eventlog.Allowed(string(o.Action), params),
+		Outcome: outcomes[o.State], Reason: o.Reason, Request: o.Request, Decided: o.Decided,
+	}
+}
+
+// logRequest logs that an order was taken.
+func logRequest(ctx context.Context, tx *store.Tx, o *Order) error {
+	e := o.entry()
+	e.Plan = o.Plan
+	return eventlog.Append(ctx, tx, e)
+}
+
+// logEnd logs the final state that the cloud gave.
+func logEnd(ctx context.Context, tx *store.Tx, o *Order) error {
+	return eventlog.Append(ctx, tx, o.entry())
+}
+
+// Refused logs a request that Create or Cancel refused (LOG-1), in a transaction of its own. Where who asked has no right on the device, it
+// stands in the log of their own organisation: for them there is no such device, and its owner's log is not theirs to fill (PERM-9).
+func (b *Book) Refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request, refusal *cloud.Error) error {
+	action := string(r.Action)
+	e := eventlog.Entry{
+		At: b.now(), Actor: actor.Ref, Action: action, Params: eventlog.Allowed(action, r.Params), Outcome: eventlog.Refused, Reason: refusal.Reason,
+		Request: actor.Request, Device: r.Device,
+	}
+	if !r.Action.Command() {
+		e.Action, e.Params = logStrange, map[string]string{"action": cut(action, 64)}
+	}
+	_, role, err := b.subject(ctx, tx, actor, r.Device)
+	var gone *cloud.Error
+	switch {
+	case errors.As(err, &gone):
+		e.Device, e.Org = "", actor.Org
+		if e.Params == nil {
+			e.Params = map[string]string{}
+		}
+		e.Params["device"] = cut(r.Device, 64)
+	case err != nil:
+		return err
+	}
+	e.Role = role
+	return eventlog.Append(ctx, tx, e)
+}
+
+// RefusedCancel is Refused for a request that names an order alone.
+func (b *Book) RefusedCancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, refusal *cloud.Error) error {
+	r := Request{Action: policy.OrderCancel, Params: map[string]string{targetParam: cut(id, 64)}}
+	o, err := load(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if o != nil {
+		r.Device = o.Device
+	}
+	return b.Refused(ctx, tx, actor, r, refusal)
+}
+
+// logReport logs what an agent has told, with the time of the box and that of the arrival (LOG-6).
+func logReport(ctx context.Context, tx *store.Tx, o *Order, r *wire.Result, at, arrived time.Time) error {
+	e := o.entry()
+	e.At, e.Arrived, e.Decided = at, arrived, eventlog.ByAgent
+	e.Outcome, e.Reason, e.Plan = outcomes[r.State], policy.Reason(r.Reason), policy.Plan(r.Plan)
+	return eventlog.Append(ctx, tx, e)
+}

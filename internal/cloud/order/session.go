@@ -1,0 +1,127 @@
+package order
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+	"upsedge/internal/wire"
+)
+
+// An agentRow is what delivery knows of an agent.
+type agentRow struct {
+	name    string
+	counter uint64
+	session uint64
+	nonce   wire.ID
+	stated  uint64 // session
+	allow   string // JSON; "": not told
+	// confirmed is the epoch and grant version, by serial number, that the agent says it has.
+	confirmed map[string]confirmed
+}
+
+type confirmed struct {
+	epoch uint32
+	grant uint64
+}
+
+// ready reports whether the agent has accepted a statement in its present session.
+func (a *agentRow) ready() bool { return a.session != 0 && a.stated == a.session }
+
+// agent reads an agent; the zero row of one that was never heard.
+func loadAgent(ctx context.Context, tx *store.Tx, name string) (*agentRow, error) {
+	a := &agentRow{name: name, confirmed: map[string]confirmed{}}
+	var nonce []byte
+	err := tx.QueryRow(ctx, `SELECT counter, session, nonce, stated, allow FROM order_agents WHERE agent = $1`, name).
+		Scan(&a.counter, &a.session, &nonce, &a.stated, &a.allow)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	copy(a.nonce[:], nonce)
+	rows, err := tx.Query(ctx, `SELECT serial, epoch, grant_version FROM order_confirmed WHERE agent = $1`, name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var serial string
+		var c confirmed
+		if err := rows.Scan(&serial, &c.epoch, &c.grant); err != nil {
+			return nil, err
+		}
+		a.confirmed[serial] = c
+	}
+	return a, rows.Err()
+}
+
+// Session is ingest's sink of that name: a session began, or its nonce was renewed.
+func (b *Book) Session(ctx context.Context, tx *store.Tx, agent string, session uint64, nonce wire.ID, _ time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO order_agents (agent, counter, session, nonce, stated, allow) VALUES ($1, 0, $2, $3, 0, '')
+		ON CONFLICT (agent) DO UPDATE SET stated = CASE WHEN order_agents.session = excluded.session THEN order_agents.stated ELSE 0 END,
+			session = excluded.session, nonce = excluded.nonce`, agent, session, nonce[:])
+	if err != nil {
+		return err
+	}
+	heard := b.now() // with its monotonic part
+	tx.After(func() {
+		b.mu.Lock()
+		b.live[agent] = live{session, nonce, heard}
+		delete(b.renewal, agent) // the session gets a statement of its own
+		b.mu.Unlock()
+		b.wake()
+	})
+	return nil
+}
+
+// State is ingest's sink of that name: the agent has accepted the statement of its session, and says what it has stored of it.
+func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire.FullState, _ time.Time) error {
+	a, err := loadAgent(ctx, tx, agent)
+	if err != nil {
+		return err
+	}
+	allow, err := json.Marshal(full.Allow)
+	if err != nil {
+		return err
+	}
+	news := a.stated != a.session
+	if news || a.allow != string(allow) {
+		if _, err := tx.Exec(ctx, `UPDATE order_agents SET stated = session, allow = $1 WHERE agent = $2`, string(allow), agent); err != nil {
+			return err
+		}
+	}
+	for _, u := range full.Units {
+		has := confirmed{u.Epoch, u.GrantVersion}
+		if u.Serial == "" || a.confirmed[u.Serial] == has {
+			continue
+		}
+		news = true
+		_, err := tx.Exec(ctx, `INSERT INTO order_confirmed (agent, serial, epoch, grant_version) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (agent, serial) DO UPDATE SET epoch = excluded.epoch, grant_version = excluded.grant_version`,
+			agent, u.Serial, u.Epoch, u.GrantVersion)
+		if err != nil {
+			return err
+		}
+	}
+	if news {
+		tx.After(func() {
+			b.wake()
+			signal(b.changed)
+		})
+	}
+	return nil
+}
+
+// obeys reports whether the site's own rules let orders of the action through; true where the agent has not said yet.
+func (a *agentRow) obeys(action policy.Action) bool {
+	if a.allow == "" || action.Group() == "" {
+		return true
+	}
+	var allow []string
+	_ = json.Unmarshal([]byte(a.allow), &allow) // written by State
+	return slices.Contains(allow, string(action.Group()))
+}
