@@ -256,7 +256,7 @@ func cutTime(s string) string { return timeForm.ReplaceAllString(s, "TIME") }
 // holds returns the tables of this package and of the log in which a text stands.
 func holds(t *testing.T, w *world, text string) (tables []string) {
 	t.Helper()
-	for _, table := range []string{"identities", "accounts", "organisations", "codes", "recovery_codes", "invitations", "sessions", "places", "limits", "event_log", "mails"} {
+	for _, table := range []string{"identities", "accounts", "organisations", "codes", "recovery_codes", "invitations", "sign_ins", "places", "limits", "event_log", "mails"} {
 		w.read(func(ctx context.Context, tx *store.Tx) error {
 			found, err := tx.Query(ctx, `SELECT * FROM `+table)
 			if err != nil {

@@ -16,7 +16,6 @@ import (
 // Options of a Service. URL is needed; everything else may be zero.
 type Options struct {
 	URL      string           // where people find the cloud, https://cloud.example: it stands in mails
-	Plain    bool             // no TLS in front: cookies are sent without it. For loopback only
 	Hash     HashCost         // zero: DefaultHashCost
 	Lifetime time.Duration    // of a session; zero: DefaultLifetime
 	Log      *slog.Logger     // nil: nothing is logged
@@ -89,7 +88,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			delete string
 			before time.Time
 		}{
-			{`DELETE FROM sessions WHERE expires_at <= $1`, now},
+			{`DELETE FROM sign_ins WHERE expires_at <= $1`, now},
 			{`DELETE FROM limits WHERE ends_at <= $1`, now},
 			{`DELETE FROM codes WHERE expires_at <= $1`, now.Add(-codesStay)},
 		} {

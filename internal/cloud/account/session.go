@@ -71,7 +71,7 @@ func (r rows) FindCtx(ctx context.Context, token string) (b []byte, found bool, 
 	if !ok {
 		return nil, false, errNoTx
 	}
-	err = w.tx.QueryRow(ctx, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2`, hashToken(token), r.s.now().UnixMilli()).Scan(&b)
+	err = w.tx.QueryRow(ctx, `SELECT data FROM sign_ins WHERE token = $1 AND expires_at > $2`, hashToken(token), r.s.now().UnixMilli()).Scan(&b)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -84,7 +84,7 @@ func (r rows) CommitCtx(ctx context.Context, token string, b []byte, expiry time
 	if !ok {
 		return errNoTx
 	}
-	_, err := w.tx.Exec(ctx, `INSERT INTO sessions (token, identity, data, expires_at) VALUES ($1, $2, $3, $4)
+	_, err := w.tx.Exec(ctx, `INSERT INTO sign_ins (token, identity, data, expires_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (token) DO UPDATE SET data = $3, expires_at = $4`, hashToken(token), w.identity, b, expiry.UnixMilli())
 	return err
 }
@@ -95,7 +95,7 @@ func (r rows) DeleteCtx(ctx context.Context, token string) error {
 	if !ok {
 		return errNoTx
 	}
-	_, err := w.tx.Exec(ctx, `DELETE FROM sessions WHERE token = $1`, hashToken(token))
+	_, err := w.tx.Exec(ctx, `DELETE FROM sign_ins WHERE token = $1`, hashToken(token))
 	return err
 }
 
@@ -170,7 +170,7 @@ func notSignedIn() error {
 
 // endAll ends every session of an identity.
 func endAll(ctx context.Context, tx *store.Tx, identity string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM sessions WHERE identity = $1`, identity)
+	_, err := tx.Exec(ctx, `DELETE FROM sign_ins WHERE identity = $1`, identity)
 	return err
 }
 
@@ -200,21 +200,16 @@ func (s *Service) Session(ctx context.Context, token string) (ss *Session, err e
 	return ss, err
 }
 
-// Names of the cookie: the prefix has browsers take it over TLS alone, for this host alone (RFC 6265bis, section 4.1.3.2).
-const (
-	cookieName      = "__Host-session"
-	cookieNamePlain = "session"
-)
+// cookieName has browsers take the cookie over TLS alone, for this host alone (RFC 6265bis, section 4.1.3.2).
+const cookieName = "__Host-session"
 
 // Token returns the token a request carries, "" when there is none. One in the header goes before a cookie, right or wrong.
 func Token(r *http.Request) string {
 	if token, ok := bearer(r); ok {
 		return token
 	}
-	for _, name := range []string{cookieName, cookieNamePlain} {
-		if c, err := r.Cookie(name); err == nil {
-			return c.Value
-		}
+	if c, err := r.Cookie(cookieName); err == nil {
+		return c.Value
 	}
 	return ""
 }
@@ -236,9 +231,6 @@ func bearer(r *http.Request) (string, bool) {
 // Cookie returns the cookie that carries a session; nil takes it away.
 func (s *Service) Cookie(ss *Session) *http.Cookie {
 	c := &http.Cookie{Name: cookieName, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1}
-	if s.opts.Plain {
-		c.Name, c.Secure = cookieNamePlain, false
-	}
 	if ss != nil {
 		c.Value, c.MaxAge = ss.Token, max(1, int(ss.Expires.Sub(s.now())/time.Second))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/store"
 )
 
@@ -15,6 +16,7 @@ type Config struct {
 	DB *store.DB
 	// Authenticate says who asks. Its error is a *cloud.Error with UNAUTHENTICATED where nobody is signed in.
 	Authenticate func(r *http.Request) (cloud.Actor, error)
+	Accounts     *account.Service
 	Log          *slog.Logger // nil discards
 	Now          func() time.Time
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks

@@ -24,7 +24,7 @@ const (
 
 // A Config says how mail leaves.
 type Config struct {
-	Server       string // host:port
+	Server       string // host:port; "" sends nothing: mails wait, and go when their time is over
 	TLS          string // "" is TLSStart
 	CAFile       string // PEM; "" is what the system trusts
 	User         string // "" does not sign in
@@ -45,8 +45,11 @@ type server struct {
 	domain  string // of From: Message-IDs end in it
 }
 
-// check returns the server that c describes, or an error that names the key of the configuration and the reason.
+// check returns the server that c describes, nil for none, or an error that names the key of the configuration and the reason.
 func (c Config) check() (*server, error) {
+	if c.Server == "" {
+		return nil, nil
+	}
 	host, portText, err := net.SplitHostPort(c.Server)
 	if err != nil {
 		return nil, fmt.Errorf("server: %q is not host:port", c.Server)

@@ -175,6 +175,23 @@ func TestMailThatIsRefusedForGoodOrTooLateIsGivenUp(t *testing.T) {
 	}
 }
 
+func TestWithoutAServerMailsWaitUntilTheirTimeIsOver(t *testing.T) {
+	db, k := storetest.Open(t, storetest.SQLite(t)), newClock()
+	none := open(t, db, Config{}, k)
+	put(t, db, none, hello("jo@example.com"))
+	code := hello("jo@example.com")
+	code.Until = k.now().Add(time.Hour)
+	put(t, db, none, code)
+	k.move(time.Hour)
+	if round(t, none); queued(t, db) != 1 || none.Counts().GivenUp != 1 {
+		t.Fatalf("%d wait, %+v", queued(t, db), none.Counts())
+	}
+	sink := &mailsink.Sink{} // and now there is one
+	if q := open(t, db, plain(listen(t, sink)), k); round(t, q) != 1 || len(sink.Mails()) != 1 {
+		t.Error("what waited must go when there is a server")
+	}
+}
+
 func TestSeveralProcessesSendEachMailOnce(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		sink := &mailsink.Sink{}

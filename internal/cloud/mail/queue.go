@@ -83,6 +83,9 @@ const lookEvery = 10 * time.Second
 func (q *Queue) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	if q.server == nil {
+		q.log.Warn("no mail server is configured: mails wait, and nobody gets a code")
+	}
 	for {
 		for {
 			n, err := q.round(ctx)

@@ -38,6 +38,9 @@ type outcome struct {
 
 // round sends what is due, at most one batch, and returns how many it tried.
 func (q *Queue) round(ctx context.Context) (int, error) {
+	if q.server == nil {
+		return 0, q.forget(ctx)
+	}
 	list, err := q.claim(ctx)
 	if err != nil || len(list) == 0 {
 		return 0, err
@@ -49,6 +52,15 @@ func (q *Queue) round(ctx context.Context) (int, error) {
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return len(list), q.note(noting, list, results)
+}
+
+// forget takes out mails whose time is over, where nothing is sent.
+func (q *Queue) forget(ctx context.Context) error {
+	return q.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `DELETE FROM mails WHERE until_at <= $1`, q.now().UnixMilli())
+		tx.After(func() { q.givenUp.Add(n) })
+		return err
+	})
 }
 
 func (q *Queue) claim(ctx context.Context) (list []waiting, err error) {

@@ -71,14 +71,14 @@ CREATE UNIQUE INDEX invitations_open ON invitations (org, email_key) WHERE state
 CREATE INDEX invitations_email ON invitations (email_key);
 
 -- Sessions, by the hash of their token.
-CREATE TABLE sessions (
+CREATE TABLE sign_ins (
 	token      BYTEA PRIMARY KEY,
 	identity   TEXT NOT NULL,
 	data       BYTEA NOT NULL,
 	expires_at BIGINT NOT NULL
 );
-CREATE INDEX sessions_identity ON sessions (identity);
-CREATE INDEX sessions_expires ON sessions (expires_at);
+CREATE INDEX sign_ins_identity ON sign_ins (identity);
+CREATE INDEX sign_ins_expires ON sign_ins (expires_at);
 -- From which networks somebody has signed in.
 CREATE TABLE places (
 	identity TEXT NOT NULL,
