@@ -9,8 +9,9 @@ import (
 	"upsedge/internal/wire"
 )
 
-// cancel carries out order.cancel: what has not begun ends, what runs is taken back if the unit can.
-func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) {
+// cancel carries out order.cancel: what has not begun ends, what runs is taken back if the unit can. It reports whether it goes on by
+// itself.
+func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) (goesOn bool) {
 	id, _ := orderToCancel(o.Command.Params) // judged
 	x.mu.Lock()
 	h := x.hands[o.Command.Device]
@@ -34,8 +35,13 @@ func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) {
 	case !can:
 		x.refuse(o, e, refuse(policy.Unsupported, "the order runs, and the unit cannot take it back"))
 	default:
-		x.works.Go(func() { x.takeBack(ctx, o, e, c, h.e.command()) })
+		x.works.Go(func() {
+			defer x.rest(e)
+			x.takeBack(ctx, o, e, c, h.e.command())
+		})
+		return true
 	}
+	return false
 }
 
 // takeBack writes to the unit, like any other order: accepted, running, then the write, once.

@@ -73,6 +73,8 @@ type Executor struct {
 	counter uint64   // highest seen
 	binds   map[string]*bind
 	hands   map[string]*hand // what is in hand, by device
+	active  map[wire.ID]bool // orders that somebody is at work on
+	left    []*hand          // found in the journal, of nobody
 	session uint64           // of the last statement
 	named   map[string]bool  // devices bound by statements of that session
 	told    time.Time        // the cloud's time in the last statement ...
@@ -92,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 	x := &Executor{
 		o: o, log: o.Log, policy: o.Policy, queue: make(chan *Order, waitingOrders), news: make(chan struct{}, 1), lose: make(chan struct{}, 1),
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
-		binds: map[string]*bind{}, hands: map[string]*hand{}, named: map[string]bool{},
+		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{},
 	}
 	x.bound.Store(&map[string]Bind{})
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {

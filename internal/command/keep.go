@@ -26,6 +26,11 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
+	// Read before anybody can add to it: what nobody has in hand now is of a process, or a journal, that is gone.
+	live, err := j.live()
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
 	x.applying.Lock()
 	defer x.applying.Unlock()
 	x.mu.Lock()
@@ -46,8 +51,23 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	defer x.mu.Unlock()
 	x.j, x.counter = j, max(x.counter, j.meta.counter)
 	x.setBinds(binds)
+	for _, e := range live {
+		if x.active[e.cmd.ID] {
+			continue
+		}
+		h := &hand{e: e, phase: running}
+		x.left = append(x.left, h)
+		if e.inUnit() {
+			x.hands[e.cmd.Device], x.active[e.cmd.ID] = h, true
+		}
+	}
 	x.stir()
 	return nil
+}
+
+// inUnit reports whether the unit may be at work on the order: only its registers can say.
+func (e *entry) inUnit() bool {
+	return e.state == wire.OrderRunning && e.cmd.Action != string(policy.OrderCancel)
 }
 
 // journal returns the open journal.
@@ -123,31 +143,20 @@ func (x *Executor) keepJournal(ctx context.Context) {
 	}
 }
 
-// resume goes on with what nobody has in hand: what was accepted and not begun never will be, what was running is judged.
+// resume goes on with what was found in the journal: what was accepted and not begun never will be, what was running is judged.
 func (x *Executor) resume(ctx context.Context) {
-	j, err := x.journal()
-	if err != nil {
-		return
-	}
-	live, err := j.live()
-	x.look(j, err)
-	for _, e := range live {
-		h := &hand{e: e, phase: running}
-		if e.state != wire.OrderRunning || e.cmd.Action == string(policy.OrderCancel) {
-			e.resumed()
-			_ = x.conclude(e) // or the next opening does
+	x.mu.Lock()
+	left := x.left
+	x.left = nil
+	x.mu.Unlock()
+	for _, h := range left {
+		if h.e.inUnit() {
+			x.log.Warn("an order was running when the agent ended; the unit is asked what became of it", "order", describe(h.e))
+			x.works.Go(func() { x.judgeUnit(ctx, h) })
 			continue
 		}
-		x.mu.Lock()
-		other := x.hands[e.cmd.Device]
-		if other == nil {
-			x.hands[e.cmd.Device] = h
-		}
-		x.mu.Unlock()
-		if other == nil {
-			x.log.Warn("an order was running when the agent ended; the unit is asked what became of it", "order", describe(e))
-			x.works.Go(func() { x.judgeUnit(ctx, h) })
-		}
+		h.e.resumed()
+		_ = x.conclude(h.e) // or the next opening does
 	}
 }
 

@@ -63,7 +63,7 @@ func (x *Executor) decide(ctx context.Context, o *Order) {
 	}
 	h := &hand{o: o, e: e}
 	x.mu.Lock()
-	if d := x.hands[c.Device]; d != nil && d.e.cmd.ID == c.ID { // being judged right now: its answer comes
+	if x.active[c.ID] { // its answer comes
 		x.mu.Unlock()
 		return
 	}
@@ -73,12 +73,17 @@ func (x *Executor) decide(ctx context.Context, o *Order) {
 	} else if r = x.judge(o, e); r == nil && c.Action != string(policy.OrderCancel) {
 		x.hands[c.Device] = h
 	}
+	if r == nil {
+		x.active[c.ID] = true
+	}
 	x.mu.Unlock()
 	switch {
 	case r != nil:
 		x.refuse(o, e, r)
 	case c.Action == string(policy.OrderCancel):
-		x.cancel(ctx, o, e)
+		if !x.cancel(ctx, o, e) {
+			x.rest(e)
+		}
 	default:
 		x.works.Go(func() { x.carryOut(ctx, h) })
 	}
@@ -285,8 +290,16 @@ func (x *Executor) judgeUnit(ctx context.Context, h *hand) {
 	}
 }
 
+// rest notes that nobody is at work on an order any more.
+func (x *Executor) rest(e *entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.active, e.cmd.ID)
+}
+
 // release lets the device go.
 func (x *Executor) release(h *hand) {
+	x.rest(h.e)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.hands[h.e.cmd.Device] == h {

@@ -1,0 +1,179 @@
+package command_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"upsedge/internal/policy"
+	"upsedge/internal/trust"
+	"upsedge/internal/wire"
+)
+
+// mortals are the devices of a life, one order each: so a unit's counter of writes is that of its order.
+var mortals = []string{"AS1", "AS2", "AS3", "AS4"}
+
+// A life is one run of processes that die, over one journal, one store and the same units. The cloud sends every order that has no end
+// yet again after each death, with a new nonce and counter, and replays the old envelopes besides.
+type life struct {
+	*site
+	sent []trust.Command // every envelope there ever was
+}
+
+func newLife(t testing.TB, dir string) *life {
+	l := &life{site: newSite(t, dir)}
+	l.driver, l.sink.crash = "mortal", mortal.crash
+	for _, d := range mortals {
+		u := l.unit(d)
+		u.crash, u.takes = mortal.crash, 2*time.Second
+	}
+	l.unit("AS4").slow = 3 * time.Second // its order is cancelled before it begins
+	return l
+}
+
+// once runs a process to its death, or until everything is done.
+func (l *life) once() {
+	if err := l.start(); err != nil {
+		return // it died at once
+	}
+	defer l.end()
+	var entries []trust.Entry
+	for _, d := range mortals {
+		entries = append(entries, bind(d, 4, policy.Advanced, 9))
+	}
+	l.say(entries...)
+	old := l.sent
+	for i, d := range mortals {
+		id := byte(i + 1)
+		if l.final(id) == "" {
+			l.send(l.command(id, d))
+		}
+	}
+	if l.final(9) == "" {
+		c := l.command(9, "AS4")
+		c.Action, c.Params = "order.cancel", map[string]string{"order": wire.ID{4}.String()}
+		l.send(c)
+	}
+	for _, c := range old {
+		l.post(c)
+	}
+	for range 100 {
+		time.Sleep(200 * time.Millisecond)
+		if mortal.crash.died() {
+			return
+		}
+	}
+}
+
+func (l *life) send(c trust.Command) {
+	l.sent = append(l.sent, c)
+	l.post(c)
+	time.Sleep(100 * time.Millisecond)
+}
+
+// check holds what came of it against the model: no effect twice, one end for each order, and an end that is true.
+func (l *life) check(what string) {
+	l.t.Helper()
+	for i, d := range mortals {
+		id, n := byte(i+1), l.unit(d).written()
+		end := l.final(id)
+		ok := n <= 1
+		switch end {
+		case "done":
+			ok = ok && n == 1
+		case "failed", "cancelled CANCELLED", "expired EXPIRED", "refused RATE_LIMIT", "refused LOCAL_POLICY":
+			ok = ok && n == 0
+		case "unknown":
+		default:
+			ok = false
+		}
+		if !ok {
+			l.t.Errorf("%s: order %d was written %d times and ended as %q", what, id, n, end)
+		}
+	}
+	if end := l.final(9); end == "" || len(end) > 24 {
+		l.t.Errorf("%s: the cancellation ended as %q", what, end)
+	}
+}
+
+// live dies at each of the steps given, one after the other, each counted from the start of its process, and then lives to the end.
+func live(t testing.TB, dir, what string, deaths []death) (steps int) {
+	l := newLife(t, dir)
+	for _, d := range deaths {
+		mortal.crash.arm(d.at, d.after)
+		l.once()
+		if !mortal.crash.died() {
+			break
+		}
+	}
+	mortal.crash.arm(0, false)
+	l.once()
+	steps = mortal.crash.steps()
+	l.check(what)
+	return steps
+}
+
+type death struct {
+	at    int
+	after bool
+}
+
+func inMemory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "upsedge-orders") // thousands of lives, each with dozens of syncs
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// TestT13NoOrderTwiceAndOneEndOverEveryCrash dies before and after steps around journal, write and result, and in the recovery from that.
+// `make soak` tries every step and 10,000 in all.
+func TestT13NoOrderTwiceAndOneEndOverEveryCrash(t *testing.T) {
+	tryCrashes(t, 120)
+}
+
+// TestSoakCrashPoints is the long form.
+func TestSoakCrashPoints(t *testing.T) {
+	if os.Getenv("UPSEDGE_SOAK") == "" {
+		t.Skip("the long form of TestT13NoOrderTwiceAndOneEndOverEveryCrash; UPSEDGE_SOAK is not set")
+	}
+	tryCrashes(t, 10_000)
+}
+
+func tryCrashes(t *testing.T, lives int) {
+	root := inMemory(t)
+	steps, n := 0, 0
+	one := func(deaths ...death) {
+		n++
+		dir := filepath.Join(root, fmt.Sprint(n))
+		synctest.Test(t, func(t *testing.T) {
+			if s := live(t, dir, fmt.Sprint(deaths), deaths); steps == 0 {
+				steps = s
+			}
+		})
+		_ = os.RemoveAll(dir)
+	}
+	one()
+	if steps < 100 {
+		t.Fatalf("a life has %d steps: the test tries nothing", steps)
+	}
+	// Each step once, before and after, as far as the number of lives allows; then two and three deaths at random.
+	stride := max(1, 4*steps/lives)
+	for at := 1 + rand.IntN(stride); at <= steps; at += stride {
+		one(death{at, false})
+		one(death{at, true})
+	}
+	for n < lives && !t.Failed() {
+		deaths := []death{{1 + rand.IntN(steps), rand.IntN(2) == 0}, {1 + rand.IntN(steps/2), rand.IntN(2) == 0}}
+		if rand.IntN(2) == 0 {
+			deaths = append(deaths, death{1 + rand.IntN(steps/3), rand.IntN(2) == 0})
+		}
+		one(deaths...)
+	}
+	t.Logf("%d lives of %d steps", n, steps)
+}
