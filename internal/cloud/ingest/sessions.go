@@ -46,7 +46,7 @@ func (b *batch) state(a *agent, it *item) {
 // current one now.
 func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, current bool) {
 	var seen int
-	if b.one(`SELECT 1 FROM sessions WHERE agent = $1 AND session = $2 AND nonce = $3`, []any{a.name, s.Session, s.Nonce[:]}, &seen); seen != 0 {
+	if b.one(`SELECT 1 FROM agent_sessions WHERE agent = $1 AND session = $2 AND nonce = $3`, []any{a.name, s.Session, s.Nonce[:]}, &seen); seen != 0 {
 		return false, false // an old message, once more
 	}
 	switch {
@@ -61,10 +61,10 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 	b.exec(`UPDATE agents SET session = $1, nonce = $2, began = $3, fell = $4, online = 1, version = $5 WHERE name = $6`,
 		s.Session, s.Nonce[:], millis(b.now), yesNo(a.fell), clean(s.Version, 64), a.name)
 	var ordinal int64
-	b.one(`SELECT COALESCE(MAX(ordinal), 0) + 1 FROM sessions WHERE agent = $1`, []any{a.name}, &ordinal)
-	b.exec(`INSERT INTO sessions (agent, session, nonce, ordinal, began, stated) VALUES ($1, $2, $3, $4, $5, 0)`,
+	b.one(`SELECT COALESCE(MAX(ordinal), 0) + 1 FROM agent_sessions WHERE agent = $1`, []any{a.name}, &ordinal)
+	b.exec(`INSERT INTO agent_sessions (agent, session, nonce, ordinal, began, stated) VALUES ($1, $2, $3, $4, $5, 0)`,
 		a.name, s.Session, s.Nonce[:], ordinal, millis(b.now))
-	b.exec(`DELETE FROM sessions WHERE agent = $1 AND ordinal <= $2`, a.name, ordinal-maxSessions)
+	b.exec(`DELETE FROM agent_sessions WHERE agent = $1 AND ordinal <= $2`, a.name, ordinal-maxSessions)
 	b.tellSession(a)
 	if came {
 		b.tellPresence(a.name, true)
@@ -75,7 +75,7 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 // fullState takes what the agent says of itself.
 func (b *batch) fullState(a *agent, it *item) {
 	full := it.state.Full
-	first := b.exec(`UPDATE sessions SET stated = 1 WHERE agent = $1 AND session = $2 AND nonce = $3 AND stated = 0`,
+	first := b.exec(`UPDATE agent_sessions SET stated = 1 WHERE agent = $1 AND session = $2 AND nonce = $3 AND stated = 0`,
 		a.name, a.session, a.nonce[:]) > 0
 	b.anchor(a.name, full.Now)
 	lanes := b.lanesOf(a.name, full.Stream)

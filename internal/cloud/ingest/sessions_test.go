@@ -158,7 +158,7 @@ func testSessionsRememberedAreBounded(t *testing.T) {
 	take(t, r, messages...)
 	var n int
 	must(t, r.db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		return tx.QueryRow(ctx, `SELECT COUNT(*) FROM sessions`).Scan(&n)
+		return tx.QueryRow(ctx, `SELECT COUNT(*) FROM agent_sessions`).Scan(&n)
 	}))
 	if n != maxSessions {
 		t.Errorf("%d sessions remembered, want %d", n, maxSessions)
