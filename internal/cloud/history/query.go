@@ -1,0 +1,184 @@
+package history
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+	"upsedge/internal/ups"
+)
+
+// Bounds of a question.
+const (
+	MaxSteps  = 5000 // cells of a point in an answer
+	MaxPoints = 64
+	leastStep = time.Second
+	// maxRaw is the longest span that is reckoned from rows alone.
+	maxRaw = 26 * time.Hour
+)
+
+// A Question asks for points of a device from an instant (included) to another (excluded), in spans of Step. Both are widened to whole
+// spans, which begin at multiples of Step since 1970 in UTC.
+type Question struct {
+	Device   string
+	Points   []ups.Point
+	From, To time.Time
+	Step     time.Duration // 0: what makes about 300 of them
+}
+
+// A Series is one point over time. Spans without a sample have no cell.
+type Series struct {
+	Point ups.Point
+	Cells []At
+}
+
+// At is a cell with the instant at which its span begins.
+type At struct {
+	At time.Time
+	Cell
+}
+
+// steps are those that are chosen where none is asked for.
+var steps = [...]time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour,
+	6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+}
+
+func (q *Question) check() error {
+	length := q.To.Sub(q.From)
+	switch {
+	case len(q.Points) == 0 || len(q.Points) > MaxPoints:
+		return cloud.RefuseField(policy.Malformed, "point", "1 to %d points, in one list", MaxPoints)
+	case length <= 0:
+		return cloud.RefuseField(policy.Malformed, "to", "is not after from")
+	case length > 20*366*24*time.Hour:
+		return cloud.RefuseField(policy.Malformed, "from", "more than 20 years")
+	}
+	if q.Step == 0 {
+		q.Step = steps[len(steps)-1]
+		for _, s := range steps {
+			if length <= 400*s {
+				q.Step = s
+				break
+			}
+		}
+	}
+	switch {
+	case q.Step < leastStep || q.Step%time.Second != 0:
+		return cloud.RefuseField(policy.Malformed, "step", "whole seconds, from %v", leastStep)
+	case length/q.Step > MaxSteps:
+		return cloud.RefuseField(policy.Malformed, "step", "%v makes more than %d spans of it; take a longer one", q.Step, MaxSteps)
+	case length > maxRaw && q.Step%time.Minute != 0:
+		return cloud.RefuseField(policy.Malformed, "step", "beyond %v only whole minutes", maxRaw)
+	}
+	return nil
+}
+
+// A Reader answers questions about devices. Whether they may be asked, the caller has decided.
+type Reader struct {
+	DB  *store.DB
+	Now func() time.Time // nil: time.Now
+}
+
+func (r *Reader) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}
+
+// Ask answers a question; the step it took is in q afterwards.
+func (r *Reader) Ask(ctx context.Context, q *Question) ([]Series, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	width := q.Step.Milliseconds()
+	from := q.From.UnixMilli() / width * width
+	to := (q.To.UnixMilli() + width - 1) / width * width
+	var fresh []kept
+	var g grid
+	err := r.DB.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		fresh = nil
+		g, err = r.gather(ctx, tx, q, from, to, func(k kept) { fresh = append(fresh, k) })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(fresh) > 0 {
+		err = r.DB.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+			for _, k := range fresh {
+				if err := k.write(ctx, tx, q.Device); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.series(q.Points, from, to, width), err
+}
+
+// gather reckons the cells of a question.
+func (r *Reader) gather(ctx context.Context, tx *store.Tx, q *Question, from, to int64, keep func(kept)) (grid, error) {
+	width := q.Step.Milliseconds()
+	want := func(p ups.Point) bool { return slices.Contains(q.Points, p) }
+	if width%hour.cell != 0 || to-from <= hour.span {
+		rows, whole, err := rowsBetween(ctx, tx, q.Device, from, to, maxRows)
+		if err == nil && !whole {
+			err = cloud.RefuseField(policy.Malformed, "from", "too many samples in this span; take a shorter one, or a step of a minute")
+		}
+		return reckon(rows, width, want), err
+	}
+	l := hour
+	if width%day.cell == 0 {
+		l = day
+	}
+	g := grid{}
+	now := r.now()
+	for at := from / l.span * l.span; at < to && at <= now.UnixMilli(); at += l.span {
+		if any, err := hasBlocks(ctx, tx, q.Device, at, at+l.span); err != nil {
+			return nil, err
+		} else if !any {
+			continue
+		}
+		part, err := summary(ctx, tx, q.Device, l, at, now, keep)
+		if err != nil {
+			return nil, err
+		}
+		for p := range part {
+			if !want(p) {
+				delete(part, p)
+			}
+		}
+		g.coarsen(part, l.cell, width)
+	}
+	return g, nil
+}
+
+// hasBlocks reports whether anything is known of a span: a year of a device that is a day old is not 365 questions.
+func hasBlocks(ctx context.Context, tx *store.Tx, device string, from, to int64) (bool, error) {
+	var n int
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM blocks WHERE device = $1 AND last_at >= $2 AND last_at < $3 AND first_at < $4 LIMIT 1) AS some`,
+		device, from, to+longest, to).Scan(&n)
+	return n > 0, err
+}
+
+func sorted(cells map[int64]*Cell) []int64 { return slices.Sorted(maps.Keys(cells)) }
+
+// series returns the cells of each point within a span, in the order asked for.
+func (g grid) series(points []ups.Point, from, to, width int64) (out []Series) {
+	for _, p := range points {
+		s := Series{Point: p}
+		for _, n := range sorted(g[p]) {
+			if at := n * width; at >= from && at < to {
+				s.Cells = append(s.Cells, At{time.UnixMilli(at).UTC(), *g[p][n]})
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
