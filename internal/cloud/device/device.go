@@ -23,15 +23,18 @@ type Device struct {
 	Name, Site, Notes string
 
 	Plan         policy.Plan // what was last set; PlanAt says what is in force
-	ValidUntil   time.Time   // of Plan; zero: no end
+	ValidUntil   time.Time   // of Plan; Forever: no end
 	GrantVersion uint64      // from 1; rises with each change of grants or plan
 	RegisteredAt time.Time
 	EndedAt      time.Time // when it was deleted; zero while it lives
 }
 
+// Forever is the end of a plan that has none. Agents take no time beyond 2199.
+var Forever = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // PlanAt returns the plan that is in force at an instant: it ends by itself (PLAN-9).
 func (d *Device) PlanAt(now time.Time) policy.Plan {
-	if !d.ValidUntil.IsZero() && !now.Before(d.ValidUntil) {
+	if !now.Before(d.ValidUntil) {
 		return policy.Basic
 	}
 	return d.Plan

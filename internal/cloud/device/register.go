@@ -126,7 +126,7 @@ func (r *Registry) bind(ctx context.Context, tx *store.Tx, d *Device, now time.T
 	if err != nil {
 		return err
 	}
-	d.Epoch, d.Plan = uint32(epoch), policy.Basic
+	d.Epoch, d.Plan, d.ValidUntil = uint32(epoch), policy.Basic, Forever
 	if r.trial <= 0 || trial != 0 && now.Sub(fromMillis(trial)) < trialRest {
 		return nil
 	}

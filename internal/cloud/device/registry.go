@@ -68,7 +68,7 @@ func (r *Registry) changed(tx *store.Tx, agent string) {
 // planChanged is logged when a plan was set or has ended (LOG-3).
 var planChanged = eventlog.Declare("plan.change", eventlog.ByReaders, "old", "new", "valid_until")
 
-// SetPlan gives a device a plan until an instant (zero: for good). role is that of the actor on the device.
+// SetPlan gives a device a plan until an instant, or Forever. role is that of the actor on the device.
 func (r *Registry) SetPlan(ctx context.Context, tx *store.Tx, actor cloud.Actor, role policy.Role, d *Device, plan policy.Plan, until time.Time) error {
 	old := d.PlanAt(r.now())
 	d.Plan, d.ValidUntil = plan, fromMillis(millis(until))
@@ -90,7 +90,7 @@ func (r *Registry) SetPlan(ctx context.Context, tx *store.Tx, actor cloud.Actor,
 func (r *Registry) EndPlans(ctx context.Context, db *store.DB) error {
 	return db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		over, err := list(ctx, tx, `SELECT `+columns+` FROM devices
-			WHERE ended_at IS NULL AND valid_until <> 0 AND valid_until <= $1 AND plan <> 'basic' ORDER BY id LIMIT 500`, r.now().UnixMilli())
+			WHERE ended_at IS NULL AND valid_until <= $1 AND plan <> 'basic' ORDER BY id LIMIT 500`, r.now().UnixMilli())
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func entry(actor cloud.Actor, role policy.Role, action string) eventlog.Entry {
 
 // text is an instant in a parameter of the Event Log.
 func text(t time.Time) string {
-	if t.IsZero() {
+	if t.Equal(Forever) {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)

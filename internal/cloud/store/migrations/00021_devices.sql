@@ -19,7 +19,7 @@ CREATE TABLE devices (
     site          TEXT NOT NULL DEFAULT '',
     notes         TEXT NOT NULL DEFAULT '',
     plan          TEXT NOT NULL,       -- up to valid_until, then basic (PLAN-9)
-    valid_until   BIGINT NOT NULL,     -- ms UTC; 0: no end
+    valid_until   BIGINT NOT NULL,     -- ms UTC; the year 2199: no end
     grant_version BIGINT NOT NULL,
     registered_at BIGINT NOT NULL,
     ended_at      BIGINT,              -- deleted then

@@ -1,0 +1,70 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
+)
+
+// A Right is what an actor was allowed, and in which role.
+type Right struct {
+	Role      policy.Role
+	Plan      policy.Plan // in force now
+	Projected bool        // only the partner projection may be shown (rules, section 12)
+}
+
+// May is the one question every request about a device asks (T-80), at the moment of acting (PERM-10): is there such a device, what is the
+// actor to it, and does the matrix allow that now? The error says why not: ErrNone for nobody, whatever the truth; else a reason of the matrix.
+func May(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, now time.Time) (*Device, Right, error) {
+	d, err := Get(ctx, tx, id)
+	if err != nil {
+		return nil, Right{}, err
+	}
+	role, err := Role(ctx, tx, actor, d)
+	if err != nil {
+		return nil, Right{}, err
+	}
+	if role == policy.Nobody {
+		return nil, Right{}, ErrNone
+	}
+	right := Right{Role: role, Plan: d.PlanAt(now)}
+	decision := policy.Decide(action, role, right.Plan, actor.MFA)
+	if !decision.Allowed {
+		return nil, right, cloud.Refuse(decision.Reason, "%s as %s on the plan %s", action, role, right.Plan)
+	}
+	right.Projected = decision.Projected
+	return d, right, nil
+}
+
+// LogRefusal writes down that something was refused (LOG-1): in the device's log, where the actor has a role on it; else in that of the actor's
+// organisation, whether there is such a device or not, with the same work (PERM-9). params are those that the action has declared.
+func LogRefusal(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, params map[string]string, refusal *cloud.Error) error {
+	role := policy.Nobody
+	d, err := Get(ctx, tx, id)
+	if err == nil {
+		role, err = Role(ctx, tx, actor, d)
+	}
+	var none *cloud.Error
+	if err != nil && !errors.As(err, &none) {
+		return err
+	}
+	e := entry(actor, role, string(action))
+	e.Outcome, e.Reason, e.Params = eventlog.Refused, refusal.Reason, eventlog.Allowed(string(action), params)
+	if role != policy.Nobody {
+		e.Device = id
+		return eventlog.Append(ctx, tx, e)
+	}
+	e.Org, e.Params = actor.Org, eventlog.Allowed(string(action), map[string]string{"device": id})
+	return eventlog.Append(ctx, tx, e)
+}
+
+// Owned returns the devices of an account: at most limit, those behind (registered, id) in that order.
+func Owned(ctx context.Context, tx *store.Tx, account string, registered time.Time, id string, limit int) ([]Device, error) {
+	return list(ctx, tx, `SELECT `+columns+` FROM devices WHERE owner = $1 AND ended_at IS NULL
+		AND (registered_at > $2 OR registered_at = $2 AND id > $3) ORDER BY registered_at, id LIMIT $4`, account, millis(registered), id, limit)
+}
