@@ -13,7 +13,7 @@ import (
 const (
 	feedsOfActor = 8                // at one time, in one process
 	feedOnce     = 100              // events read at once
-	feedLook     = 3 * time.Second  // between two looks of a feed that nobody wakes: rights are asked then (TIME-1: 5 s)
+	feedLook     = 3 * time.Second  // between two looks of a feed that nobody wakes: rights are asked then, within TIME-1's 5 s
 	feedLookSQL  = time.Second      // on PostgreSQL, where another process may write
 	feedBeat     = 15 * time.Second // between two words, so that who is between keeps the connection, and one that is gone is noticed
 )
@@ -53,6 +53,7 @@ type Feed struct {
 	order  string // "": all of the device
 	after  uint64
 	alive  func(context.Context) error
+	asked  time.Time // when alive was
 	once   sync.Once
 }
 
@@ -125,10 +126,11 @@ func (f *Feed) Run(ctx context.Context, emit func([]Event) error) error {
 
 // read returns what is behind the last number told, if who listens still may, and whether nothing more will come.
 func (f *Feed) read(ctx context.Context) (events []Event, ended bool, err error) {
-	if f.alive != nil {
+	if f.alive != nil && time.Since(f.asked) >= feedLook {
 		if err := f.alive(ctx); err != nil {
 			return nil, false, err
 		}
+		f.asked = time.Now()
 	}
 	err = f.b.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		events, ended = nil, false
