@@ -96,14 +96,14 @@ func (b *Book) createCancel(ctx context.Context, tx *store.Tx, actor cloud.Actor
 	return &Created{Order: cancel}, err
 }
 
-// settleTarget ends the order that a cancellation meant, when the agent has answered the cancellation and not the order: commands come in
-// order on a session, this one is not sent again, and its counter has been passed. So the agent never had it and never will.
+// settleTarget ends the order that a cancellation meant, when the agent has no such order in hand and has told nothing of it: commands come
+// in order on a session, this one is not sent again, and its counter has been passed. So the agent never had it and never will.
 func (b *Book) settleTarget(ctx context.Context, tx *store.Tx, cancel *Order, at time.Time) error {
-	if cancel.Action != policy.OrderCancel || cancel.Attempts == 0 || !cancel.State.Final() {
+	if cancel.Action != policy.OrderCancel || cancel.State != wire.OrderRefused || cancel.Reason != policy.NotFound {
 		return nil
 	}
 	target, err := load(ctx, tx, cancel.Target)
-	if err != nil || target == nil || target.State != Sent {
+	if err != nil || target == nil || target.State != Sent || target.Cancel != cancel.ID.String() {
 		return err
 	}
 	return b.end(ctx, tx, target, at, wire.OrderCancelled, policy.Cancelled, "it never reached the agent")

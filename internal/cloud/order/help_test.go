@@ -92,13 +92,19 @@ func newWorld(t testing.TB, db *store.DB) *world {
 	t.Helper()
 	w := &world{t: t, db: db, sign: newSigner(t), clock: noon, link: &link{}}
 	w.site = newSite(t, w)
+	w.device()
+	w.start()
+	return w
+}
+
+// device registers the unit.
+func (w *world) device() {
+	w.t.Helper()
 	w.write(func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO devices (id, serial, epoch, agent, owner, org, name, plan, valid_until, grant_version, registered_at)
 			VALUES ($1, $2, 1, $3, $4, $5, 'rack', 'advanced', 0, 1, $6)`, deviceID, serial, agentName, owner.Account, owner.Org, noon.UnixMilli())
 		return err
 	})
-	w.start()
-	return w
 }
 
 // start begins a process of the cloud: what the one before had in memory is gone.
@@ -397,7 +403,7 @@ func (s *site) cancel(c *trust.Command, r wire.Result) {
 	_ = target.UnmarshalText([]byte(c.Params["order"]))
 	last, ok := s.known[target]
 	if !ok || last.State.Final() {
-		r.State, r.Reason = wire.OrderRefused, string(policy.Cancelled)
+		r.State, r.Reason = wire.OrderRefused, string(policy.NotFound)
 		s.tell(r)
 		return
 	}
