@@ -182,7 +182,9 @@ func TestDocumentAndRoutesAgree(t *testing.T) {
 	paths, _ := at(root, "paths").(map[string]any)
 	for p, ops := range paths {
 		for method := range ops.(map[string]any) {
-			there = append(there, strings.ToUpper(method)+" "+p)
+			if method != "parameters" {
+				there = append(there, strings.ToUpper(method)+" "+p)
+			}
 		}
 	}
 	for _, r := range (&API{}).table() {

@@ -72,7 +72,7 @@ func raiseIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 	// Records of one lane arrive nearly in order: the clear may have been here before.
 	var seq, cleared int64
 	var inferred int
-	err := tx.QueryRow(ctx, `DELETE FROM early_clears WHERE device = $1 AND stream = $2 AND raise = $3 RETURNING seq, at, inferred`, dev, stream[:], int64(s.Record.Seq)).
+	err := tx.QueryRow(ctx, `DELETE FROM early_clears WHERE device = $1 AND stream = $2 AND raised = $3 RETURNING seq, at, inferred`, dev, stream[:], int64(s.Record.Seq)).
 		Scan(&seq, &cleared, &inferred)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -93,7 +93,7 @@ func clearIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 		if err != nil || n > 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO early_clears (device, stream, raise, seq, at, inferred) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		_, err = tx.Exec(ctx, `INSERT INTO early_clears (device, stream, raised, seq, at, inferred) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 			dev, stream[:], int64(e.RaisedBy), int64(s.Record.Seq), at.UnixMilli(), flag(e.Inferred))
 		return err
 	}

@@ -99,8 +99,11 @@ func reckon(rows []row, width int64, want func(ups.Point) bool) grid {
 	g := grid{}
 	for _, r := range rows {
 		for i, c := range r.layout.Columns {
-			if raw := r.raw[i]; raw != ups.Absent && want(c.Point) {
-				g.at(c.Point, r.at/width).add(float64(raw) / float64(max(c.Divisor, 1)))
+			if !want(c.Point) {
+				continue
+			}
+			if v, ok := ups.ValueOf(c.Point, r.raw[i], c.Divisor); ok {
+				g.at(c.Point, r.at/width).add(v)
 			}
 		}
 	}

@@ -65,11 +65,11 @@ CREATE INDEX incidents_open ON incidents (device, event_id) WHERE cleared_at IS 
 CREATE TABLE early_clears (
   device   TEXT NOT NULL,
   stream   BYTEA NOT NULL,
-  raise    BIGINT NOT NULL,
+  raised   BIGINT NOT NULL,
   seq      BIGINT NOT NULL,
   at       BIGINT NOT NULL,
   inferred SMALLINT NOT NULL,
-  PRIMARY KEY (device, stream, raise)
+  PRIMARY KEY (device, stream, raised)
 );
 CREATE TABLE inventory (
   device   TEXT PRIMARY KEY,
