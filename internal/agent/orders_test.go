@@ -1,0 +1,462 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"upsedge/internal/policy"
+	"upsedge/internal/trust"
+	"upsedge/internal/trust/sign"
+	"upsedge/internal/wire"
+)
+
+// A boss is a cloud that gives orders to the agent of a bubble, over its broker.
+type boss struct {
+	*bubble
+	actor *actor
+	ledger
+	root, online ed25519.PrivateKey
+	list         trust.Keys
+	keys         string
+	counter      uint64
+	serial       string
+	nonce        wire.ID
+	through      [len(wire.Lanes) + 1]uint64
+	stream       wire.ID
+	results      []wire.Result
+	entries      []trust.Entry // of its statements; nil: the device, Advanced
+}
+
+func key(t *testing.T) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public, private
+}
+
+// newBoss is called inside of synctest.Test. The agent runs, and has its statement.
+func newBoss(t *testing.T, clock time.Time) *boss {
+	t.Helper()
+	c := &boss{bubble: newBubble(t, "- {name: rack-a, "+onTCP+"}"), ledger: ledger{t: t, events: map[uint64]int{}}}
+	c.text += "\norders: {allow: [reboot, diagnostics], min_interval: 1m}\n"
+	if !clock.IsZero() {
+		c.setClock(clock, false)
+	}
+	rootKey, root := key(t)
+	onlineKey, online := key(t)
+	c.root, c.online = root, online
+	c.list = trust.Keys{Version: 1, Keys: []trust.Key{{Kid: "online-1", Key: onlineKey, Purposes: []string{trust.ForStatement, trust.ForCommand}}}}
+	c.publishKeys()
+	if err := errors.Join(os.MkdirAll(c.stateDir(), 0o700), trust.SaveRoot(c.stateDir(), rootKey)); err != nil {
+		t.Fatal(err)
+	}
+	c.cloud.tap = c.take
+	c.actor = c.bubble.actor("rack-a", "", 1)
+	c.start()
+	c.rest(2 * time.Second)
+	c.rest(2 * time.Second)
+	c.serial = c.lastState().Full.Units[0].Serial
+	c.state(c.nonce)
+	c.rest(time.Second)
+	return c
+}
+
+func (c *boss) publishKeys() {
+	var err error
+	if c.keys, err = sign.Keys(c.root, c.list); err != nil {
+		c.bubble.t.Fatal(err)
+	}
+}
+
+// take hears everything the agent says. The receiver holds its lock meanwhile.
+func (c *boss) take(topic string, payload []byte) {
+	c.hear(topic, payload)
+	if !strings.HasSuffix(topic, "/results") && !strings.HasSuffix(topic, "/events") {
+		return
+	}
+	p, err := wire.DecodeEventMessage(payload)
+	if err != nil {
+		c.bubble.t.Errorf("%s: %v", topic, err)
+		return
+	}
+	if c.stream != p.Record.Stream {
+		c.stream, c.through = p.Record.Stream, [len(wire.Lanes) + 1]uint64{}
+	}
+	if p.Record.Seq <= c.through[wire.Events] { // came again
+		return
+	}
+	c.through[wire.Events] = p.Record.Seq
+	if p.Result != nil {
+		c.results = append(c.results, *p.Result)
+	}
+}
+
+// rest lets time pass, answers a new nonce with a statement, and acknowledges what came.
+func (c *boss) rest(d time.Duration) {
+	c.bubble.t.Helper()
+	time.Sleep(d)
+	synctest.Wait()
+	c.cloud.mu.Lock()
+	ack := wire.Ack{Stream: c.stream, Lane: wire.Events, Through: c.through[wire.Events]}
+	c.cloud.mu.Unlock()
+	if msg, err := wire.EncodeAck(ack); err == nil && ack.Stream != (wire.ID{}) {
+		c.cloud.client.Publish("upsedge/v1/rack7/acks", 1, false, msg).Wait()
+	}
+	if s := c.lastState(); s.Nonce != c.nonce {
+		c.nonce = s.Nonce
+		c.state(s.Nonce)
+	}
+}
+
+func (c *boss) lastState() *wire.State { return c.cloud.latest(&c.ledger) }
+
+// state sends a statement for a nonce.
+func (c *boss) state(nonce wire.ID) {
+	entries := c.entries
+	if entries == nil && c.serial != "" {
+		entries = []trust.Entry{{Device: c.serial, Bind: &trust.Bind{
+			Epoch: 4, Plan: "advanced", ValidUntil: time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC), GrantVersion: 9,
+		}}}
+	}
+	msg, err := sign.Statement(c.online, "online-1", c.keys, "rack7", nonce, trust.Statement{Time: time.Now(), Entries: entries})
+	if err != nil {
+		c.bubble.t.Fatal(err)
+	}
+	c.publish(msg, false)
+}
+
+func (c *boss) publish(msg string, retained bool) {
+	c.cloud.client.Publish("upsedge/v1/rack7/orders", 1, retained, []byte(msg)).Wait()
+}
+
+// command is a valid one: a self-test for the owner.
+func (c *boss) command() trust.Command {
+	c.counter++
+	return trust.Command{
+		Agent: "rack7", Device: c.serial, Epoch: 4, ID: wire.ID{byte(c.counter), byte(c.counter >> 8), 1}, Counter: c.counter, Nonce: c.nonce,
+		MaxAge: time.Hour, Action: "diagnostics.run", Params: map[string]string{"test": "self"}, Actor: "u_1", Role: "owner", Plan: "advanced",
+		GrantVersion: 9, IssuedAt: time.Now(),
+	}
+}
+
+func (c *boss) sign(cmd trust.Command) string {
+	msg, err := sign.Command(c.online, "online-1", cmd)
+	if err != nil {
+		c.bubble.t.Fatal(err)
+	}
+	return msg
+}
+
+// end returns how an order ended: the first final result that is no copy, with its reason.
+func (c *boss) end(id wire.ID) string {
+	c.cloud.mu.Lock()
+	defer c.cloud.mu.Unlock()
+	var ends []string
+	for _, r := range c.results {
+		if r.Order == id && r.State.Final() && !r.Repeated {
+			ends = append(ends, strings.TrimSpace(string(r.State)+" "+r.Reason))
+		}
+	}
+	return strings.Join(ends, ", ")
+}
+
+// refusedEvents returns the details of 622 that are about no order.
+func (c *boss) refusedEvents() (out []string) {
+	for _, n := range c.cloud.events() {
+		if n.ID == 622 && n.Unit == "" {
+			out = append(out, n.Detail)
+		}
+	}
+	return out
+}
+
+// TestABadOrderWritesNothingOverTheUplink is T-02, T-05, T-10 and T-11 from the broker to the unit: what does not verify is an event of its
+// code, and what does, and must not be carried out, a result. The unit's own log of writes stays empty. In the end a valid order runs.
+func TestABadOrderWritesNothingOverTheUplink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newBoss(t, time.Time{})
+		defer c.stop()
+		_, stranger := key(t)
+		other := stranger.Public().(ed25519.PublicKey)
+		c.list.Keys = append(c.list.Keys, trust.Key{Kid: "statements-2", Key: other, Purposes: []string{trust.ForStatement}})
+		c.list.Version = 2
+		c.publishKeys()
+		c.state(c.nonce)
+		c.rest(time.Second)
+
+		payload := func(cmd trust.Command) []byte {
+			b, err := base64.RawURLEncoding.DecodeString(strings.Split(c.sign(cmd), ".")[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		raw := func(k ed25519.PrivateKey, kid, purpose string, payload []byte) string {
+			msg, err := sign.Payload(k, kid, purpose, payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return msg
+		}
+		changed := func(from, to string) string {
+			p := payload(c.command())
+			if !bytes.Contains(p, []byte(from)) {
+				t.Fatalf("no %s in %s", from, p)
+			}
+			return raw(c.online, "online-1", trust.ForCommand, bytes.Replace(p, []byte(from), []byte(to), 1))
+		}
+		// Altered behind the signature, field by field.
+		parts := strings.Split(c.sign(c.command()), ".")
+		p, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		var forged []string
+		for _, field := range []string{
+			`"agent":"rack7"`, `"device":"` + c.serial, `"epoch":4`, `"id":"0`, `"counter":1`, `"nonce":"`, `"max_age":3600`, `"action":"diag`,
+			`"test":"self"`, `"actor":"u_1"`, `"role":"owner"`, `"plan":"advanced"`, `"grant_version":9`, `"mfa":false`, `"issued_at":"20`,
+		} {
+			i := bytes.Index(p, []byte(field))
+			if i < 0 {
+				t.Fatalf("no %s in %s", field, p)
+			}
+			q := bytes.Clone(p)
+			switch last := i + len(field) - 1; field {
+			case `"mfa":false`:
+				q = bytes.Replace(q, []byte("false"), []byte("true"), 1)
+			case `"nonce":"`:
+				q[last+1] ^= 1
+			default:
+				for !('0' <= q[last] && q[last] <= '9' || 'a' <= q[last] && q[last] <= 'z' || 'A' <= q[last] && q[last] <= 'Z') {
+					last--
+				}
+				q[last] ^= 1
+			}
+			forged = append(forged, parts[0]+"."+base64.RawURLEncoding.EncodeToString(q)+"."+parts[2])
+		}
+		foreign := c.command()
+		foreign.Agent = "rack8"
+		deep := strings.Repeat(`[`, 3000) + strings.Repeat(`]`, 3000)
+		type bad struct {
+			name string
+			msg  string
+			want string
+		}
+		table := []bad{
+			{"signed by a stranger", raw(stranger, "online-1", trust.ForCommand, payload(c.command())), "BAD_SIGNATURE"},
+			{"signed by an unknown key", raw(stranger, "online-9", trust.ForCommand, payload(c.command())), "BAD_SIGNATURE"},
+			{"signed by the key of another purpose", raw(stranger, "statements-2", trust.ForCommand, payload(c.command())), "BAD_SIGNATURE"},
+			{"signed by the root", raw(c.root, "root", trust.ForCommand, payload(c.command())), "BAD_SIGNATURE"},
+			{"a command as a statement", raw(c.online, "online-1", trust.ForStatement, payload(c.command())), "MALFORMED"},
+			{"a command as firmware", raw(c.online, "online-1", trust.ForFirmware, payload(c.command())), "MALFORMED"},
+			{"another agent", c.sign(foreign), "NOT_BOUND"},
+			{"an unknown field", changed(`{"v"`, `{"x":1,"v"`), "MALFORMED"},
+			{"a field twice", changed(`"mfa"`, `"mfa":true,"mfa"`), "MALFORMED"},
+			{"a field less", changed(`,"mfa":false`, ``), "MALFORMED"},
+			{"deep nesting", changed(`{"test":"self"}`, deep), "MALFORMED"},
+			{"a parameter of another type", changed(`"self"`, `1`), "MALFORMED"},
+			{"oversize", c.sign(c.command()) + strings.Repeat("A", 9<<10), "MALFORMED"},
+			{"nothing", "", "MALFORMED"},
+			{"no JWS", "reboot", "MALFORMED"},
+		}
+		for i, msg := range forged {
+			table = append(table, bad{fmt.Sprint("altered in field ", i), msg, ""}) // MALFORMED or BAD_SIGNATURE
+		}
+		for _, row := range table {
+			c.rest(time.Minute) // events of one kind are held back when they come fast
+			before := len(c.refusedEvents())
+			c.publish(row.msg, false)
+			c.rest(time.Second)
+			said := c.refusedEvents()[before:]
+			if len(said) != 1 || row.want != "" && !strings.HasPrefix(said[0], row.want) ||
+				row.want == "" && !strings.HasPrefix(said[0], "MALFORMED") && !strings.HasPrefix(said[0], "BAD_SIGNATURE") {
+				t.Errorf("%s: %q, want %s", row.name, said, row.want)
+			}
+		}
+		if n := len(c.results); n != 0 {
+			t.Errorf("%d results of messages that nobody signed", n)
+		}
+		// Signed and not to be carried out.
+		for i, row := range []struct {
+			name  string
+			alter func(*trust.Command)
+			want  string
+		}{
+			{"another device", func(d *trust.Command) { d.Device = "AS0000000000" }, "refused NOT_BOUND"},
+			{"the epoch before", func(d *trust.Command) { d.Epoch = 3 }, "refused NOT_BOUND"},
+			{"the nonce of another session", func(d *trust.Command) { d.Nonce = wire.ID{1, 2, 3} }, "refused EXPIRED"},
+			{"too old", func(d *trust.Command) { d.MaxAge = time.Second }, "refused EXPIRED"},
+			{"an unknown action", func(d *trust.Command) { d.Action = "output.off" }, "refused UNKNOWN_ACTION"},
+			{"a parameter too many", func(d *trust.Command) { d.Params["output"] = "off" }, "refused MALFORMED"},
+			{"a role that reads", func(d *trust.Command) { d.Role = "partner_ro" }, "refused ROLE_READ_ONLY"},
+			{"a plan too low", func(d *trust.Command) { d.Plan = "basic" }, "refused PLAN_BASIC"},
+			{"a group that is not allowed", func(d *trust.Command) { d.Action, d.Params = "alarm.mute", nil }, "refused LOCAL_POLICY"},
+			{"out of order", func(d *trust.Command) { d.Counter = 1 }, "refused OUT_OF_ORDER"},
+		} {
+			cmd := c.command()
+			cmd.Params = map[string]string{"test": "self"}
+			row.alter(&cmd)
+			cmd.ID = wire.ID{200, byte(i)}
+			c.rest(2 * time.Second)
+			c.publish(c.sign(cmd), false)
+			c.rest(time.Second)
+			if got := c.end(cmd.ID); got != row.want {
+				t.Errorf("%s: %q, want %q", row.name, got, row.want)
+			}
+		}
+		if wrote := c.actor.unit.Writes(); len(wrote) != 0 {
+			t.Errorf("the unit was written to: %v", wrote)
+		}
+		ran := c.runsOne("in the end")
+		c.cloud.takeFaults() // of what no cloud would send
+		c.stop()
+		c.publish(c.sign(ran), true) // the next session gets it as a retained one
+		c.start()
+		c.rest(3 * time.Second)
+		c.rest(10 * time.Second)
+		if slices.ContainsFunc(c.results, func(r wire.Result) bool { return r.Repeated }) || len(c.actor.unit.Writes()) != 1 {
+			t.Errorf("a retained order was answered, or carried out: %v", c.actor.unit.Writes())
+		}
+	})
+}
+
+// runsOne has a valid order carried out, and holds result, event and the unit's log against it.
+func (c *boss) runsOne(when string) trust.Command {
+	t := c.bubble.t
+	t.Helper()
+	before := len(c.actor.unit.Writes())
+	cmd := c.command()
+	c.publish(c.sign(cmd), false)
+	for range 40 {
+		if c.rest(time.Second); c.end(cmd.ID) != "" {
+			break
+		}
+	}
+	if got := c.end(cmd.ID); got != "done" {
+		t.Errorf("%s: a valid order ended as %q", when, got)
+	}
+	if n := len(c.actor.unit.Writes()) - before; n != 1 {
+		t.Errorf("%s: %d writes", when, n)
+	}
+	c.rest(time.Second)
+	var ids []int
+	for _, n := range c.cloud.of("rack-a") {
+		if n.ID == 620 || n.ID == 621 {
+			ids = append(ids, n.ID)
+		}
+	}
+	if len(ids) < 2 || ids[len(ids)-2] != 620 || ids[len(ids)-1] != 621 {
+		t.Errorf("%s: events %v, want 620 and 621", when, ids)
+	}
+	return cmd
+}
+
+// TestT06OrdersWhateverTheClockSays is T-03 to T-05 with the clock of the box anywhere, and stepped by a day in mid-session.
+func TestT06OrdersWhateverTheClockSays(t *testing.T) {
+	for name, start := range wrongClocks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newBoss(t, start)
+				defer c.stop()
+				if start.IsZero() {
+					start = time.Now()
+				}
+				first := c.runsOne("at first")
+				c.setClock(start.Add(-24*time.Hour), false)
+				c.rest(5 * time.Second)
+				c.publish(c.sign(first), false)
+				stale := c.command()
+				stale.MaxAge = time.Second
+				c.publish(c.sign(stale), false)
+				c.rest(5 * time.Second)
+				if got := c.end(first.ID); got != "done" {
+					t.Errorf("replayed: %q", got)
+				}
+				if got := c.end(stale.ID); got != "refused EXPIRED" {
+					t.Errorf("stale: %q", got)
+				}
+				c.setClock(start.Add(24*time.Hour), false)
+				c.rest(30 * time.Second)
+				c.runsOne("after the steps")
+				c.stop()
+				for _, end := range []string{"", "-wal", "-shm"} { // an emptied store
+					_ = os.Remove(filepath.Join(c.stateDir(), "store.db"+end))
+				}
+				c.start()
+				c.rest(3 * time.Second)
+				c.rest(3 * time.Second)
+				before := len(c.actor.unit.Writes())
+				c.publish(c.sign(first), false)
+				c.rest(20 * time.Second)
+				if n := len(c.actor.unit.Writes()) - before; n != 0 {
+					t.Errorf("replayed after a restart with an emptied store: %d writes", n)
+				}
+				c.runsOne("after a restart")
+			})
+		})
+	}
+}
+
+// TestT08ALowerPlanAndAnEndedGrantCountAtOnce: signed before, delivered behind the statement that ends them.
+func TestT08ALowerPlanAndAnEndedGrantCountAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newBoss(t, time.Time{})
+		defer c.stop()
+		before := c.sign(c.command())
+		later := c.command()
+		c.entries = []trust.Entry{{Device: c.serial, Bind: &trust.Bind{
+			Epoch: 4, Plan: "advanced", ValidUntil: time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC), GrantVersion: 10,
+			Ended: []trust.Ended{{Actor: "u_1", GrantVersion: 10}},
+		}}}
+		c.state(c.nonce)
+		c.publish(before, false)
+		c.rest(2 * time.Second)
+		id := later.ID
+		id[0]--
+		if got := c.end(id); got != "refused GRANT_STALE" {
+			t.Errorf("an ended grant: %q", got)
+		}
+		b := *c.entries[0].Bind
+		b.GrantVersion, b.Plan = 11, string(policy.Basic)
+		c.entries = []trust.Entry{{Device: c.serial, Bind: &b}}
+		c.state(c.nonce)
+		later.Actor = "u_2"
+		c.publish(c.sign(later), false)
+		c.rest(2 * time.Second)
+		if got := c.end(later.ID); got != "refused PLAN_BASIC" {
+			t.Errorf("a lower plan: %q", got)
+		}
+		if n := len(c.actor.unit.Writes()); n != 0 {
+			t.Errorf("%d writes", n)
+		}
+	})
+}
+
+// TestOrdersOfTheConfigurationAreAppliedAtAReload: who is on site takes back what he allowed without a restart.
+func TestOrdersOfTheConfigurationAreAppliedAtAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newBoss(t, time.Time{})
+		defer c.stop()
+		text := strings.Replace(c.text, "allow: [reboot, diagnostics]", "allow: []", 1)
+		c.reread(text)
+		cmd := c.command()
+		c.publish(c.sign(cmd), false)
+		c.rest(2 * time.Second)
+		if got := c.end(cmd.ID); got != "refused LOCAL_POLICY" {
+			t.Errorf("%q", got)
+		}
+		if s := c.lastState(); s.Full == nil || len(s.Full.Allow) != 0 {
+			t.Errorf("the full state says %+v", s.Full)
+		}
+	})
+}
