@@ -37,14 +37,14 @@ func TestQuickRunHasEveryRow(t *testing.T) {
 	for _, want := range []string{
 		"share of the plan's ideal", "full refreshes per second", "before the gap", "overlapped", "CPU per full refresh", "mains lost",
 		"upsagent", "apcupsd", "goburrow/modbus", "goburrow/modbus + 35 ms", "simonvetter/modbus", "NUT", "to the reply that says so", "began later than asked",
-		"20 units on TCP", "days of one unit", "256 kbit/s", "JSON per poll", "protobuf", " device", "opens in", "bytes per sample", "encoder", "allocations per poll", "One scrape", "load average", "never tried on real hardware",
+		"20 units on TCP", "days of one unit", "256 kbit/s", "JSON per poll", "protobuf", " device", "opens in", "bytes per sample", "encoder", "allocations per poll", "One scrape", "idle agents", "mosquitto", "messages/commit", "load average", "never tried on real hardware",
 	} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q", want)
 		}
 	}
-	if len(r.Rows) != 27 || len(r.Pollers) != 5 {
-		t.Errorf("%d rows and %d pollers, want 27 and 5", len(r.Rows), len(r.Pollers))
+	if len(r.Rows) != 28 || len(r.Pollers) != 5 {
+		t.Errorf("%d rows and %d pollers, want 28 and 5", len(r.Rows), len(r.Pollers))
 	}
 	own := r.Pollers[0]
 	if own.Refreshes <= 0 || own.CPU <= 0 || own.RSS <= 0 || own.Wakeups <= 0 || own.Reads["0/27"] == 0 {

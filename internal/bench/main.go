@@ -3,7 +3,7 @@
 //
 // It measures refreshes per second, requests that break the line's rules, processor time per refresh and memory; how long a mains
 // failure takes from the unit's register to /metrics, and how late reads begin; what samples take on the wire and to encode; and
-// one agent with a thousand units on TCP. A missed target is printed, not an error.
+// one agent with a thousand units on TCP; and what the cloud takes from many agents. A missed target is printed, not an error.
 package main
 
 import (
@@ -57,8 +57,8 @@ func main() {
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, tcp")
-	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles to this `directory`")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, front, tcp")
+	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles, and those of the cloud of front, to this `directory`")
 	flag.StringVar(&b.receiver, "receiver", ".cache/bin/receiver", "the receiver that make bench builds: a `binary`")
 	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes 25 minutes")
 	flag.IntVar(&b.units, "units", 0, "how many units on TCP, 0 for 1000")
@@ -78,6 +78,10 @@ func runAsOther() {
 		exit(runStock(os.Args[2], os.Args[3]))
 	case len(os.Args) == 3 && os.Args[1] == farmArgument:
 		exit(runFarm(os.Args[2]))
+	case len(os.Args) == 4 && os.Args[1] == cloudArgument:
+		exit(runCloud(os.Args[2], os.Args[3]))
+	case len(os.Args) == 3 && os.Args[1] == clientsArgument:
+		exit(runClients(os.Args[2]))
 	case len(os.Args) == 4 && os.Args[1] == profiledArgument:
 		exit(runProfiled(os.Args[2], os.Args[3]))
 	}
@@ -131,6 +135,10 @@ func (b *bench) parts() []part {
 		{"backlog", "a backlog that drains", func(ctx context.Context, r *report) (err error) {
 			r.Backlogs, err = b.backlogs(ctx)
 			return b.orMissing(r, "draining a backlog", err)
+		}},
+		{"front", "messages of agents, until they are kept", func(ctx context.Context, r *report) (err error) {
+			r.Front, err = b.frontCost(ctx)
+			return b.orMissing(r, "mosquitto beside the front of the cloud", err)
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)

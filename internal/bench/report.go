@@ -27,6 +27,7 @@ type report struct {
 	Spool     *spoolCost  `json:"spool,omitempty"`
 	Network   []wireBytes `json:"network,omitempty"`
 	Backlogs  []drained   `json:"backlogs,omitempty"`
+	Front     *frontCost  `json:"front,omitempty"`
 	Many      manyUnits   `json:"many_units_on_tcp"`
 	Rows      []row       `json:"rows"`
 	Missing   []string    `json:"not_measured"`
@@ -73,6 +74,9 @@ func (r *report) judge() {
 		r.Spool.judge(least, most)
 	}
 	judgeBacklogs(r.Backlogs, least, most)
+	if r.Front != nil {
+		r.Front.judge(least)
+	}
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
 		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
@@ -124,6 +128,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if len(r.Backlogs) > 0 {
 		printBacklogs(w, r.Backlogs)
+	}
+	if r.Front != nil {
+		r.Front.print(w)
 	}
 	if r.Many.Units > 0 {
 		r.Many.print(w)
