@@ -204,8 +204,9 @@ func (b *bench) serverOf(ctx context.Context, server, dir string) (*served, erro
 	}
 	var says cloudSays
 	if err := s.say.Decode(&says); err != nil {
+		err = errors.Join(s.ended(), err)
 		s.stop()
-		return nil, errors.Join(s.ended(), err)
+		return nil, err
 	}
 	s.address = says.Address
 	return s, nil
