@@ -21,6 +21,7 @@ type batch struct {
 	err   error
 	cache *cache
 
+	fresh   []any   // records that are not in the table yet: recordFields of each
 	touched []*lane // whose marks are to be told, in the order of their first message
 	answers []Answer
 }
@@ -32,6 +33,7 @@ func (r *Receiver) Take(ctx context.Context, messages []Message) ([]Answer, erro
 		for _, m := range messages {
 			b.take(m)
 		}
+		b.flush()
 		b.saveLanes()
 		b.tellMarks()
 	})

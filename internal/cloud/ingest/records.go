@@ -75,17 +75,6 @@ func (b *batch) insertLate(l *lane, r *record) {
 	b.insert(l, r, true)
 }
 
-func (b *batch) insert(l *lane, r *record, late bool) {
-	l.arrivals++
-	l.changed = true
-	l.highest = max(l.highest, r.Seq)
-	l.settled.add(r.Seq, r.Seq)
-	b.exec(`INSERT INTO records (lane, seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, l.id, int64(r.Seq), l.arrivals, millis(b.now), yesNo(late), r.class,
-		int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
-	b.tellEvent(l, r, late)
-}
-
 // wallOf is how the tables keep the time of the wall clock: NULL without any.
 func wallOf(s wire.Stamp) any {
 	if s.Wall.IsZero() {
@@ -96,6 +85,7 @@ func wallOf(s wire.Stamp) any {
 
 // kept reads the record that has the number, nil when there is none.
 func (b *batch) kept(l *lane, seq uint64) *record {
+	b.flush()
 	r := &record{Record: wire.Record{Stream: l.stream, Lane: l.lane, Seq: seq}}
 	var bootID []byte
 	var mono int64

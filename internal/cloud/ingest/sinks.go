@@ -42,6 +42,7 @@ func (b *batch) tellEvent(l *lane, r *record, late bool) {
 	if b.r.o.Sinks.Event == nil || r.event == nil || b.err != nil {
 		return
 	}
+	b.flush() // what is told of is there
 	s := Stored{
 		Agent: l.agent, LaneID: l.id, Record: r.Record, Class: r.class, Arrival: l.arrivals, Arrived: fromMillis(millis(b.now)), Late: late,
 		Time: b.placed(l.agent, r.Stamp),
