@@ -39,11 +39,6 @@ func each(t *testing.T, fn func(w *world)) {
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
-	must(t, db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS enrolled_agents (agent TEXT PRIMARY KEY, org TEXT NOT NULL, name TEXT NOT NULL,
-			public_key BYTEA NOT NULL, enrolled_at BIGINT NOT NULL, revoked_at BIGINT)`)
-		return err
-	}))
 	w := &world{T: t, db: db, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w.ada = cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_1", Request: "r1"}
 	w.bob = cloud.Actor{Ref: "u_bob", Account: "a_bob", Org: "o_2", Request: "r2"}

@@ -135,7 +135,7 @@ func (c *check) entry(l *Logged, plain bool) {
 	}
 	switch {
 	case l.Number < 1:
-		c.find(l.Number, l.Number, Inserted, "numbers begin with 1")
+		c.find(l.Number, l.Number, Inserted, "number %d, and numbers begin with 1", l.Number)
 		return
 	case l.Number > before+1:
 		c.find(before+1, l.Number-1, Missing, "")

@@ -91,7 +91,7 @@ var tamperings = map[string]struct {
 	"all, and its head":   {[]string{`DELETE FROM event_log WHERE chain = 'd_2'`, `DELETE FROM event_heads WHERE chain = 'd_2'`}, []string{"device d_2: log is missing"}},
 	"the head's number":   {[]string{`UPDATE event_heads SET n = 6 WHERE chain = 'd_1'`}, []string{"device d_1, epoch 1, entry 7: inserted"}},
 	"the head's hash":     {[]string{`UPDATE event_heads SET hash = previous FROM event_log WHERE event_heads.chain = 'd_1' AND event_log.chain = 'd_1' AND event_log.n = 7`}, []string{"device d_1, epoch 1, entry 7: head does not fit"}},
-	"delete the head":     {[]string{`DELETE FROM event_heads WHERE chain = 'd_1'`}, []string{"device d_1: head is missing"}},
+	"delete the head":     {[]string{`DELETE FROM event_heads WHERE chain = 'd_1'`}, []string{"device d_1, epoch 1: head is missing"}},
 	"change epoch":        {[]string{fmt.Sprintf(d1, `epoch = 2`)}, []string{"device d_1, epoch 2, entry 4: changed"}},
 	"change org":          {[]string{fmt.Sprintf(d1, `org = 'o_2'`)}, []string{"device d_1, epoch 1, entry 4: changed"}},
 	"change device":       {[]string{fmt.Sprintf(d1, `device = 'd_2'`)}, []string{"device d_1, epoch 1, entry 4: changed"}},
@@ -114,11 +114,11 @@ var tamperings = map[string]struct {
 	"swap two neighbours": {swap("n", 3, 4), []string{"device d_1, epoch 1, entry 3: swapped"}},
 	"swap contents":       {swap("at", 2, 3, "arrived", "request", "reason"), []string{"device d_1, epoch 1, entry 2: swapped"}},
 	"insert at the end":   {[]string{insert(8)}, []string{"device d_1, epoch 1, entry 8: changed", "device d_1, epoch 1, entry 8: inserted"}},
-	"insert before all":   {[]string{insert(0)}, []string{"device d_1, epoch 1, entry 0: inserted"}},
+	"insert before all":   {[]string{insert(0)}, []string{"device d_1, epoch 1: inserted: number 0"}},
 	"insert, and shift": {[]string{
 		`UPDATE event_log SET n = n + 101 WHERE chain = 'd_1' AND n > 3`, `UPDATE event_log SET n = n - 100 WHERE chain = 'd_1' AND n > 100`, insert(4),
 		`UPDATE event_heads SET n = 8 WHERE chain = 'd_1'`,
-	}, []string{"device d_1, epoch 1, entry 4: changed", "device d_1, epoch 1, entries 5 to 8: renumbered: written as number 4"}},
+	}, []string{"device d_1, epoch 1, entry 4: renumbered: written as number 2", "device d_1, epoch 1, entries 5 to 8: renumbered: written as number 4"}},
 	"delete, and close the hole": {[]string{
 		`DELETE FROM event_log WHERE chain = 'd_1' AND n = 3`, `UPDATE event_log SET n = n + 100 WHERE chain = 'd_1' AND n > 3`,
 		`UPDATE event_log SET n = n - 101 WHERE chain = 'd_1' AND n > 100`, `UPDATE event_heads SET n = 6 WHERE chain = 'd_1'`,
@@ -135,7 +135,7 @@ func swap(column string, a, b int, more ...string) (out []string) {
 	}
 	var sets []string
 	for _, c := range append(more, column) {
-		sets = append(sets, fmt.Sprintf(`%[1]s = (SELECT o.%[1]s FROM event_log o WHERE o.chain = 'd_1' AND o.n = %[2]d - event_log.n)`, c, a+b))
+		sets = append(sets, fmt.Sprintf(`%[1]s = (SELECT o.%[1]s FROM keep_log o WHERE o.chain = 'd_1' AND o.n = %[2]d - event_log.n)`, c, a+b))
 	}
 	return []string{fmt.Sprintf(`UPDATE event_log SET %s WHERE chain = 'd_1' AND n IN (%d, %d)`, strings.Join(sets, ", "), a, b)}
 }
