@@ -43,7 +43,7 @@ func (c *initCmd) Run(ctx context.Context, cli *commands, s stdio) error {
 	first := serve.First{Email: c.Email, Name: c.Name, Organisation: c.Organisation}
 	if c.Email != "" {
 		if first.Name == "" {
-			first.Name = c.Email
+			first.Name = "Operator"
 		}
 		if first.Password, err = c.password(s); err != nil {
 			return err
