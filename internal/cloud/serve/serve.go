@@ -107,7 +107,7 @@ func (s *Server) build() (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Orders: s.orders,
+		Orders: s.orders, Agents: s.authority,
 	})
 	return err
 }
