@@ -27,6 +27,7 @@ type commands struct {
 	Init    initCmd    `cmd:"" help:"Make the data directory, the keys and the first account."`
 	Serve   serveCmd   `cmd:"" help:"Serve people and agents until stopped."`
 	Key     keyCmd     `cmd:"" help:"The keys that sign statements and commands."`
+	Log     logCmd     `cmd:"" help:"The Event Log."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -16,6 +16,7 @@ import (
 	"upsedge/internal/cloud/api"
 	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/front"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
@@ -40,6 +41,7 @@ type Server struct {
 	group     *ingest.Group
 	front     *front.Front
 	follower  *history.Follower
+	heads     *eventlog.Signer
 	api       *api.API
 	watch     *watch
 
@@ -92,6 +94,7 @@ func (s *Server) build() (err error) {
 	}
 	s.devices.AfterChange(s.orders.Refresh)
 	s.follower = history.NewFollower(s.db, s.log)
+	s.heads = eventlog.NewSigner(func(head []byte) (string, error) { return s.authority.Sign(authority.ForLog, head) }, nil, s.log)
 	s.receiver = ingest.New(s.db, ingest.Options{Log: s.log, Statement: s.orders.Statement, Sinks: s.sinks()})
 	s.group = ingest.NewGroup(s.receiver, func(answers []ingest.Answer) {
 		s.front.Deliver(answers)
@@ -154,6 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.orders.Run(ctx, s.front) })
 	g.Go(func() error { return s.devices.Run(ctx, s.db) })
 	g.Go(func() error { return s.accounts.Run(ctx) })
+	g.Go(func() error { return s.heads.Run(ctx, s.db) })
 	g.Go(func() error { return s.serveHTTPS(ctx) })
 	if s.metrics != nil {
 		g.Go(func() error { return s.watch.serve(ctx, s.metrics) })
