@@ -18,8 +18,7 @@ type tx struct {
 	ctx  context.Context
 	conn *sql.Conn
 	err  error
-	meta meta  // as it will be
-	most int64 // orders
+	meta meta // as it will be
 }
 
 // meta is the one row of the table meta.

@@ -140,12 +140,22 @@ func (s *Service) move(ctx context.Context, tx *store.Tx, who cloud.Actor, old *
 	return ss, nil, err
 }
 
-// mayLeave refuses with CONFLICT who has devices: they would be left behind an agent of another organisation (DEV-6).
+// mayLeave refuses with CONFLICT who has devices, which would be left behind an agent of another organisation (DEV-6), and the last member
+// of an organisation with agents, or with tokens for some, which nobody could remove any more.
 func (s *Service) mayLeave(ctx context.Context, tx *store.Tx, a *Account) (refused, err error) {
-	var devices int64
-	err = tx.QueryRow(ctx, `SELECT COUNT(*) FROM devices WHERE owner = $1 AND ended_at IS NULL`, a.ID).Scan(&devices)
-	if err == nil && devices > 0 {
-		refused = cloud.Refuse(policy.Conflict, "you own devices, which belong to your present organisation: delete them first")
+	var devices, others, agents int64
+	err = tx.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM devices WHERE owner = $1 AND ended_at IS NULL),
+		(SELECT COUNT(*) FROM accounts WHERE org = $2 AND id <> $1 AND closed_at IS NULL),
+		(SELECT COUNT(*) FROM enrolled_agents WHERE org = $2 AND revoked_at IS NULL) +
+			(SELECT COUNT(*) FROM enrolment_tokens WHERE org = $2 AND used_at IS NULL AND expires_at > $3)`,
+		a.ID, a.Org.ID, s.now().UnixMilli()).Scan(&devices, &others, &agents)
+	switch {
+	case err != nil:
+		return nil, err
+	case devices > 0:
+		return cloud.Refuse(policy.Conflict, "you own devices, which belong to your present organisation: delete them first"), nil
+	case others == 0 && agents > 0:
+		return cloud.Refuse(policy.Conflict, "your present organisation has agents, or tokens to enrol some, and no other member: remove them first"), nil
 	}
-	return refused, err
+	return nil, nil
 }

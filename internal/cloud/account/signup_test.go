@@ -43,27 +43,26 @@ func TestAnAccountBeginsWithAVerifiedAddress(t *testing.T) {
 }
 
 func TestINV10AndLOG10NothingThatIsSecretIsAtRest(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := newWorld(t, db)
-		p, err := w.SignUp(t.Context(), here, person("jo@example.com"))
-		if err != nil {
-			t.Fatal(err)
+	db := storetest.Open(t, storetest.SQLite(t))
+	w := newWorld(t, db)
+	p, err := w.SignUp(t.Context(), here, person("jo@example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := w.last("jo@example.com").code
+	if _, err := w.Verify(t.Context(), here, p.ID, code); err != nil {
+		t.Fatal(err)
+	}
+	ss, secret, recovery := w.withFactor("jo@example.com")
+	w.write(clearMails)
+	for _, secret := range append(recovery, good, code, ss.Token, strings.ReplaceAll(code, "-", ""), strings.ReplaceAll(recovery[0], "-", "")) {
+		if where := holds(t, w, secret); len(where) > 0 {
+			t.Errorf("%q stands in %v", secret, where)
 		}
-		code := w.last("jo@example.com").code
-		if _, err := w.Verify(t.Context(), here, p.ID, code); err != nil {
-			t.Fatal(err)
-		}
-		ss, secret, recovery := w.withFactor("jo@example.com")
-		w.write(clearMails)
-		for _, secret := range append(recovery, good, code, ss.Token, strings.ReplaceAll(code, "-", ""), strings.ReplaceAll(recovery[0], "-", "")) {
-			if where := holds(t, w, secret); len(where) > 0 {
-				t.Errorf("%q stands in %v", secret, where)
-			}
-		}
-		if where := holds(t, w, secret); len(where) != 1 || where[0] != "identities" {
-			t.Errorf("the secret of the second factor stands in %v; only there it must be: it is computed with", where)
-		}
-	})
+	}
+	if where := holds(t, w, secret); len(where) != 1 || where[0] != "identities" {
+		t.Errorf("the secret of the second factor stands in %v; only there it must be: it is computed with", where)
+	}
 }
 
 func TestCodesOfSignUps(t *testing.T) {
@@ -205,31 +204,30 @@ func TestINV9SignUpAndResetTellNobodyWhoHasAnAccount(t *testing.T) {
 }
 
 func TestLettersToAnAddressAndFromASourceAreLimited(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w, ctx := newWorld(t, db), t.Context()
-		got := in(atOnce(20, func(int) error { _, err := w.StartReset(ctx, here, "jo@example.com"); return err }))
-		if got[""] != int(lettersTo.most) || got[policy.RateLimit] != 20-int(lettersTo.most) || len(w.letters("jo@example.com")) != int(lettersTo.most) {
-			t.Errorf("%v, %d letters", got, len(w.letters("")))
+	db := storetest.Open(t, storetest.SQLite(t))
+	w, ctx := newWorld(t, db), t.Context()
+	got := in(atOnce(20, func(int) error { _, err := w.StartReset(ctx, here, "jo@example.com"); return err }))
+	if got[""] != int(lettersTo.most) || got[policy.RateLimit] != 20-int(lettersTo.most) || len(w.letters("jo@example.com")) != int(lettersTo.most) {
+		t.Errorf("%v, %d letters", got, len(w.letters("")))
+	}
+	w = newWorld(t, db) // a restart forgets nothing
+	if _, err := w.SignUp(ctx, from("2001:db8::1"), person("JO@example.com")); reasonOf(err) != policy.RateLimit {
+		t.Errorf("from elsewhere, in another spelling, after a restart: %v", err)
+	}
+	w.move(time.Hour)
+	if _, err := w.SignUp(ctx, here, person("jo@example.com")); err != nil {
+		t.Errorf("after an hour: %v", err)
+	}
+	var err error
+	for n := range lettersFrom.most {
+		if _, err = w.StartReset(ctx, from("2001:db8::1"), "somebody"+strings.Repeat("x", int(n)%50)+string('a'+rune(n%26))+"@example.com"); err != nil {
+			t.Fatal(n, err)
 		}
-		w = newWorld(t, db) // a restart forgets nothing
-		if _, err := w.SignUp(ctx, from("2001:db8::1"), person("JO@example.com")); reasonOf(err) != policy.RateLimit {
-			t.Errorf("from elsewhere, in another spelling, after a restart: %v", err)
-		}
-		w.move(time.Hour)
-		if _, err := w.SignUp(ctx, here, person("jo@example.com")); err != nil {
-			t.Errorf("after an hour: %v", err)
-		}
-		var err error
-		for n := range lettersFrom.most {
-			if _, err = w.StartReset(ctx, from("2001:db8::1"), "somebody"+strings.Repeat("x", int(n)%50)+string('a'+rune(n%26))+"@example.com"); err != nil {
-				t.Fatal(n, err)
-			}
-		}
-		if _, err = w.StartReset(ctx, from("2001:db8::2"), "other@example.com"); reasonOf(err) != policy.RateLimit {
-			t.Errorf("another address of the same site: %v", err)
-		}
-		if _, err = w.StartReset(ctx, from("2001:db8:0:1::1"), "other@example.com"); err != nil {
-			t.Errorf("another site: %v", err)
-		}
-	})
+	}
+	if _, err = w.StartReset(ctx, from("2001:db8::2"), "other@example.com"); reasonOf(err) != policy.RateLimit {
+		t.Errorf("another address of the same site: %v", err)
+	}
+	if _, err = w.StartReset(ctx, from("2001:db8:0:1::1"), "other@example.com"); err != nil {
+		t.Errorf("another site: %v", err)
+	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/account"
-	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -19,8 +18,7 @@ type Config struct {
 	// Authenticate says who asks. Its error is a *cloud.Error with UNAUTHENTICATED where nobody is signed in.
 	Authenticate func(r *http.Request) (cloud.Actor, error)
 	Accounts     *account.Service
-	Orders       *order.Book // for the routes of orders
-	Agents       *authority.Authority
+	Orders       *order.Book  // for the routes of orders
 	Log          *slog.Logger // nil discards
 	Now          func() time.Time
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks

@@ -5,7 +5,7 @@
 // Every route is a row of a table (routes): method, pattern, which action of the permission matrix it is, or why it is none, and one
 // function. Two kinds of function:
 //
-//   - read answers from what is there.
+//   - read answers from what is there, or calls a package that makes its transactions itself: sign-in and the like count what they refuse.
 //   - change runs in one transaction of the store, with everything it writes, its Event Log entry included. On POST the header
 //     Idempotency-Key makes it repeatable: the answer is kept in the same transaction, and the same key brings the same answer for a
 //     day. A change may run again after a serialisation failure, so it does nothing but write to its transaction and use Tx.After.
