@@ -8,6 +8,8 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/account"
+	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -18,8 +20,10 @@ type Config struct {
 	// Authenticate says who asks. Its error is a *cloud.Error with UNAUTHENTICATED where nobody is signed in.
 	Authenticate func(r *http.Request) (cloud.Actor, error)
 	Accounts     *account.Service
-	Orders       *order.Book  // for the routes of orders
-	Log          *slog.Logger // nil discards
+	Orders       *order.Book      // for the routes of orders
+	Devices      *device.Registry // for the routes of devices
+	Heads        *eventlog.Signer // for those of the Event Log
+	Log          *slog.Logger     // nil discards
 	Now          func() time.Time
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks
 }

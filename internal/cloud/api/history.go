@@ -27,15 +27,9 @@ func (a *API) historyRoutes() []route {
 
 // reading runs fn in one snapshot, if the actor may do what the route is on the device that its path names.
 func (q *Request) reading(action policy.Action, fn func(ctx context.Context, tx *store.Tx, d *device.Device) error) error {
-	id := q.PathValue("id")
-	q.Refused = func(ctx context.Context, tx *store.Tx, refusal *cloud.Error) error {
-		if refusal.Reason == policy.Malformed {
-			return nil // it came to no action
-		}
-		return device.LogRefusal(ctx, tx, q.Actor, id, action, nil, refusal)
-	}
+	q.logRefusals(action)
 	return q.DB().Read(q.Context(), func(ctx context.Context, tx *store.Tx) error {
-		d, _, err := device.May(ctx, tx, q.Actor, id, action, q.Now)
+		d, _, err := device.May(ctx, tx, q.Actor, q.PathValue("id"), action, q.Now)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ type Device struct {
 	Name, Site, Notes string
 
 	Plan         policy.Plan // what was last set; PlanAt says what is in force
-	ValidUntil   time.Time   // of Plan; Forever: no end
+	ValidUntil   time.Time   // of Plan; Forever (or zero): no end
 	GrantVersion uint64      // from 1; rises with each change of grants or plan
 	RegisteredAt time.Time
 	EndedAt      time.Time // when it was deleted; zero while it lives
@@ -34,7 +34,7 @@ var Forever = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // PlanAt returns the plan that is in force at an instant: it ends by itself (PLAN-9).
 func (d *Device) PlanAt(now time.Time) policy.Plan {
-	if !now.Before(d.ValidUntil) {
+	if !d.ValidUntil.IsZero() && !now.Before(d.ValidUntil) {
 		return policy.Basic
 	}
 	return d.Plan

@@ -90,7 +90,7 @@ func (r *Registry) SetPlan(ctx context.Context, tx *store.Tx, actor cloud.Actor,
 func (r *Registry) EndPlans(ctx context.Context, db *store.DB) error {
 	return db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		over, err := list(ctx, tx, `SELECT `+columns+` FROM devices
-			WHERE ended_at IS NULL AND valid_until <= $1 AND plan <> 'basic' ORDER BY id LIMIT 500`, r.now().UnixMilli())
+			WHERE ended_at IS NULL AND valid_until <> 0 AND valid_until <= $1 AND plan <> 'basic' ORDER BY id LIMIT 500`, r.now().UnixMilli())
 		if err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func scan(rows interface{ Scan(...any) error }) (l *Logged, plain bool, err erro
 
 // planThen is the plan a device had at an instant, by its row (PLAN-9).
 func planThen(plan policy.Plan, validUntil int64, at time.Time) policy.Plan {
-	if at.UnixMilli() >= validUntil {
+	if validUntil != 0 && at.UnixMilli() >= validUntil {
 		return policy.Basic
 	}
 	return plan
