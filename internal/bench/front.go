@@ -18,8 +18,9 @@ import (
 // A frontCost is what it costs to take messages of agents: front, ingest and SQLite as a process, agents as another one, over TLS
 // with certificates of both sides.
 type frontCost struct {
-	Runs []frontRun `json:"runs"`
-	Idle idleAgents `json:"idle"`
+	Runs  []frontRun `json:"runs"`
+	Flood []frontRun `json:"beside_a_flood"` // the same agents alone, and while another one floods
+	Idle  idleAgents `json:"idle"`
 }
 
 // A frontRun is one server with so many agents.
@@ -31,7 +32,10 @@ type frontRun struct {
 	Rate     float64    `json:"messages_per_second"`
 	CPU      float64    `json:"cpu_ms_per_message"` // of the server
 	Batch    float64    `json:"messages_per_commit,omitempty"`
+	Flood    int        `json:"flood_in_flight,omitempty"` // of one more agent
 	Clients  clientsSay `json:"clients"`
+
+	flood int // messages of it
 }
 
 // idleAgents is what connected agents take that do nothing.
@@ -39,6 +43,7 @@ type idleAgents struct {
 	Agents     int     `json:"agents"`
 	RSS        int64   `json:"resident_bytes_per_agent"`
 	Heap       int64   `json:"heap_bytes_per_agent"`
+	Stacks     int64   `json:"stack_bytes_per_agent"`
 	Goroutines float64 `json:"goroutines_per_agent"`
 }
 
@@ -68,6 +73,9 @@ func (b *bench) frontCost(ctx context.Context) (*frontCost, error) {
 		}
 		if server == ours {
 			var err error
+			if out.Flood, err = b.flood(ctx); err != nil {
+				return nil, fmt.Errorf("beside a flood: %w", err)
+			}
 			if out.Idle, err = b.idleAgents(ctx, idle); err != nil {
 				return nil, fmt.Errorf("%d idle agents: %w", idle, err)
 			}
@@ -76,8 +84,27 @@ func (b *bench) frontCost(ctx context.Context) (*frontCost, error) {
 	return out, nil
 }
 
+// flood has ten agents send one message after the other, alone and while another agent sends as fast as it is let (T-15).
+func (b *bench) flood(ctx context.Context) (out []frontRun, err error) {
+	each, flood := 300, 200_000
+	if b.quick {
+		each, flood = 5, 200
+	}
+	for _, window := range []int{0, 4096} {
+		r := frontRun{Server: ours, Agents: 10, Window: 1, Messages: 10 * (each + 2), Flood: window}
+		if window > 0 {
+			r.flood = flood
+		}
+		if r, err = b.frontRun(ctx, r, each); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
 func (b *bench) frontRun(ctx context.Context, r frontRun, each int) (frontRun, error) {
-	dir, err := os.MkdirTemp(b.dir, "front-")
+	dir, err := os.MkdirTemp(b.dir, fmt.Sprintf("front-%d-%d-", r.Agents, r.Window))
 	if err != nil {
 		return r, err
 	}
@@ -93,6 +120,16 @@ func (b *bench) frontRun(ctx context.Context, r frontRun, each int) (frontRun, e
 	before, err := s.usage()
 	if err != nil {
 		return r, err
+	}
+	if r.flood > 0 {
+		f, err := startClients(ctx, clientsOrder{Address: s.address, Dir: dir, Name: "flood", Agents: 1, Messages: r.flood, Window: r.Flood})
+		if err != nil {
+			return r, err
+		}
+		defer f.stop()
+		if err := await(ctx, 30*time.Second, func() bool { says, err := s.ask(); return err != nil || says.Messages > uint64(r.flood)/100 }); err != nil {
+			return r, errors.Join(f.alive(), err)
+		}
 	}
 	o := clientsOrder{Address: s.address, Dir: dir, Name: "agent", Agents: r.Agents, Messages: each, Window: r.Window}
 	c, err := startClients(ctx, o)
@@ -165,7 +202,7 @@ func (b *bench) idleAgents(ctx context.Context, n int) (out idleAgents, err erro
 	}
 	return idleAgents{
 		Agents: n, RSS: (all.now - used.now) / int64(n), Heap: (full.Heap - empty.Heap) / int64(n),
-		Goroutines: float64(full.Goroutines-empty.Goroutines) / float64(n),
+		Stacks: (full.Stacks - empty.Stacks) / int64(n), Goroutines: float64(full.Goroutines-empty.Goroutines) / float64(n),
 	}, nil
 }
 
@@ -198,7 +235,14 @@ func (b *bench) serverOf(ctx context.Context, server, dir string) (*served, erro
 	if server == mosquitto {
 		return b.mosquitto(ctx, dir)
 	}
-	s, err := startSelf(ctx, cloudArgument, dir, b.profile)
+	profile := ""
+	if b.profile != "" {
+		profile = filepath.Join(b.profile, filepath.Base(dir))
+		if err := os.MkdirAll(profile, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	s, err := startSelf(ctx, cloudArgument, dir, profile)
 	if err != nil {
 		return nil, err
 	}
@@ -306,9 +350,17 @@ func (c *frontCost) print(w io.Writer) {
 			r.Clients.P50, r.Clients.P99, r.Clients.Max, r.CPU, batch)
 	}
 	t.Flush()
+	for _, r := range c.Flood {
+		beside := "alone"
+		if r.Flood > 0 {
+			beside = fmt.Sprintf("while another one keeps %d in flight", r.Flood)
+		}
+		fmt.Fprintf(w, "%d agents, each one message after the other, %s: PUBACK after %.1f ms (p50), %.1f (p99), %.1f at most.\n",
+			r.Agents, beside, r.Clients.P50, r.Clients.P99, r.Clients.Max)
+	}
 	if i := c.Idle; i.Agents > 0 {
-		fmt.Fprintf(w, "%d idle agents, connected and known: %.1f KiB resident each, %.1f KiB of heap, %.1f goroutines.\n",
-			i.Agents, float64(i.RSS)/1024, float64(i.Heap)/1024, i.Goroutines)
+		fmt.Fprintf(w, "%d idle agents, connected and known: %.1f KiB resident each: %.1f KiB of heap, %.1f of stacks of %.1f goroutines.\n",
+			i.Agents, float64(i.RSS)/1024, float64(i.Heap)/1024, float64(i.Stacks)/1024, i.Goroutines)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +30,8 @@ const cloudArgument = "be-the-cloud"
 // A cloudSays is what the cloud under test tells of itself: first its address, then, for each line it reads, what is in memory.
 type cloudSays struct {
 	Address    string `json:"address,omitempty"`
-	Heap       int64  `json:"heap"` // bytes in use behind a collection
+	Heap       int64  `json:"heap"`   // live bytes behind a collection
+	Stacks     int64  `json:"stacks"` // bytes of goroutines
 	Goroutines int    `json:"goroutines"`
 	Commits    int64  `json:"commits"` // batches
 	Messages   uint64 `json:"messages"`
@@ -45,9 +47,9 @@ func runCloud(dir, profile string) (err error) {
 	}
 	defer db.Close()
 	var f *front.Front
-	var commits int64
+	var commits atomic.Int64
 	r := ingest.New(db, ingest.Options{})
-	group := ingest.NewGroup(r, func(list []ingest.Answer) { commits++; f.Deliver(list) })
+	group := ingest.NewGroup(r, func(list []ingest.Answer) { commits.Add(1); f.Deliver(list) })
 	i, err := readIssuer(dir)
 	if err != nil {
 		return err
@@ -94,7 +96,7 @@ func runCloud(dir, profile string) (err error) {
 			debug.FreeOSMemory()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			if say.Encode(cloudSays{Heap: int64(m.HeapInuse), Goroutines: runtime.NumGoroutine(), Commits: commits, Messages: f.Stats().Acknowledged}) != nil {
+			if say.Encode(cloudSays{Heap: int64(m.HeapAlloc), Stacks: int64(m.StackInuse), Goroutines: runtime.NumGoroutine(), Commits: commits.Load(), Messages: f.Stats().Acknowledged}) != nil {
 				return
 			}
 		}

@@ -100,13 +100,11 @@ func TestT01ASecondConnectionIsTold(t *testing.T) {
 	third.send(message(topic("rack7", wire.TopicEvents), 1, "x"))
 	third.acked(1)
 	s.connect("rack8", nil)
+	await(t, "counts", func() bool { n := s.Stats(); return n.Sessions == 2 && n.Ended[TakenOver] == 2 && n.Connections == 2 })
 	mu.Lock()
 	defer mu.Unlock()
 	if len(told) != 1 || told[0] != "rack7" {
 		t.Errorf("told of %v, want rack7 once", told)
-	}
-	if n := s.Stats(); n.Sessions != 2 || n.Ended[TakenOver] != 2 {
-		t.Errorf("counted %+v", n)
 	}
 }
 

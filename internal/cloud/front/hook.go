@@ -2,6 +2,7 @@ package front
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -139,7 +140,11 @@ func (h *hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
 			continue
 		}
 		s.subscribe(sub.Filter, int8(codes[i])+1)
+		if h.front.broker.Topics.Unsubscribe(sub.Filter, cl.ID) {
+			atomic.AddInt64(&h.front.broker.Info.Subscriptions, -1)
+		}
 	}
+	cl.State.Subscriptions = mqtt.NewSubscriptions() // 4 KiB for two filters, there and in the index, which nobody would ever ask
 }
 
 // OnUnsubscribed notes what an agent does not listen to any more.

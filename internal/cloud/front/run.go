@@ -53,7 +53,7 @@ func (f *Front) Run(ctx context.Context, l net.Listener) error {
 			continue
 		}
 		if s := f.accept(ctx, conn); s != nil {
-			wg.Go(s.serve)
+			wg.Go(func() { s.serve(wg.Go) })
 		}
 	}
 }

@@ -71,13 +71,19 @@ func (f *Front) newSession(ctx context.Context, raw net.Conn) *session {
 	return s
 }
 
-// serve runs a connection to its end.
-func (s *session) serve() {
-	defer s.finish()
+// serve runs a connection to its end. The handshake needs a deep stack, which the goroutine that waits for messages, perhaps for
+// days, is not to keep: it is another one, that goes starts.
+func (s *session) serve(goes func(func())) {
 	if err := s.shakeHands(); err != nil {
 		s.end(err)
+		s.finish()
 		return
 	}
+	goes(s.converse)
+}
+
+func (s *session) converse() {
+	defer s.finish()
 	s.connectBy = time.Now().Add(s.front.limits.connect)
 	err := s.front.broker.EstablishConnection("tls", s)
 	s.end(causeOf(err)) // if nothing ended it before
