@@ -31,16 +31,17 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: demo
-demo: bin/upsagent ## a simulated site end to end; Ctrl-C stops it
+demo: bin/upsagent bin/upscloud ## a simulated site end to end; Ctrl-C stops it
 	@$(GOBUILD) -o .cache/bin/demo ./internal/demo
 	@exec .cache/bin/demo $(ARGS)
 
 .PHONY: build
-build: bin/upsagent bin/upssim ## bin/upsagent and bin/upssim
+build: bin/upsagent bin/upscloud bin/upssim ## bin/upsagent, bin/upscloud and bin/upssim
 
 # Always asked: go knows better than make what is out of date.
-.PHONY: bin/upsagent bin/upssim
+.PHONY: bin/upsagent bin/upscloud bin/upssim
 bin/upsagent: ; $(GOBUILD) -o $@ ./cmd/agent
+bin/upscloud: ; $(GOBUILD) -o $@ ./cmd/cloud
 bin/upssim: ; $(GOBUILD) -o $@ ./cmd/upssim
 
 .PHONY: test

@@ -33,6 +33,7 @@ type commands struct {
 	Probe   probeCmd   `cmd:"" help:"Find units on a serial port or in a network."`
 	Read    readCmd    `cmd:"" help:"Print one reading of every point."`
 	Status  statusCmd  `cmd:"" help:"Ask the running agent how it and its units are."`
+	Enroll  enrollCmd  `cmd:"" help:"Make this box an agent of a cloud."`
 	Block   blockCmd   `cmd:"" help:"Print sample blocks as they went over MQTT."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

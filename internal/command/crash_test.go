@@ -134,7 +134,7 @@ func inMemory(t *testing.T) string {
 // TestT13NoOrderTwiceAndOneEndOverEveryCrash dies before and after steps around journal, write and result, and in the recovery from that.
 // `make soak` tries every step and 10,000 in all.
 func TestT13NoOrderTwiceAndOneEndOverEveryCrash(t *testing.T) {
-	tryCrashes(t, 120)
+	tryCrashes(t, 80)
 }
 
 // TestSoakCrashPoints is the long form.

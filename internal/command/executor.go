@@ -42,6 +42,7 @@ type Options struct {
 	Log   *slog.Logger // nil discards
 
 	driver string // tests: a SQLite driver that fails
+	most   int64  // tests: orders in the journal
 }
 
 const (
@@ -70,6 +71,7 @@ type Executor struct {
 	mu      sync.Mutex
 	policy  Policy
 	j       *journal // nil: none is open
+	suspect bool     // it came to harm: it is not used again
 	counter uint64   // highest seen
 	binds   map[string]*bind
 	hands   map[string]*hand // what is in hand, by device
@@ -90,6 +92,9 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 	}
 	if o.driver == "" {
 		o.driver = "sqlite"
+	}
+	if o.most == 0 {
+		o.most = mostOrders
 	}
 	x := &Executor{
 		o: o, log: o.Log, policy: o.Policy, queue: make(chan *Order, waitingOrders), news: make(chan struct{}, 1), lose: make(chan struct{}, 1),

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,27 +32,35 @@ const (
 type journal struct {
 	path   string
 	driver string
+	most   int64 // orders
 	clock  *clock.Clock
 	log    *slog.Logger
 
 	mu      sync.Mutex
 	db      *sql.DB
 	conn    *sql.Conn
-	meta    meta      // as committed
-	born    time.Time // when a file without a past was begun in this process, zero for one that was found
-	orders  int64     // rows
-	failure error     // of a commit: nothing is believed before the file was opened anew
+	meta    meta             // as committed
+	born    time.Time        // when a file without a past was begun in this process, zero for one that was found
+	orders  int64            // rows
+	saved   map[string]*bind // of a journal that was set aside
+	failure error            // of a commit: nothing is believed before the file was opened anew
 }
 
-// openJournal opens the journal of a state directory, or makes it. One that is broken is set aside, and another begun: then lost is set in it.
-func openJournal(ctx context.Context, dir, driver string, c *clock.Clock, log *slog.Logger) (*journal, error) {
-	j := &journal{path: filepath.Join(dir, fileName), driver: driver, clock: c, log: log}
+// openJournal opens the journal of a state directory, or makes it. One that is broken, or suspect because something in it was, is set
+// aside, and another begun: then lost is set in it.
+func openJournal(ctx context.Context, o Options, suspect bool) (*journal, error) {
+	j := &journal{path: filepath.Join(o.Dir, fileName), driver: o.driver, most: o.most, clock: o.Clock, log: o.Log}
 	err := j.open(ctx, false)
+	if err == nil && suspect {
+		err = errBroken
+	}
 	if structural(err) {
+		j.salvage(ctx)
 		j.abandon()
+		j.failure = nil
 		aside := ""
 		if aside, err = setAside(j.path); err == nil {
-			log.Error("the journal of orders is damaged and was set aside; what its orders came to is not told any more", "file", aside)
+			o.Log.Error("the journal of orders is damaged and was set aside; what its orders came to is not told any more", "file", aside)
 			err = j.open(ctx, true)
 		}
 	}
@@ -106,6 +115,14 @@ func (j *journal) check(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", errBroken, answer)
 	}
 	t := &tx{ctx: ctx, conn: j.conn}
+	t.each(func(rows *sql.Rows) error {
+		var text string
+		err := rows.Scan(&text)
+		if err == nil && !slices.Contains(schema, text) {
+			err = fmt.Errorf("%w: an unexpected table", errBroken)
+		}
+		return err
+	}, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
 	t.loadMeta()
 	t.get([]any{&j.orders}, "SELECT count(*) FROM orders")
 	if t.err != nil {
@@ -115,7 +132,38 @@ func (j *journal) check(ctx context.Context) error {
 	if now := j.clock.Mono(time.Now()); j.meta.boot != j.clock.Boot() || now < j.meta.mono {
 		j.meta.boot, j.meta.mono = j.clock.Boot(), now // the box was off, for nobody knows how long
 	}
-	return nil
+	return j.checkRows()
+}
+
+// checkRows reads what has to be right from the start. A damaged row of an order that has ended is noticed when somebody asks for it.
+func (j *journal) checkRows() error {
+	_, err := j.binds()
+	if err == nil {
+		_, err = j.live()
+	}
+	if err == nil {
+		_, _, err = j.waiting(-1)
+	}
+	if err == nil {
+		_, _, err = j.drops("")
+	}
+	return err
+}
+
+// salvage keeps what a journal that is to be set aside says of devices, row by row: it decides under which epoch their records go, until
+// the next statement. No order is obeyed for it.
+func (j *journal) salvage(ctx context.Context) {
+	if j.conn == nil {
+		return
+	}
+	j.saved = map[string]*bind{}
+	t := &tx{ctx: ctx, conn: j.conn}
+	t.each(func(rows *sql.Rows) error {
+		if device, b, err := scanBind(rows); err == nil {
+			j.saved[device] = b
+		}
+		return nil
+	}, "SELECT device, body, crc FROM binds")
 }
 
 // create makes the tables of a new file.
@@ -149,7 +197,7 @@ func (j *journal) write(what string, fn func(*tx)) error {
 		return j.failure
 	}
 	// Once begun it is finished: a half-cancelled commit leaves the question open.
-	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta}
+	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta, most: j.most}
 	t.meta.age, t.meta.mono = j.age(), j.clock.Mono(time.Now())
 	before := j.orders
 	t.exec("BEGIN IMMEDIATE")

@@ -18,7 +18,10 @@ const (
 
 // openJournal opens the journal and takes over what it knows. What was bound before it is written into one that is new.
 func (x *Executor) openJournal(ctx context.Context) error {
-	j, err := openJournal(ctx, x.o.Dir, x.o.driver, x.o.Clock, x.log)
+	x.mu.Lock()
+	suspect := x.suspect
+	x.mu.Unlock()
+	j, err := openJournal(ctx, x.o, suspect)
 	if err != nil {
 		return err
 	}
@@ -35,7 +38,13 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	defer x.applying.Unlock()
 	x.mu.Lock()
 	known := maps.Clone(x.binds)
+	x.suspect = false
 	x.mu.Unlock()
+	for device, b := range j.saved {
+		if known[device] == nil {
+			known[device] = b
+		}
+	}
 	err = j.write("keep what is bound", func(t *tx) {
 		for device, b := range known {
 			if had := binds[device]; had == nil || had.Epoch < b.Epoch || had.Epoch == b.Epoch && had.GrantVersion < b.GrantVersion {
@@ -99,7 +108,7 @@ func (x *Executor) look(j *journal, err error) {
 	x.mu.Lock()
 	mine := x.j == j
 	if mine {
-		x.j = nil
+		x.j, x.suspect = nil, structural(err)
 	}
 	x.mu.Unlock()
 	if !mine {

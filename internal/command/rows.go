@@ -60,7 +60,7 @@ func (j *journal) live() (all []*entry, err error) {
 func (t *tx) add(e *entry) {
 	t.forget()
 	var n int64
-	if t.get([]any{&n}, "SELECT count(*) FROM orders"); t.err == nil && n >= mostOrders {
+	if t.get([]any{&n}, "SELECT count(*) FROM orders"); t.err == nil && n >= t.most {
 		t.fail(errFull)
 		return
 	}
@@ -140,24 +140,27 @@ func (j *journal) binds() (all map[string]*bind, err error) {
 	all = map[string]*bind{}
 	err = j.read("read binds", func(t *tx) {
 		t.each(func(rows *sql.Rows) error {
-			var device string
-			var body []byte
-			var crc int64
-			if err := rows.Scan(&device, &body, &crc); err != nil {
-				return err
-			}
-			if sum("binds", nil, []byte(device), body) != crc {
-				return damaged("binds")
-			}
-			b, err := decodeBind(device, body)
-			if err != nil {
-				return errors.Join(errBroken, err)
-			}
+			device, b, err := scanBind(rows)
 			all[device] = b
-			return nil
+			return err
 		}, "SELECT device, body, crc FROM binds")
 	})
 	return all, err
+}
+
+func scanBind(rows *sql.Rows) (device string, b *bind, err error) {
+	var body []byte
+	var crc int64
+	if err := rows.Scan(&device, &body, &crc); err != nil {
+		return "", nil, err
+	}
+	if sum("binds", nil, []byte(device), body) != crc {
+		return "", nil, damaged("binds")
+	}
+	if b, err = decodeBind(device, body); err != nil {
+		return "", nil, errors.Join(errBroken, err)
+	}
+	return device, b, nil
 }
 
 func (t *tx) saveBind(device string, b *bind) {
@@ -175,7 +178,7 @@ func (t *tx) drop(device string) {
 	t.exec("INSERT INTO drops (device, age, crc) VALUES (?, ?, ?)", device, age, sum("drops", []int64{age}, []byte(device)))
 }
 
-// drops returns how often the load of a device was ordered to be dropped in the last day, and how long ago the last time was; below 0:
+// drops returns how often the load of a device, "" for any, was ordered to be dropped in the last day, and how long ago the last time was; below 0:
 // never. A journal that took the place of a broken one does not know, and counts as one time then.
 func (j *journal) drops(device string) (today int, last time.Duration, err error) {
 	last = -1
@@ -184,11 +187,12 @@ func (j *journal) drops(device string) (today int, last time.Duration, err error
 			today, last = 1, t.meta.age-t.meta.lost
 		}
 		t.each(func(rows *sql.Rows) error {
+			var of string
 			var age, crc int64
-			if err := rows.Scan(&age, &crc); err != nil {
+			if err := rows.Scan(&of, &age, &crc); err != nil {
 				return err
 			}
-			if sum("drops", []int64{age}, []byte(device)) != crc {
+			if sum("drops", []int64{age}, []byte(of)) != crc {
 				return damaged("drops")
 			}
 			if ago := t.meta.age - time.Duration(age); ago < 24*time.Hour {
@@ -198,7 +202,7 @@ func (j *journal) drops(device string) (today int, last time.Duration, err error
 				}
 			}
 			return nil
-		}, "SELECT age, crc FROM drops WHERE device = ?", device)
+		}, "SELECT device, age, crc FROM drops WHERE device = ? OR ? = ''", device, device)
 	})
 	return today, last, err
 }

@@ -18,7 +18,8 @@ type tx struct {
 	ctx  context.Context
 	conn *sql.Conn
 	err  error
-	meta meta // as it will be
+	meta meta  // as it will be
+	most int64 // orders
 }
 
 // meta is the one row of the table meta.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,7 @@ type site struct {
 	clock  *clock.Clock
 	driver string
 	policy command.Policy
+	most   int64 // orders in the journal; 0: as in earnest
 	log    *slog.Logger
 
 	units map[string]*unit // by serial number
@@ -65,6 +67,13 @@ func newSite(t testing.TB, dir string) *site {
 	return s
 }
 
+// told are the security events so far.
+func (s *site) told() []ups.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.alarms)
+}
+
 func (s *site) unit(serial string) *unit {
 	if s.units[serial] == nil {
 		s.units[serial] = &unit{serial: serial}
@@ -85,7 +94,7 @@ func (s *site) start() error {
 			defer s.mu.Unlock()
 			s.alarms = append(s.alarms, e)
 		},
-	}.Through(s.driver))
+	}.Through(s.driver).AtMost(s.most))
 	if err != nil {
 		return err
 	}

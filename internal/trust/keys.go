@@ -147,3 +147,21 @@ func weak(key []byte) bool {
 	plain[31] &= 0x7f
 	return slices.Contains(lowOrder[:], plain)
 }
+
+// Open verifies what Payload of package sign has made for a purpose, by a key of a list that root has signed, and returns what was signed. most
+// bounds its length. It is for whoever checks things that are no order: heads of the Event Log.
+func Open(root ed25519.PublicKey, list, purpose, msg string, most int) ([]byte, error) {
+	keys, err := VerifyKeys(root, list)
+	if err != nil {
+		return nil, err
+	}
+	e, err := open(msg, Type(purpose), most)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keys.For(e.kid, purpose)
+	if err != nil {
+		return nil, err
+	}
+	return e.payload, e.verify(key)
+}

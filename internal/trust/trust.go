@@ -137,3 +137,6 @@ func decode64(text string) ([]byte, error) {
 func plain64(r rune) bool {
 	return 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_'
 }
+
+// RootFile is where the root of a state directory is pinned.
+func RootFile(stateDir string) string { return filepath.Join(stateDir, rootFile) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -38,9 +39,10 @@ const (
 	// MaxOrder is the size of the largest message on orders that is looked at: a statement with its key list and the entries
 	// of a thousand units takes a third of it.
 	MaxOrder = 1 << 20
-	// waitingOrders bounds what waits for Order, and with MaxOrder its memory. What comes beyond is dropped and counted: who
-	// asks waits for an answer, not for the broker's word.
-	waitingOrders = 4
+	// waitingOrders and waitingBytes bound what waits for Order: a command each for the units of a site, or a few statements. What comes
+	// beyond is dropped and counted: who asks waits for an answer, not for the broker's word.
+	waitingOrders = 256
+	waitingBytes  = 4 * MaxOrder
 	subackTimeout = 15 * time.Second
 )
 
@@ -55,11 +57,12 @@ var cloudTopics = [...]wire.Leaf{wire.TopicAcks, wire.TopicOrders}
 
 // A cloudSide is what one conversation keeps of the cloud.
 type cloudSide struct {
-	marks  *marks
-	nonces nonces
-	orders chan Order
-	proved chan struct{} // gets a value with each verified statement
-	drops  dropped
+	marks   *marks
+	nonces  nonces
+	orders  chan Order
+	waiting atomic.Int64  // bytes in orders
+	proved  chan struct{} // gets a value with each verified statement
+	drops   dropped
 
 	missed  bool             // none came for a minute, and the log says so
 	told    bool             // a statement was verified on this session
@@ -90,10 +93,14 @@ func (c *conversation) received(_ mqtt.Client, m mqtt.Message) {
 		c.cloud.drops.note("a retained order")
 	case len(m.Payload()) > MaxOrder:
 		c.cloud.drops.note("an order too large")
+	case c.cloud.waiting.Add(int64(len(m.Payload()))) > waitingBytes:
+		c.cloud.waiting.Add(-int64(len(m.Payload())))
+		c.cloud.drops.note("an order: they come faster than they can be judged")
 	default:
 		select {
 		case c.cloud.orders <- Order{JWS: m.Payload(), Came: time.Now(), Session: c.id.Session, Announced: c.cloud.nonces.announced}:
 		default:
+			c.cloud.waiting.Add(-int64(len(m.Payload())))
 			c.cloud.drops.note("an order: they come faster than they can be judged")
 		}
 	}
@@ -109,6 +116,7 @@ func (c *conversation) judge(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case o = <-c.cloud.orders:
+			c.cloud.waiting.Add(-int64(len(o.JWS)))
 		}
 		statement, err := c.s.cfg.Cloud.Order(ctx, o)
 		if err != nil && ctx.Err() == nil {

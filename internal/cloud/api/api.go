@@ -8,6 +8,7 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/account"
+	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/order"
@@ -20,7 +21,8 @@ type Config struct {
 	// Authenticate says who asks. Its error is a *cloud.Error with UNAUTHENTICATED where nobody is signed in.
 	Authenticate func(r *http.Request) (cloud.Actor, error)
 	Accounts     *account.Service
-	Orders       *order.Book      // for the routes of orders
+	Orders       *order.Book // for the routes of orders
+	Agents       *authority.Authority
 	Devices      *device.Registry // for the routes of devices
 	Heads        *eventlog.Signer // for those of the Event Log
 	Log          *slog.Logger     // nil discards

@@ -69,12 +69,18 @@ func kept(ctx context.Context, tx *store.Tx, q *Request, key string) (Answer, bo
 	case string(request) != string(q.fingerprint()):
 		return Answer{}, false, cloud.Refuse(policy.Conflict, "this Idempotency-Key was used for another request")
 	}
+	if status == secretStatus {
+		return Answer{}, false, cloud.Refuse(policy.Conflict, "this was done; its answer had a secret in it, which is told once and not kept")
+	}
 	answer := Answer{Status: status}
 	if len(body) > 0 {
 		answer.Body = json.RawMessage(body)
 	}
 	return answer, true, json.Unmarshal(header, &answer.Header)
 }
+
+// secretStatus stands in place of an answer that must not be kept.
+const secretStatus = 0
 
 // keep writes an answer down, and forgets old ones.
 func keep(ctx context.Context, tx *store.Tx, q *Request, key string, answer *Answer) error {
@@ -86,15 +92,19 @@ func keep(ctx context.Context, tx *store.Tx, q *Request, key string, answer *Ans
 		}
 		answer.Body = json.RawMessage(body) // the very bytes, now and later
 	}
+	status := answer.status()
 	header, err := json.Marshal(answer.Header)
 	if err != nil {
 		return err
+	}
+	if answer.Secret {
+		status, header, body = secretStatus, []byte("{}"), nil
 	}
 	old := q.Now.Add(-keepAnswers).UnixMilli()
 	if _, err := tx.Exec(ctx, `DELETE FROM answers WHERE at <= $1`, old); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO answers (actor, key, request, status, header, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		q.Actor.Ref, key, q.fingerprint(), answer.status(), header, body, q.Now.UnixMilli())
+		q.Actor.Ref, key, q.fingerprint(), status, header, body, q.Now.UnixMilli())
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
@@ -33,7 +34,8 @@ func orderSite(t *testing.T, db *store.DB) *site {
 	}
 	err = db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO devices (id, serial, epoch, agent, owner, org, name, plan, valid_until, grant_version, registered_at)
-			VALUES ('d_1', 'AS1', 1, 'box-7', 'a_ada', 'o_ada', 'rack', 'advanced', 0, 1, 1)`)
+			VALUES ('d_1', 'AS1', 1, 'box-7', 'a_ada', 'o_ada', 'rack', 'advanced', $1, 1, 1)`,
+			device.Forever.UnixMilli())
 		return err
 	})
 	if err != nil {

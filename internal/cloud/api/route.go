@@ -42,6 +42,7 @@ type Answer struct {
 	Status int               // 0: 200, 204 without a body
 	Body   any               // JSON, or nil
 	Header map[string]string // Location, for instance
+	Secret bool              // told once: an Idempotency-Key does not bring it again
 	// Stream writes the body itself: exports, server-sent events. The status has been sent; an error is logged and ends the connection.
 	// Only of a read.
 	Stream func(ctx context.Context, w http.ResponseWriter) error

@@ -37,7 +37,7 @@ func (b *Book) deliver(ctx context.Context, tx *store.Tx, agent string, l live) 
 		c, err := b.command(ctx, tx, o, now)
 		var refusal *cloud.Error
 		if errors.As(err, &refusal) {
-			if err = b.end(ctx, tx, o, now, wire.OrderRefused, refusal.Reason, refusal.Detail); err != nil {
+			if err = b.refuse(ctx, tx, o, now, refusal); err != nil {
 				return nil, err
 			}
 			continue
@@ -58,6 +58,16 @@ func (b *Book) deliver(ctx context.Context, tx *store.Tx, agent string, l live) 
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// refuse ends an order that may not be sent any more. One that was sent before may have been carried out: the agent alone can say, and it is
+// only not sent again.
+func (b *Book) refuse(ctx context.Context, tx *store.Tx, o *Order, now time.Time, refusal *cloud.Error) error {
+	if o.State == Pending {
+		return b.end(ctx, tx, o, now, wire.OrderRefused, refusal.Reason, refusal.Detail)
+	}
+	o.Withheld, o.Detail = true, fmt.Sprintf("not sent again: %s (%s)", refusal.Reason, refusal.Detail)
+	return o.update(ctx, tx)
 }
 
 // since is how old the nonce is, by the monotonic clock of the process that heard it.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -102,7 +103,8 @@ func (w *world) device() {
 	w.t.Helper()
 	w.write(func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO devices (id, serial, epoch, agent, owner, org, name, plan, valid_until, grant_version, registered_at)
-			VALUES ($1, $2, 1, $3, $4, $5, 'rack', 'advanced', 0, 1, $6)`, deviceID, serial, agentName, owner.Account, owner.Org, noon.UnixMilli())
+			VALUES ($1, $2, 1, $3, $4, $5, 'rack', 'advanced', $6, 1, $7)`,
+			deviceID, serial, agentName, owner.Account, owner.Org, device.Forever.UnixMilli(), noon.UnixMilli())
 		return err
 	})
 }

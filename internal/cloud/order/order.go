@@ -44,6 +44,7 @@ type Order struct {
 	Session, Counter, Grant uint64 // with which it was sent last
 	Attempts                int    // how often it was sent
 	SentAt                  time.Time
+	Withheld                bool // it was sent, and is not any more: the right to it has ended since. The agent may have it
 
 	UpdatedAt, FinalAt time.Time // zero: not yet
 	due                time.Time // when it has to be looked at
@@ -60,7 +61,7 @@ type Late struct {
 
 const columns = `id, device, serial, epoch, agent, org, action, params, actor, account, account_org, mfa, role, plan, request, requested_at,
 	expires_at, drops_load, target, cancel, state, reason, progress, detail, raw, decided, late_state, late_reason, late_detail, late_at, session,
-	counter, attempts, sent_at, sent_grant, due_at, updated_at, final_at`
+	counter, attempts, sent_at, sent_grant, withheld, due_at, updated_at, final_at`
 
 type scanner interface{ Scan(dst ...any) error }
 
@@ -68,15 +69,15 @@ func scan(row scanner) (*Order, error) {
 	o := &Order{}
 	var id, params, raw string
 	var late Late
-	var mfa, drops int
+	var mfa, drops, withheld int
 	var requested, expires, lateAt, sent, due, updated, final int64
 	err := row.Scan(&id, &o.Device, &o.Serial, &o.Epoch, &o.Agent, &o.Org, &o.Action, &params, &o.Actor.Ref, &o.Actor.Account, &o.Actor.Org, &mfa,
 		&o.Role, &o.Plan, &o.Request, &requested, &expires, &drops, &o.Target, &o.Cancel, &o.State, &o.Reason, &o.Progress, &o.Detail, &raw,
-		&o.Decided, &late.State, &late.Reason, &late.Detail, &lateAt, &o.Session, &o.Counter, &o.Attempts, &sent, &o.Grant, &due, &updated, &final)
+		&o.Decided, &late.State, &late.Reason, &late.Detail, &lateAt, &o.Session, &o.Counter, &o.Attempts, &sent, &o.Grant, &withheld, &due, &updated, &final)
 	if err != nil {
 		return nil, err
 	}
-	o.Actor.MFA, o.Actor.Request = mfa != 0, o.Request
+	o.Actor.MFA, o.Actor.Request, o.Withheld = mfa != 0, o.Request, withheld != 0
 	o.RequestedAt, o.ExpiresAt, o.SentAt = fromMillis(requested), fromMillis(expires), fromMillis(sent)
 	o.due, o.UpdatedAt, o.FinalAt = fromMillis(due), fromMillis(updated), fromMillis(final)
 	if late.State != "" {
@@ -97,7 +98,7 @@ func (o *Order) insert(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO orders (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, 0, $24, $25, $26)`,
+		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, 0, 0, $24, $25, $26)`,
 		o.ID.String(), o.Device, o.Serial, o.Epoch, o.Agent, o.Org, o.Action, string(params), o.Actor.Ref, o.Actor.Account, o.Actor.Org, flag(o.Actor.MFA),
 		o.Role, o.Plan, o.Request, millis(o.RequestedAt), millis(o.ExpiresAt), flag(o.Action.DropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
 		o.Decided, millis(o.due), millis(o.UpdatedAt), millis(o.FinalAt))
@@ -119,10 +120,10 @@ func (o *Order) update(ctx context.Context, tx *store.Tx) error {
 		late = *o.Late
 	}
 	_, err := tx.Exec(ctx, `UPDATE orders SET cancel = $1, state = $2, reason = $3, progress = $4, detail = $5, raw = $6, decided = $7, late_state = $8,
-		late_reason = $9, late_detail = $10, late_at = $11, session = $12, counter = $13, attempts = $14, sent_at = $15, sent_grant = $16, due_at = $17,
-		updated_at = $18, final_at = $19 WHERE id = $20`,
+		late_reason = $9, late_detail = $10, late_at = $11, session = $12, counter = $13, attempts = $14, sent_at = $15, sent_grant = $16, withheld = $17,
+		due_at = $18, updated_at = $19, final_at = $20 WHERE id = $21`,
 		o.Cancel, o.State, o.Reason, o.Progress, o.Detail, raw, o.Decided, late.State, late.Reason, late.Detail, millis(late.At), o.Session, o.Counter,
-		o.Attempts, millis(o.SentAt), o.Grant, millis(o.due), millis(o.UpdatedAt), millis(o.FinalAt), o.ID.String())
+		o.Attempts, millis(o.SentAt), o.Grant, flag(o.Withheld), millis(o.due), millis(o.UpdatedAt), millis(o.FinalAt), o.ID.String())
 	return err
 }
 

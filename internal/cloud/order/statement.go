@@ -29,7 +29,7 @@ func (b *Book) Statement(ctx context.Context, tx *store.Tx, agent string, nonce 
 	room := entriesRoom - len(devices)*bindSize
 	for i := range devices {
 		d := &devices[i]
-		bind := &trust.Bind{Epoch: d.Epoch, Plan: string(d.PlanAt(now)), ValidUntil: until(d.ValidUntil), GrantVersion: d.GrantVersion}
+		bind := &trust.Bind{Epoch: d.Epoch, Plan: string(d.PlanAt(now)), ValidUntil: d.ValidUntil, GrantVersion: d.GrantVersion}
 		if bind.Ended, err = ended(ctx, tx, d, max(0, room/endedSize)); err != nil {
 			return nil, err
 		}
@@ -38,16 +38,6 @@ func (b *Book) Statement(ctx context.Context, tx *store.Tx, agent string, nonce 
 	}
 	text, err := b.signer.Statement(ctx, tx, agent, nonce, s)
 	return []byte(text), err
-}
-
-// noEnd is what a statement says of a plan that has none: the last year that it can name.
-var noEnd = time.Date(2199, 12, 31, 0, 0, 0, 0, time.UTC)
-
-func until(t time.Time) time.Time {
-	if t.IsZero() || t.After(noEnd) {
-		return noEnd
-	}
-	return t
 }
 
 // ended are the latest of the grants that ended, at most as many as an entry may have. What is left out ended longest ago: a command

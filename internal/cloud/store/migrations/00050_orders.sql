@@ -37,6 +37,7 @@ CREATE TABLE orders (
 	attempts BIGINT NOT NULL,
 	sent_at BIGINT NOT NULL,        -- last
 	sent_grant BIGINT NOT NULL,     -- grant version it was signed with last
+	withheld SMALLINT NOT NULL,     -- it was sent, and the right to it ended before it could be sent again
 	due_at BIGINT NOT NULL,         -- when somebody has to look at it next
 	updated_at BIGINT NOT NULL,
 	final_at BIGINT NOT NULL

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"upsedge/internal/clock"
+	"upsedge/internal/config"
+	"upsedge/internal/enroll"
+	"upsedge/internal/trust"
+)
+
+type enrollCmd struct {
+	Cloud string `required:"" placeholder:"URL" help:"Address of the cloud: https://cloud.example:8443."`
+	Token string `required:"" placeholder:"T" help:"Token from the owner of the site; - reads it from standard input, where no list of processes shows it."`
+	CA    string `name:"ca" placeholder:"FILE" help:"Authorities (PEM) by which to know the cloud, where neither the token nor the system does."`
+	Force bool   `help:"Replace the enrolment, or the broker, that there is."`
+}
+
+// Run makes this box an agent of a cloud, whether the agent runs or not.
+func (c *enrollCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+	cfg, err := cli.load()
+	if err != nil {
+		return err
+	}
+	o := enroll.Options{
+		StateDir: cfg.StateDir, CAFile: c.CA, Force: c.Force,
+		Check:     func(u enroll.Uplink) error { return config.CheckSetUplink(cli.Config, written(u)) },
+		Configure: func(u enroll.Uplink) error { return config.SetUplink(cli.Config, written(u)) },
+	}
+	if o.Cloud, err = enroll.ParseCloud(c.Cloud); err != nil {
+		return usageError{fmt.Errorf("--cloud: %w", err)}
+	}
+	if o.Token, err = c.token(std); err != nil {
+		return usageError{fmt.Errorf("--token: %w", err)}
+	}
+	if u := cfg.Uplink; u != nil {
+		o.Present = enroll.Uplink{Broker: u.Broker, CAFile: u.CAFile, CertFile: u.CertFile, KeyFile: u.KeyFile}
+	}
+	clk, err := clock.New()
+	if err != nil {
+		return err
+	}
+	_ = clk.Remember(cfg.StateDir, builtAt()) // what cannot be read costs what earlier runs knew of the time
+	o.Time = clk.Certificates
+	done, err := enroll.Enroll(ctx, o)
+	var present *enroll.PresentError
+	if errors.As(err, &present) {
+		return usageError{err}
+	} else if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "this box is agent %s of %s; %s\n", done.Agent, done.Cloud, next(cfg.Local.Socket))
+	return err
+}
+
+func (c *enrollCmd) token(std stdio) (trust.Token, error) {
+	text := c.Token
+	if text == "-" {
+		line, err := bufio.NewReader(std.in).ReadString('\n')
+		if err != nil && line == "" {
+			return trust.Token{}, fmt.Errorf("standard input: %w", err)
+		}
+		text = line
+	}
+	return trust.ParseToken(strings.TrimSpace(text))
+}
+
+func written(u enroll.Uplink) config.Uplink {
+	return config.Uplink{Broker: u.Broker, CAFile: u.CAFile, CertFile: u.CertFile, KeyFile: u.KeyFile}
+}
+
+// next lets the running agent read its configuration, and says what happens now.
+func next(socket string) string {
+	pid, err := running(socket)
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGHUP)
+	}
+	switch {
+	case err == nil:
+		return "the running agent connects now (upsagent status)"
+	case pid != 0:
+		return fmt.Sprintf("let the running agent read its configuration: systemctl reload upsagent, or kill -HUP %d", pid)
+	}
+	return "it connects when the agent is started: systemctl start upsagent"
+}
+
+// running returns the process that has the agent's socket, as the kernel knows it.
+func running(socket string) (pid int, err error) {
+	if socket == "" {
+		return 0, os.ErrNotExist
+	}
+	conn, err := net.DialTimeout("unix", socket, 2*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peer *unix.Ucred
+	var asked error
+	err = raw.Control(func(fd uintptr) { peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err = errors.Join(err, asked); err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
+}

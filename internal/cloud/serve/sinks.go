@@ -1,0 +1,51 @@
+package serve
+
+import (
+	"context"
+	"time"
+
+	"upsedge/internal/cloud/authority"
+	"upsedge/internal/cloud/history"
+	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/trust"
+	"upsedge/internal/wire"
+)
+
+// sinks says who is told of what agents publish, in the order in which they rest on each other: who owns what, then what was said of it,
+// then what was ordered.
+func (s *Server) sinks() ingest.Sinks {
+	return ingest.Sinks{
+		Keep: s.devices.Keep,
+		Event: func(ctx context.Context, tx *store.Tx, agent string, at ingest.Stored, e *wire.PublishedEvent) error {
+			if err := history.TakeEvent(ctx, tx, agent, at, e); err != nil {
+				return err
+			}
+			return s.orders.Result(ctx, tx, agent, at, e)
+		},
+		State: func(ctx context.Context, tx *store.Tx, agent string, full *wire.FullState, at time.Time) error {
+			if err := s.devices.State(ctx, tx, agent, full, at); err != nil {
+				return err
+			}
+			if err := history.TakeState(ctx, tx, agent, full, at); err != nil {
+				return err
+			}
+			return s.orders.State(ctx, tx, agent, full, at)
+		},
+		Session:  s.orders.Session,
+		Presence: s.devices.Presence,
+	}
+}
+
+// A signer has the authority sign what package order has judged.
+type signer struct{ *authority.Authority }
+
+func (s signer) Command(_ context.Context, _ *store.Tx, c trust.Command) (string, error) {
+	b, err := s.SignCommand(c)
+	return string(b), err
+}
+
+func (s signer) Statement(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, st trust.Statement) (string, error) {
+	b, err := s.SignStatement(agent, nonce, st)
+	return string(b), err
+}
