@@ -102,7 +102,7 @@ func attachLoop(ctx context.Context, dir string) (*loop, error) {
 		return nil, err
 	}
 	// Nothing left to be initialised in the background: it would be counted.
-	if err := command(ctx, "mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image); err != nil {
+	if err := execute(ctx, "mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image); err != nil {
 		return nil, err
 	}
 	text, err := exec.CommandContext(ctx, "losetup", "-f", "--show", image).Output()
@@ -110,15 +110,15 @@ func attachLoop(ctx context.Context, dir string) (*loop, error) {
 		return nil, fmt.Errorf("losetup: %w", err)
 	}
 	l.device = strings.TrimSpace(string(text))
-	if err := command(ctx, "mount", l.device, l.dir); err != nil {
-		return nil, errors.Join(err, command(context.WithoutCancel(ctx), "losetup", "-d", l.device))
+	if err := execute(ctx, "mount", l.device, l.dir); err != nil {
+		return nil, errors.Join(err, execute(context.WithoutCancel(ctx), "losetup", "-d", l.device))
 	}
 	return l, nil
 }
 
 func (l *loop) detach() error {
 	ctx := context.Background()
-	err := errors.Join(command(ctx, "umount", l.dir), command(ctx, "losetup", "-d", l.device))
+	err := errors.Join(execute(ctx, "umount", l.dir), execute(ctx, "losetup", "-d", l.device))
 	return errors.Join(err, os.RemoveAll(filepath.Dir(l.dir)))
 }
 
@@ -145,7 +145,7 @@ func (l *loop) written() (bytes, requests int64, err error) {
 	return 512 * sectors, requests, errors.Join(err, err2)
 }
 
-func command(ctx context.Context, name string, args ...string) error {
+func execute(ctx context.Context, name string, args ...string) error {
 	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

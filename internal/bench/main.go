@@ -57,7 +57,7 @@ func main() {
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, front, tcp")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, front, orders, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles, and those of the cloud of front, to this `directory`")
 	flag.StringVar(&b.receiver, "receiver", ".cache/bin/receiver", "the receiver that make bench builds: a `binary`")
 	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes 25 minutes")
@@ -139,6 +139,10 @@ func (b *bench) parts() []part {
 		{"front", "messages of agents, until they are kept", func(ctx context.Context, r *report) (err error) {
 			r.Front, err = b.frontCost(ctx)
 			return b.orMissing(r, "mosquitto beside the front of the cloud", err)
+		}},
+		{"orders", "remote orders, verified and written down", func(ctx context.Context, r *report) (err error) {
+			r.Orders, err = b.orders(ctx)
+			return err
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)

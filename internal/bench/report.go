@@ -28,6 +28,7 @@ type report struct {
 	Network   []wireBytes `json:"network,omitempty"`
 	Backlogs  []drained   `json:"backlogs,omitempty"`
 	Front     *frontCost  `json:"front,omitempty"`
+	Orders    *orderCost  `json:"orders,omitempty"`
 	Many      manyUnits   `json:"many_units_on_tcp"`
 	Rows      []row       `json:"rows"`
 	Missing   []string    `json:"not_measured"`
@@ -76,6 +77,9 @@ func (r *report) judge() {
 	judgeBacklogs(r.Backlogs, least, most)
 	if r.Front != nil {
 		r.Front.judge(least)
+	}
+	if r.Orders != nil {
+		r.Orders.judge(most)
 	}
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
@@ -128,6 +132,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if len(r.Backlogs) > 0 {
 		printBacklogs(w, r.Backlogs)
+	}
+	if r.Orders != nil {
+		r.Orders.print(w)
 	}
 	if r.Front != nil {
 		r.Front.print(w)

@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"upsedge/internal/policy"
@@ -24,19 +25,25 @@ func ParseHours(text string) (h Hours, err error) {
 	if text == "" {
 		return h, nil
 	}
-	var a, b, c, d int
-	if n, err := fmt.Sscanf(text, "%02d:%02d-%02d:%02d", &a, &b, &c, &d); n != 4 || err != nil || len(text) != 11 {
+	first, last, _ := strings.Cut(text, "-")
+	from, err := time.Parse("15:04", first)
+	to, err2 := time.Parse("15:04", last)
+	if err != nil || err2 != nil || len(text) != len("08:00-18:00") {
 		return h, fmt.Errorf("%q is not like 08:00-18:00", text)
 	}
-	minutes := func(h, m int) time.Duration { return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute }
-	return Hours{minutes(a, b), minutes(c, d)}, nil
+	return Hours{ofDay(from), ofDay(to)}, nil
+}
+
+// ofDay is the time of the day, in whole minutes.
+func ofDay(at time.Time) time.Duration {
+	return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 }
 
 func (h Hours) always() bool { return h.from == h.to }
 
 // has reports whether it is in these hours at an instant.
 func (h Hours) has(at time.Time) bool {
-	day := time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
+	day := ofDay(at)
 	if h.from < h.to {
 		return h.from <= day && day < h.to
 	}
