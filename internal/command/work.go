@@ -34,7 +34,7 @@ const (
 	// judgeWithin is how long a unit is asked what became of an order after a restart: a box that was fed by the unit starts before the unit
 	// answers, and a network card takes a minute or two.
 	judgeWithin = 5 * time.Minute
-	judgeEvery  = 5 * time.Second
+	judgeEvery  = time.Second
 	// progressEvery is the least time between two records that tell how far an order is.
 	progressEvery = 2 * time.Second
 )
