@@ -118,6 +118,19 @@ func (d dir) enrolledAs(u Uplink) string {
 	return agent
 }
 
+// Present returns the agent that a certificate file of the configuration makes of this box; an error where no enrolment made it.
+func Present(stateDir, certFile string) (agent string, err error) {
+	d := dir{path: filepath.Join(stateDir, dirName)}
+	if agent = d.enrolledAs(Uplink{CertFile: certFile}); agent == "" {
+		return "", fmt.Errorf("%s is not of an enrolment here", certFile)
+	}
+	_, chain, _, err := readKey(certFile)
+	if err == nil && (len(chain) == 0 || chain[0].Subject.CommonName != agent) {
+		err = fmt.Errorf("%s is not of agent %s", certFile, agent)
+	}
+	return agent, err
+}
+
 func (d dir) uplink(agent, broker string, ca bool) Uplink {
 	u := Uplink{Broker: broker, CertFile: d.file(agent, "agent.pem"), KeyFile: d.file(agent, "agent.pem")}
 	if ca {

@@ -22,6 +22,9 @@ const (
 	typeURL  = "UPSEDGE CLOUD" // an address
 )
 
+// dirName is the directory below the state directory.
+const dirName = "cloud"
+
 // maxFile is far above any of ours.
 const maxFile = 1 << 20
 
@@ -37,7 +40,7 @@ func (d dir) file(names ...string) string {
 
 // openDir makes the directory. What root makes belongs to whom the state directory belongs to.
 func openDir(stateDir string) (d dir, err error) {
-	d = dir{filepath.Join(stateDir, "cloud"), -1, -1}
+	d = dir{filepath.Join(stateDir, dirName), -1, -1}
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
 		return d, err
 	}
