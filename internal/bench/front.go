@@ -31,6 +31,7 @@ type frontRun struct {
 	Messages int        `json:"messages"`
 	Rate     float64    `json:"messages_per_second"`
 	CPU      float64    `json:"cpu_ms_per_message"` // of the server
+	MaxRSS   int64      `json:"most_resident_bytes"`
 	Batch    float64    `json:"messages_per_commit,omitempty"`
 	Flood    int        `json:"flood_in_flight,omitempty"` // of one more agent
 	Clients  clientsSay `json:"clients"`
@@ -146,6 +147,7 @@ func (b *bench) frontRun(ctx context.Context, r frontRun, each int) (frontRun, e
 	}
 	r.Rate = float64(r.Messages) / r.Clients.Seconds
 	r.CPU = (after.cpu - before.cpu).Seconds() * 1000 / float64(r.Messages)
+	r.MaxRSS = after.rss
 	if r.Server == ours {
 		says, err := s.ask()
 		if err != nil {
@@ -340,14 +342,14 @@ func (c *frontCost) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\nMessages of agents over TLS, events and sample blocks in turns (%.0f bytes each with their topic), until PUBACK. Ours says that the message is "+
 		"committed\nand synced (SQLite), mosquitto's (persistence on, the messages queued for a session that is away) that it is in memory:\n", c.bytes())
-	fmt.Fprintf(t, "server\tagents\tin flight each\tmessages\tper second\tp50\tp99\tmax\tCPU/message\tmessages/commit\t\n")
+	fmt.Fprintf(t, "server\tagents\tin flight each\tmessages\tper second\tp50\tp99\tmax\tCPU/message\tmessages/commit\tmax RSS\t\n")
 	for _, r := range c.Runs {
 		batch := "-"
 		if r.Batch > 0 {
 			batch = fmt.Sprintf("%.0f", r.Batch)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.0f\t%.1f ms\t%.1f ms\t%.1f ms\t%.3f ms\t%s\t\n", r.Server, r.Agents, r.Window, r.Messages, r.Rate,
-			r.Clients.P50, r.Clients.P99, r.Clients.Max, r.CPU, batch)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.0f\t%.1f ms\t%.1f ms\t%.1f ms\t%.3f ms\t%s\t%.0f MiB\t\n", r.Server, r.Agents, r.Window, r.Messages, r.Rate,
+			r.Clients.P50, r.Clients.P99, r.Clients.Max, r.CPU, batch, float64(r.MaxRSS)/(1<<20))
 	}
 	t.Flush()
 	for _, r := range c.Flood {
@@ -355,8 +357,8 @@ func (c *frontCost) print(w io.Writer) {
 		if r.Flood > 0 {
 			beside = fmt.Sprintf("while another one keeps %d in flight", r.Flood)
 		}
-		fmt.Fprintf(w, "%d agents, each one message after the other, %s: PUBACK after %.1f ms (p50), %.1f (p99), %.1f at most.\n",
-			r.Agents, beside, r.Clients.P50, r.Clients.P99, r.Clients.Max)
+		fmt.Fprintf(w, "%d agents, each one message after the other, %s: PUBACK after %.1f ms (p50), %.1f (p99), %.1f at most; %.0f MiB resident at most.\n",
+			r.Agents, beside, r.Clients.P50, r.Clients.P99, r.Clients.Max, float64(r.MaxRSS)/(1<<20))
 	}
 	if i := c.Idle; i.Agents > 0 {
 		fmt.Fprintf(w, "%d idle agents, connected and known: %.1f KiB resident each: %.1f KiB of heap, %.1f of stacks of %.1f goroutines.\n",

@@ -172,7 +172,7 @@ func TestT15WhoDoesNotReadIsNotWaitedFor(t *testing.T) {
 	d := &s.live("rack7").down
 	d.mu.Lock()
 	for len(d.unread) < maxUnread {
-		d.unread = append(d.unread, sent{uint16(len(d.unread) + 1000), time.Now()})
+		d.unread = append(d.unread, sent{uint16(len(d.unread) + 10_000), time.Now()})
 	}
 	d.unread[0].at = time.Now().Add(-time.Minute)
 	d.mu.Unlock()
@@ -201,6 +201,25 @@ func TestConnectionsAreCounted(t *testing.T) {
 	defer s.mu.Unlock()
 	if s.nfresh != 0 || len(s.fresh) != 0 {
 		t.Errorf("%d have not said who they are, of %v", s.nfresh, s.fresh)
+	}
+}
+
+// T-30: connections that say nothing take a part of the room, and one address a part of that.
+func TestT30WhoSaysNothingTakesABoundedPart(t *testing.T) {
+	s := newSite(t, nil)
+	for range maxFresh / 4 {
+		conn, err := net.Dial("tcp", s.addr)
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	await(t, "all", func() bool { return s.Stats().Connections == maxFresh/4 })
+	conn, err := net.Dial("tcp", s.addr)
+	must(t, err)
+	p := &peer{conn, t}
+	must(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	p.gone()
+	if n := s.Stats(); n.Ended[Crowded] != 1 || n.Connections != maxFresh/4 {
+		t.Errorf("counted %+v", n)
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"upsedge/internal/wire"
 )
 
-// maxUnread messages are on their way to one agent; one that has acknowledged none of them for unreadWithin does not read.
+// maxUnread messages are on their way to one agent; one that has acknowledged none of them for unreadWithin does not read. An agent
+// has at most 64 records of each lane on its way (design, section 6), each of which can be answered by itself: an answer that found no
+// room would be missed for half a minute.
 const (
-	maxUnread    = 64
+	maxUnread    = 512
 	unreadWithin = 30 * time.Second
 )
 

@@ -33,7 +33,7 @@ type Config struct {
 	Ingest Ingest
 	// Authorize returns the agent of a certificate whose chain holds. A *cloud.Error is a refusal; any other error says that
 	// it cannot be found out now, and the agent is to come again. It is asked at each connection, and of each that lasts every
-	// 20 s; concurrently.
+	// 30 s; concurrently.
 	Authorize func(cert *x509.Certificate) (agent string, err error)
 	// Second is told that an agent's connection, which was alive, was taken over by another one with its identity (T-01): at most
 	// once a minute for each agent. It returns at once. Nil: nobody asks.
@@ -63,7 +63,7 @@ type limits struct {
 	judge     time.Duration // how often the rights of those that are connected are asked for again (T-01: gone within 60 s)
 }
 
-var defaults = limits{handshake: 10 * time.Second, connect: 10 * time.Second, packet: 20 * time.Second, judge: 20 * time.Second}
+var defaults = limits{handshake: 10 * time.Second, connect: 10 * time.Second, packet: 20 * time.Second, judge: 30 * time.Second}
 
 // ErrOffline is returned for an agent that is not connected, or has not subscribed to what it is sent.
 var ErrOffline = errors.New("the agent is not connected")
