@@ -21,8 +21,9 @@ type batch struct {
 	err   error
 	cache *cache
 
-	fresh   []any   // records that are not in the table yet: recordFields of each
-	touched []*lane // whose marks are to be told, in the order of their first message
+	fresh   []any            // records that are not in the table yet: recordFields of each
+	keeps   map[epochOf]bool // what Sinks.Keep has said in this transaction
+	touched []*lane          // whose marks are to be told, in the order of their first message
 	answers []Answer
 }
 

@@ -27,13 +27,27 @@ type Sinks struct {
 	Presence func(ctx context.Context, tx *store.Tx, agent string, online bool, at time.Time) error
 }
 
-// wanted asks whether a record is to be kept.
+// epochOf is what Sinks.Keep is asked about.
+type epochOf struct {
+	agent, device string
+	epoch         uint32
+}
+
+// wanted asks whether a record is to be kept, once in a transaction for all records of a device and epoch.
 func (b *batch) wanted(agent string, r *record) bool {
 	if b.r.o.Sinks.Keep == nil || r.device == "" || b.err != nil {
 		return true
 	}
+	of := epochOf{agent, r.device, r.Epoch}
+	if keep, asked := b.keeps[of]; asked {
+		return keep
+	}
 	keep, err := b.r.o.Sinks.Keep(b.ctx, b.tx, agent, r.device, r.Epoch)
 	b.fail(err)
+	if b.keeps == nil {
+		b.keeps = map[epochOf]bool{}
+	}
+	b.keeps[of] = keep
 	return keep
 }
 
