@@ -11,8 +11,9 @@ VERSION := $(shell tools/version)
 # Unix time of the last commit: a clock that says less is wrong.
 BUILT   := $(shell git log -1 --format=%ct 2>/dev/null)
 # Static and reproducible: no C, no paths of this machine, version and time from git and nothing from the clock.
-# Without net/http's HTTP/2, half a megabyte that a scrape and a page do without.
-GOBUILD := CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.built=$(BUILT)"
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.built=$(BUILT)"
+# The agent goes without net/http's HTTP/2, half a megabyte that a scrape and a page do without.
+AGENT   := -tags nethttpomithttp2
 ARCHS   := amd64 arm64 armv7
 # How long for each fuzz target, how long to soak and how many rounds of kills and cuts, what else to tell the demo or the bench:
 # make fuzz FUZZTIME=10m
@@ -40,7 +41,7 @@ build: bin/upsagent bin/upscloud bin/upssim ## bin/upsagent, bin/upscloud and bi
 
 # Always asked: go knows better than make what is out of date.
 .PHONY: bin/upsagent bin/upscloud bin/upssim
-bin/upsagent: ; $(GOBUILD) -o $@ ./cmd/agent
+bin/upsagent: ; $(GOBUILD) $(AGENT) -o $@ ./cmd/agent
 bin/upscloud: ; $(GOBUILD) -o $@ ./cmd/cloud
 bin/upssim: ; $(GOBUILD) -o $@ ./cmd/upssim
 

@@ -1,39 +1,52 @@
-// Command demo is a site on one machine: a simulated unit on a serial line paced at 9600 baud, two on TCP, an MQTT broker inside
-// the process, and the real upsagent, started again when it dies, as the service manager would. After a while the mains fail
-// and return, again and again. `make demo` runs it; nothing of it ships.
+// Command demo is a whole installation on one machine: the control plane (bin/upscloud) with a mail server that delivers into a directory, and a
+// site: a simulated unit on a serial line paced at 9600 baud, two on TCP, and the real upsagent, started again when it dies, as the service
+// manager would. The agent belongs to nobody until it is enrolled. After a while the mains fail and return, again and again.
+// `make demo` runs it; nothing of it ships.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"upsedge/internal/mailsink"
 )
 
 type options struct {
-	agent    string        // path of the upsagent binary
-	dir      string        // where the site lives; "" = a temporary directory, removed at the end
-	failures time.Duration // after which the mains fail for the first time, and how long between failures
-	metrics  string
-	page     string
+	agent, cloud string        // paths of the binaries
+	dir          string        // where everything lives; emptied at the start
+	failures     time.Duration // after which the mains fail for the first time, and how long between failures
+	speed        float64       // how many times faster than real ones the units live
+	host         string        // address that everything listens on
+	https, mqtt  string        // ports of the cloud
+	cloudMetrics string
+	metrics      string // addresses of the agent's metrics and status page
+	page         string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.agent, "agent", "bin/upsagent", "the upsagent `binary`")
-	flag.StringVar(&o.dir, "dir", "", "keep the site in this `directory` (default: a temporary one)")
-	flag.DurationVar(&o.failures, "failures", 30*time.Second, "mains failure after this `time`, for as long, and again")
-	flag.StringVar(&o.metrics, "metrics", "127.0.0.1:9811", "`address` of /metrics")
-	flag.StringVar(&o.page, "page", "127.0.0.1:9812", "`address` of the status page")
+	flag.StringVar(&o.cloud, "cloud", "bin/upscloud", "the upscloud `binary`")
+	flag.StringVar(&o.dir, "dir", ".cache/demo", "the `directory` of everything; what a demo before left there is deleted")
+	flag.DurationVar(&o.failures, "failures", 2*time.Minute, "mains failure after this `time`, for as long, and again")
+	flag.Float64Var(&o.speed, "speed", 10, "how many times faster than real ones the units live")
+	flag.StringVar(&o.https, "https", "8443", "`port` of the cloud's HTTP interface")
+	flag.StringVar(&o.mqtt, "mqtt", "8883", "`port` of the cloud for agents")
+	flag.StringVar(&o.cloudMetrics, "cloud-metrics", "127.0.0.1:9821", "`address` of the cloud's metrics")
+	flag.StringVar(&o.metrics, "metrics", "127.0.0.1:9811", "`address` of the agent's metrics")
+	flag.StringVar(&o.page, "page", "127.0.0.1:9812", "`address` of the agent's status page")
 	flag.Parse()
+	o.host = "127.0.0.1"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -42,94 +55,88 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, o options) (err error) {
-	if o.agent, err = filepath.Abs(o.agent); err != nil {
-		return err
-	}
-	if o.dir == "" {
-		if o.dir, err = os.MkdirTemp("", "upsedge-demo-"); err != nil {
+// mark names a directory as ours: nothing else is ever deleted.
+const mark = ".upsedge-demo"
+
+func prepare(o *options) (err error) {
+	for _, path := range []*string{&o.agent, &o.cloud, &o.dir} {
+		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}
-		defer os.RemoveAll(o.dir)
-	} else if o.dir, err = filepath.Abs(o.dir); err != nil {
+	}
+	if entries, err := os.ReadDir(o.dir); err == nil && len(entries) > 0 {
+		if _, err := os.Stat(filepath.Join(o.dir, mark)); err != nil {
+			return fmt.Errorf("%s is not empty and not of a demo; --dir names another one", o.dir)
+		}
+		if err := os.RemoveAll(o.dir); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(o.dir, "mail"), 0o700); err != nil {
 		return err
 	}
-	s, err := newSite(o.dir)
+	return os.WriteFile(filepath.Join(o.dir, mark), nil, 0o600)
+}
+
+func run(ctx context.Context, o options) error {
+	if err := prepare(&o); err != nil {
+		return err
+	}
+	defer os.RemoveAll(o.dir)
+	s, err := newSite(o.dir, o.speed)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	b, err := newBroker(func(topic, payload string) { fmt.Printf("mqtt  %s %s\n", topic, payload) })
+	letters, err := net.Listen("tcp", net.JoinHostPort(o.host, "0"))
 	if err != nil {
 		return err
 	}
-	defer b.close()
-
+	defer letters.Close()
+	cloud, err := newCloud(ctx, o, letters.Addr().String())
+	if err != nil {
+		return err
+	}
 	config := filepath.Join(o.dir, "agent.yaml")
-	if err := os.WriteFile(config, []byte(s.config(o, b.addr)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(s.config(o)), 0o600); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return (&mailsink.Sink{Dir: filepath.Join(o.dir, "mail")}).Serve(ctx, letters) })
 	s.serve(ctx, g)
 	g.Go(func() error { return s.failures(ctx, o.failures) })
-	g.Go(func() error { return supervise(ctx, o.agent, config) })
-	greet(o, config, b.addr)
+	g.Go(func() error { return supervise(ctx, "cloud", o.cloud, "--config", cloud, "serve") })
+	g.Go(func() error { return supervise(ctx, "agent", o.agent, "--config", config, "run") })
+	g.Go(func() error { return greet(ctx, o) })
 	return g.Wait()
 }
 
-// supervise keeps the agent running: killed, it is started again after a second.
-func supervise(ctx context.Context, agent, config string) error {
+// supervise keeps a program running: killed, it is started again after a second.
+func supervise(ctx context.Context, what, program string, args ...string) error {
 	for {
-		cmd := exec.CommandContext(ctx, agent, "--config", config, "run")
+		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true} // Ctrl-C is ours to hand on
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.WaitDelay = 10 * time.Second
+		cmd.WaitDelay = 15 * time.Second
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		fmt.Printf("demo  the agent runs as process %d\n", cmd.Process.Pid)
+		fmt.Printf("demo  the %s runs as process %d\n", what, cmd.Process.Pid)
 		err := cmd.Wait()
 		if ctx.Err() != nil {
 			return nil
 		}
-		if code := cmd.ProcessState.ExitCode(); code == 2 {
-			return fmt.Errorf("the agent refuses its configuration: %w", err)
+		if code := cmd.ProcessState.ExitCode(); code == 2 || code == 1 && what == "cloud" {
+			return fmt.Errorf("the %s does not start: %w", what, err)
 		}
-		fmt.Printf("demo  the agent ended (%v); it is started again\n", cmd.ProcessState)
+		fmt.Printf("demo  the %s ended (%v); it is started again\n", what, cmd.ProcessState)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-func greet(o options, config, broker string) {
-	host, port, _ := strings.Cut(broker, ":")
-	agent := o.agent
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, agent); err == nil {
-			agent = rel
-		}
-	}
-	fmt.Printf(`
-A simulated site: rack-a on a serial line at 9600 baud, rack-b and rack-c on TCP. The mains of all three fail %v from now.
-
-  metrics        http://%s/metrics
-  status page    http://%s/
-  MQTT broker    %s (no login; what passes as events is shown below)
-
-In another terminal:
-  %s --config %s status
-  %s --config %s read rack-a
-  mosquitto_sub -h %s -p %s -t 'upsedge/v1/+/events'
-  mosquitto_sub -h %s -p %s -t 'upsedge/v1/+/samples' -F %%x | %s --config %s block
-  curl -s http://%s/metrics | grep ups_status
-
-Ctrl-C stops everything.
-
-`, o.failures, o.metrics, o.page, broker, agent, config, agent, config, host, port, host, port, agent, config, o.metrics)
 }
 
 // failures lets the mains of every unit fail and return.

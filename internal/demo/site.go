@@ -21,7 +21,7 @@ type site struct {
 	units []*upssim.Unit
 }
 
-func newSite(dir string) (*site, error) {
+func newSite(dir string, speed float64) (*site, error) {
 	s := &site{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func newSite(dir string) (*site, error) {
 		return nil, err
 	}
 	for i, name := range []string{"Rack A", "Rack B", "Rack C"} {
-		s.units = append(s.units, upssim.New(upssim.Options{Seed: uint64(i + 1), Name: name, Load: 0.25 + 0.1*float64(i), Speed: 20}))
+		s.units = append(s.units, upssim.New(upssim.Options{Seed: uint64(i + 1), Name: name, Load: 0.25 + 0.1*float64(i), Speed: speed}))
 	}
 	for range s.units[1:] {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,7 +56,9 @@ func (s *site) serve(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-func (s *site) config(o options, broker string) string {
+// config is what an installer would have written before the site is enrolled: remote orders of two groups are allowed, and reboots may follow each
+// other sooner than the two minutes that are usual.
+func (s *site) config(o options) string {
 	return fmt.Sprintf(`state_dir: %s
 units:
   - name: rack-a
@@ -65,11 +67,10 @@ units:
     tcp: {address: "%s", via: unit}
   - name: rack-c
     tcp: {address: "%s", via: unit}
-uplink: {broker: "tcp://%s", insecure: true}
 metrics: {listen: "%s"}
 local: {listen: "%s", socket: %s}
-`, filepath.Join(s.dir, "state"), s.pty.Path(), s.ports[0].Addr(), s.ports[1].Addr(), broker, o.metrics, o.page,
-		filepath.Join(s.dir, "agent.sock"))
+orders: {allow: [diagnostics, reboot], min_interval: 10s}
+`, filepath.Join(s.dir, "state"), s.pty.Path(), s.ports[0].Addr(), s.ports[1].Addr(), o.metrics, o.page, filepath.Join(s.dir, "agent.sock"))
 }
 
 func (s *site) close() {

@@ -65,7 +65,7 @@ func (a *API) serve(rt route) http.Handler {
 			err = a.write(out, q, answer)
 		}
 		if err != nil {
-			a.refuse(out, r, err, q.Actor.Request)
+			a.refuse(out, r, err, requestID(r))
 		}
 		if a.cfg.Observe != nil {
 			a.cfg.Observe(name, out.status, time.Since(began))

@@ -101,7 +101,7 @@ func TestFaultsAreToldApartFromRefusals(t *testing.T) {
 				t.Errorf("%s: %d %s", path, got.status, got.body)
 			}
 		}
-		if got := s.do("GET", "/me", nil); got.status != 401 || got.reason() != policy.Unauthenticated || got.header.Get("WWW-Authenticate") == "" {
+		if got := s.do("GET", "/me", nil); got.status != 401 || got.reason() != policy.Unauthenticated || got.header.Get("WWW-Authenticate") == "" || !strings.Contains(string(got.body), got.header.Get("X-Request-Id")) {
 			t.Errorf("nobody: %d %s", got.status, got.body)
 		}
 		if got := s.do("GET", "/me", nil, "Authorization: Bearer test-x"); got.status != 200 || string(got.body) != "{\"ref\":\"u_x\"}\n" {
