@@ -65,10 +65,11 @@ type Book struct {
 	limits Limits
 	notice func(ctx context.Context, tx *store.Tx, n Notice) error
 
-	work    chan struct{} // holds one: there may be something to deliver
-	changed chan struct{} // holds one: there may be something to tell agents
-	hub     hub
-	feeds   feeds
+	work     chan struct{} // holds one: there may be something to deliver
+	changed  chan struct{} // holds one: there may be something to tell agents
+	hub      hub
+	feeds    feeds
+	feedLook time.Duration
 
 	mu      sync.Mutex
 	live    map[string]live     // by agent: the sessions this process has heard
@@ -102,6 +103,10 @@ func New(c Config) (*Book, error) {
 		if c.DB.Dialect() == store.Postgres {
 			b.poll = 2 * time.Second
 		}
+	}
+	b.feedLook = feedLook
+	if c.DB.Dialect() == store.Postgres {
+		b.feedLook = feedLookSQL
 	}
 	return b, nil
 }

@@ -32,7 +32,7 @@ func TestWhatWaitsIsCancelledAtOnce(t *testing.T) {
 }
 
 func TestWhatRunsIsAskedBackFromTheAgent(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.site.manual = true
 		w.connect()
@@ -54,7 +54,7 @@ func TestWhatRunsIsAskedBackFromTheAgent(t *testing.T) {
 
 // The command was lost on the way: the agent knows nothing of it, and it must not follow its own cancellation.
 func TestWhatWasLostOnTheWayIsNotSentBehindItsCancellation(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		o := w.reboot()

@@ -13,10 +13,12 @@ import (
 	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
 	"upsedge/internal/ups"
+
+	"pgregory.net/rapid"
 )
 
 // reasonOf is the code of a refusal, "" of none.
-func reasonOf(t testing.TB, err error) policy.Reason {
+func reasonOf(t rapid.TB, err error) policy.Reason {
 	t.Helper()
 	var refusal *cloud.Error
 	if err != nil && !errors.As(err, &refusal) {
@@ -69,14 +71,7 @@ func TestPERM1RequestsAreRefusedWithTheFirstReasonInOrderAndEachIsLogged(t *test
 			"cancel of nothing":       {owner, policy.OrderCancel, map[string]string{"order": strings.Repeat("0", 32)}, policy.Advanced, policy.NotFound, "order.cancel refused NOT_FOUND by cloud in d_1"},
 			"cancel of no id":         {owner, policy.OrderCancel, map[string]string{"order": strings.Repeat("A", 32)}, policy.Advanced, policy.Malformed, "order.cancel refused MALFORMED by cloud in d_1"},
 		} {
-			w := &world{t: t, db: db, sign: newSigner(t), clock: noon, link: &link{}}
-			w.start()
-			w.exec(`DELETE FROM orders`)
-			w.exec(`DELETE FROM order_events`)
-			w.exec(`DELETE FROM event_log`)
-			w.exec(`DELETE FROM event_heads`)
-			w.exec(`DELETE FROM devices`)
-			w.device()
+			w := newWorld(t, db)
 			w.exec(`UPDATE devices SET plan = $1`, row.plan)
 			r := Request{deviceID, row.action, row.params}
 			_, err := w.create(row.actor, r)
@@ -92,7 +87,7 @@ func TestPERM1RequestsAreRefusedWithTheFirstReasonInOrderAndEachIsLogged(t *test
 }
 
 func TestPLAN9APlanThatHasEndedByItselfAllowsNoOrder(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.exec(`UPDATE devices SET valid_until = $1`, noon.Add(time.Minute).UnixMilli())
 		w.reboot()
@@ -125,7 +120,7 @@ func TestT07TooManyOrdersAreRefusedUntilThereIsRoomAgain(t *testing.T) {
 }
 
 func TestTheCallerIsToldWhatTheSiteWillRefuse(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		warned := func() (out []string) {
 			c, err := w.create(owner, Request{deviceID, policy.RebootUPS, map[string]string{ups.ParamDelay: ups.DelayNone}})

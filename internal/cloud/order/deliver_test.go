@@ -11,7 +11,7 @@ import (
 )
 
 func TestEDGE4WhatCouldNotBeDeliveredInTimeExpires(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		o := w.reboot()
 		test, err := w.create(owner, Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}})
@@ -62,7 +62,7 @@ func TestEDGE4MaxAge(t *testing.T) {
 }
 
 func TestEDGE5NothingIsSentBeforeTheFullState(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		o := w.reboot()
 		w.link.up = true
@@ -76,7 +76,7 @@ func TestEDGE5NothingIsSentBeforeTheFullState(t *testing.T) {
 }
 
 func TestEDGE5AStatementGoesBeforeTheCommandThatNeedsIt(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.setPlan(policy.Basic)
 		w.connect()
@@ -93,7 +93,7 @@ func TestEDGE5AStatementGoesBeforeTheCommandThatNeedsIt(t *testing.T) {
 }
 
 func TestADeviceIsSentOneOrderAtATime(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		first := w.reboot()
@@ -112,7 +112,7 @@ func TestADeviceIsSentOneOrderAtATime(t *testing.T) {
 }
 
 func TestAnOrderThatWasNotAnsweredGoesOutAgainUnderItsId(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		o := w.reboot()
@@ -170,7 +170,7 @@ func TestACrashBetweenCommitAndSendEndsOnce(t *testing.T) {
 }
 
 func TestOfTwoProcessesOneSends(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		old := w.book

@@ -14,7 +14,7 @@ const (
 	feedsOfActor = 8                // at one time, in one process
 	feedOnce     = 100              // events read at once
 	feedLook     = 3 * time.Second  // between two looks of a feed that nobody wakes: rights are asked then, within TIME-1's 5 s
-	feedLookSQL  = time.Second      // on PostgreSQL, where another process may write
+	feedLookSQL  = time.Second      // the same on PostgreSQL, where another process may write
 	feedBeat     = 15 * time.Second // between two words, so that who is between keeps the connection, and one that is gone is noticed
 )
 
@@ -91,11 +91,7 @@ func (f *Feed) Run(ctx context.Context, emit func([]Event) error) error {
 	defer f.Close()
 	changed, stop := f.b.hub.listen(f.device)
 	defer stop()
-	look := feedLook
-	if f.b.db.Dialect() == store.Postgres {
-		look = feedLookSQL
-	}
-	timer := time.NewTicker(look)
+	timer := time.NewTicker(f.b.feedLook)
 	defer timer.Stop()
 	quiet := time.Now()
 	for {
@@ -126,7 +122,7 @@ func (f *Feed) Run(ctx context.Context, emit func([]Event) error) error {
 
 // read returns what is behind the last number told, if who listens still may, and whether nothing more will come.
 func (f *Feed) read(ctx context.Context) (events []Event, ended bool, err error) {
-	if f.alive != nil && time.Since(f.asked) >= feedLook {
+	if f.alive != nil && time.Since(f.asked) >= f.b.feedLook {
 		if err := f.alive(ctx); err != nil {
 			return nil, false, err
 		}

@@ -15,10 +15,13 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
 	"upsedge/internal/trust"
 	"upsedge/internal/trust/sign"
 	"upsedge/internal/wire"
+
+	"pgregory.net/rapid"
 )
 
 var (
@@ -33,7 +36,7 @@ const (
 	serial    = "AS1234567890"
 )
 
-func must(t testing.TB, err error) {
+func must(t rapid.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +56,7 @@ type signer struct {
 	judge  func(c trust.Command) // called for each command; nil: nobody asks
 }
 
-func newSigner(t testing.TB) *signer {
+func newSigner(t rapid.TB) *signer {
 	public := func(name string) ed25519.PublicKey { return key(name).Public().(ed25519.PublicKey) }
 	keys, err := sign.Keys(key("root"), trust.Keys{Version: 1, Keys: []trust.Key{
 		{Kid: "s1", Key: public("statement"), Purposes: []string{trust.ForStatement}}, {Kid: "c1", Key: public("command"), Purposes: []string{trust.ForCommand}},
@@ -78,7 +81,7 @@ func (s *signer) Statement(_ context.Context, _ *store.Tx, agent string, nonce w
 
 // A world is a cloud, its clock, and one site.
 type world struct {
-	t     testing.TB
+	t     rapid.TB
 	db    *store.DB
 	sign  *signer
 	clock time.Time
@@ -89,13 +92,28 @@ type world struct {
 	notices []Notice
 }
 
-func newWorld(t testing.TB, db *store.DB) *world {
+// onSQLite is for what the database has no part in: making one of PostgreSQL's takes half a second.
+func onSQLite(t *testing.T, fn func(t *testing.T, db *store.DB)) {
+	t.Helper()
+	fn(t, storetest.Open(t, storetest.SQLite(t)))
+}
+
+func newWorld(t rapid.TB, db *store.DB) *world {
 	t.Helper()
 	w := &world{t: t, db: db, sign: newSigner(t), clock: noon, link: &link{}}
 	w.site = newSite(t, w)
+	w.empty()
 	w.device()
 	w.start()
 	return w
+}
+
+// empty forgets the world before.
+func (w *world) empty() {
+	w.t.Helper()
+	for _, table := range []string{"orders", "order_events", "order_devices", "order_agents", "order_confirmed", "event_log", "event_heads", "devices"} {
+		w.exec(`DELETE FROM ` + table)
+	}
 }
 
 // device registers the unit.
@@ -118,6 +136,7 @@ func (w *world) start() {
 		Notice: func(_ context.Context, _ *store.Tx, n Notice) error { w.notices = append(w.notices, n); return nil },
 	})
 	must(w.t, err)
+	w.book.feedLook = 20 * time.Millisecond
 }
 
 func (w *world) write(fn func(ctx context.Context, tx *store.Tx) error) {
@@ -289,7 +308,7 @@ func (l *link) Publish(_ string, _ wire.Leaf, payload []byte) error {
 
 // A site is the agent's end: a verifier, and a model of its journal. It is on disk: nothing of it is lost.
 type site struct {
-	t        testing.TB
+	t        rapid.TB
 	w        *world
 	verifier *trust.Verifier
 
@@ -313,7 +332,7 @@ type noList struct{}
 func (noList) Load() (string, error) { return "", nil }
 func (noList) Save(string) error     { return nil }
 
-func newSite(t testing.TB, w *world) *site {
+func newSite(t rapid.TB, w *world) *site {
 	return &site{
 		t: t, w: w, verifier: trust.New(agentName, key("root").Public().(ed25519.PublicKey), noList{}), known: map[wire.ID]wire.Result{},
 		effects: map[wire.ID]int{}, allow: []string{"reboot", "diagnostics"},

@@ -15,7 +15,7 @@ import (
 
 // T-08, T-82: the right ends between the request and the delivery.
 func TestT08ALoweredPlanEndsWhatWaits(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		o := w.reboot()
 		w.setPlan(policy.Basic)
@@ -31,7 +31,7 @@ func TestT08ALoweredPlanEndsWhatWaits(t *testing.T) {
 
 // T-08, T-82: it was signed already. The statement of the next session, or of this one, comes before it.
 func TestT82WhatWasSignedBeforeThePlanWasLoweredIsRefusedOnSite(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		o := w.reboot()
@@ -52,7 +52,7 @@ func TestT82WhatWasSignedBeforeThePlanWasLoweredIsRefusedOnSite(t *testing.T) {
 }
 
 func TestT82OfASessionThatIsOverNothingCounts(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		o := w.reboot()
@@ -150,7 +150,7 @@ func TestResultsOfOthersOrdersChangeNothing(t *testing.T) {
 }
 
 func TestLOG6OrdersGivenOnSiteStandInTheLogWithBothTimes(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		w.clock = noon.Add(time.Hour)
