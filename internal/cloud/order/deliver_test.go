@@ -170,7 +170,7 @@ func TestACrashBetweenCommitAndSendEndsOnce(t *testing.T) {
 }
 
 func TestOfTwoProcessesOneSends(t *testing.T) {
-	onSQLite(t, func(t *testing.T, db *store.DB) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect()
 		old := w.book
