@@ -75,7 +75,7 @@ func TestOnlyChangesBesideTheUnitsNeedARestart(t *testing.T) {
 		base + "uplink: {broker: 'tls://cloud.example:8883'}":             "uplink",
 		base + "metrics: {listen: ''}":                                    "metrics",
 		base + "local: {listen: ''}":                                      "local",
-		base + "orders: {allow: [reboot]}\nstate_dir: /elsewhere":         "state_dir orders",
+		base + "orders: {allow: [reboot]}\nstate_dir: /elsewhere":         "state_dir",
 		base + "log: {level: debug}":                                      "",
 		base + "log: {format: json}":                                      "log.format",
 	} {

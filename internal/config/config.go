@@ -131,8 +131,8 @@ func (c *Config) Warnings() []string {
 	if host, _, err := net.SplitHostPort(c.Local.Listen); err == nil && !loopback(host) {
 		out = append(out, "local.listen: anybody in the network can read the status page, serial numbers included")
 	}
-	if len(c.Orders.Allow) > 0 {
-		out = append(out, "orders.allow: this version carries out no remote orders")
+	if len(c.Orders.Allow) > 0 && c.Uplink == nil {
+		out = append(out, "orders.allow: without an uplink nobody can order anything")
 	}
 	for _, u := range c.Units {
 		if u.Card != nil {
