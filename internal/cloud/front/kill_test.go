@@ -292,7 +292,10 @@ func (f *farm) check(all map[wire.Lane]map[uint64][]byte) {
 // a cloud's keys its acknowledgements free records, without them PUBACK does.
 func TestT87NoRecordIsAcknowledgedAndMissing(t *testing.T) {
 	for _, cloud := range []bool{true, false} {
-		t.Run(map[bool]string{true: "acks", false: "puback"}[cloud], func(t *testing.T) { killRounds(t, cloud, 1) })
+		t.Run(map[bool]string{true: "acks", false: "puback"}[cloud], func(t *testing.T) {
+			t.Parallel() // mostly it waits
+			killRounds(t, cloud, 1)
+		})
 	}
 }
 
