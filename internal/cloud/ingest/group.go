@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"upsedge/internal/cloud/store"
 )
 
 // Bounds of one commit. It takes what has come while the one before was written, without waiting for more: a lone alarm is
@@ -134,26 +136,39 @@ func (g *Group) collect(first delivery) []delivery {
 	return batch
 }
 
+// blameAfter is how often a message must have failed alone before it is set aside.
+const blameAfter = 3
+
+// settle stores a batch. What fails again though the database is well is divided, until the one message that nobody can store
+// stands alone: it is set aside, or it would stand before all others for ever.
 func (g *Group) settle(ctx context.Context, batch []delivery) {
 	messages := make([]Message, len(batch))
 	for i, d := range batch {
 		messages[i] = d.Message
 	}
 	pause := leastRetry
-	for failed := false; ; failed = true {
+	for try := 1; ; try++ {
 		answers, err := g.r.Take(ctx, messages)
 		if err == nil {
-			if failed {
+			if try > 1 {
 				g.r.log.Info("the database takes messages again")
 			}
-			g.publish(answers)
-			for _, d := range batch {
-				d.done(nil)
-			}
+			g.settled(batch, answers)
 			return
 		}
-		if !failed {
+		if try == 1 {
 			g.r.log.Error("messages not stored, nothing is acknowledged until they are", "messages", len(batch), "err", err)
+		}
+		switch {
+		case store.Temporary(err) || try == 1:
+		case len(batch) > 1:
+			half := len(batch) / 2
+			g.settle(ctx, batch[:half])
+			g.settle(ctx, batch[half:])
+			return
+		case try >= blameAfter && g.r.refuse(ctx, messages[0], err) == nil:
+			g.settled(batch, nil)
+			return
 		}
 		if !sleep(ctx, pause) {
 			for _, d := range batch {
@@ -162,6 +177,13 @@ func (g *Group) settle(ctx context.Context, batch []delivery) {
 			return
 		}
 		pause = min(2*pause, mostRetry)
+	}
+}
+
+func (g *Group) settled(batch []delivery, answers []Answer) {
+	g.publish(answers)
+	for _, d := range batch {
+		d.done(nil)
 	}
 }
 

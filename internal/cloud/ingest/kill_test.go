@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +23,9 @@ const (
 )
 
 // child is the receiver as a process, until it is killed.
-func child(dir, broker string) error {
+func child(c store.Config, broker string) error {
 	ctx := context.Background()
-	db, err := store.Open(ctx, inDir(dir))
+	db, err := store.Open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -34,21 +33,19 @@ func child(dir, broker string) error {
 	return NewConsumer(New(db, Options{}), cfg).Run(ctx)
 }
 
-func inDir(dir string) store.Config { return store.Config{DSN: filepath.Join(dir, "cloud.db")} }
-
 // A process is a receiver that can be killed.
 type process struct {
 	t   testing.TB
 	cmd *exec.Cmd
 }
 
-// startProcess starts a receiver in dir and waits until it is ready.
-func startProcess(t testing.TB, dir, broker string) *process {
+// startProcess starts a receiver on a database and waits until it is ready.
+func startProcess(t testing.TB, c store.Config, broker string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
 	p := &process{t, exec.CommandContext(t.Context(), exe)}
-	p.cmd.Env = append(os.Environ(), childEnv+"="+dir, childBroker+"="+broker)
+	p.cmd.Env = append(os.Environ(), childEnv+"="+c.Driver+" "+c.DSN, childBroker+"="+broker)
 	said, err := p.cmd.StderrPipe()
 	must(t, err)
 	must(t, p.cmd.Start())
@@ -74,18 +71,20 @@ func (p *process) kill() {
 
 // T-87: at whatever instant it is killed, what it has acknowledged is there when it starts again, and what the broker was not told
 // comes again.
-func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) { killRounds(t, 5) }
+func TestAKilledReceiverHasAllThatItAcknowledged(t *testing.T) {
+	both(t, func(t *testing.T) { killRounds(t, 4) })
+}
 
 func TestSoakAKilledReceiverHasAllThatItAcknowledged(t *testing.T) {
 	if !soak {
 		t.Skip("long: set UPSEDGE_SOAK, or make soak")
 	}
-	killRounds(t, 100)
+	both(t, func(t *testing.T) { killRounds(t, 100) })
 }
 
 func killRounds(t *testing.T, rounds int) {
 	broker := testenv.Mosquitto(t, brokerConfig)
-	dir, b := t.TempDir(), newBox(t, "rack7")
+	c, b := config(t), newBox(t, "rack7")
 	agent := newPeer(t, broker.Addr, b)
 	const window = 64
 	sent := uint64(0)
@@ -97,7 +96,7 @@ func killRounds(t *testing.T, rounds int) {
 	}
 	acked := func() uint64 { return min(agent.through(wire.Events), agent.through(wire.Samples)) }
 	for round := range rounds {
-		p := startProcess(t, dir, broker.Addr)
+		p := startProcess(t, c, broker.Addr)
 		goal := sent + rand.Uint64N(400)
 		for end := time.Now().Add(30 * time.Second); acked() < goal && time.Now().Before(end); {
 			publish(min(acked()+window, goal))
@@ -109,19 +108,19 @@ func killRounds(t *testing.T, rounds int) {
 		publish(sent + rand.Uint64N(window)) // it is in the middle of these
 		time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
 		p.kill()
-		check(t, dir, b, map[wire.Lane]uint64{wire.Events: agent.through(wire.Events), wire.Samples: agent.through(wire.Samples)})
+		check(t, c, b, map[wire.Lane]uint64{wire.Events: agent.through(wire.Events), wire.Samples: agent.through(wire.Samples)})
 	}
 	// What was on its way at the last kill is in the broker's hands: nobody sends it again.
-	p := startProcess(t, dir, broker.Addr)
+	p := startProcess(t, c, broker.Addr)
 	await(t, "the rest", func() bool { return acked() == sent })
 	p.kill()
-	check(t, dir, b, map[wire.Lane]uint64{wire.Events: sent, wire.Samples: sent})
+	check(t, c, b, map[wire.Lane]uint64{wire.Events: sent, wire.Samples: sent})
 }
 
 // check compares what is on disk with what was sent and acknowledged.
-func check(t testing.TB, dir string, b *box, acked map[wire.Lane]uint64) {
+func check(t testing.TB, c store.Config, b *box, acked map[wire.Lane]uint64) {
 	t.Helper()
-	db, err := store.Open(t.Context(), inDir(dir))
+	db, err := store.Open(t.Context(), c)
 	must(t, err)
 	defer db.Close()
 	r := NewReader(db)

@@ -6,10 +6,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
@@ -17,8 +19,8 @@ import (
 var soak = os.Getenv("UPSEDGE_SOAK") != ""
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childEnv); dir != "" {
-		if err := child(dir, os.Getenv(childBroker)); err != nil {
+	if driver, dsn, ok := strings.Cut(os.Getenv(childEnv), " "); ok {
+		if err := child(store.Config{Driver: driver, DSN: dsn}, os.Getenv(childBroker)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -16,6 +16,7 @@ const (
 	Malformed      = "ingest.malformed"         // a message that breaks the format
 	UnknownVersion = "ingest.unknown_version"   // a message of a version this program does not know
 	Unreadable     = "ingest.unreadable"        // a record whose body is not what its class has; it is stored as it came
+	Refused        = "ingest.refused"           // a sound message that could not be stored though the database is well: a mistake of ours
 	DatabaseLost   = "ingest.forgotten"         // an agent was told that we have what we have no more
 )
 

@@ -29,11 +29,23 @@ func (b *batch) quarantine(m Message, cause error) {
 	if errors.As(cause, &version) {
 		what = UnknownVersion
 	}
+	b.setAsideAs(what, m, cause)
+}
+
+func (b *batch) setAsideAs(what string, m Message, cause error) {
 	reason := clean(cause.Error(), 300)
 	b.keepSpecimen(m, reason)
 	// A topic that is none of an agent has no name that could be trusted to be short.
 	agent, _, _ := wire.SplitTopic(m.Topic)
 	b.notice(agent, what, "", fmt.Sprintf("%s: %s", clean(m.Topic, 120), reason))
+}
+
+// refuse sets a message aside that is sound and cannot be stored. That this succeeds says that the database is well.
+func (r *Receiver) refuse(ctx context.Context, m Message, cause error) error {
+	_, err := r.commit(ctx, agentsOf([]Message{m}), func(b *batch) {
+		b.setAsideAs(Refused, m, cause)
+	})
+	return err
 }
 
 func (b *batch) keepSpecimen(m Message, reason string) {
