@@ -35,12 +35,12 @@ func SQLite(t testing.TB) store.Config {
 	return store.Config{Driver: store.SQLite, DSN: filepath.Join(t.TempDir(), "cloud.db")}
 }
 
-// model is the database that others are copied from: making the tables anew costs ten times as much.
+// model is the database that others are copied from.
 const model = "model"
 
 var makeModel sync.Once
 
-// Postgres is a database of the test's own, with all tables. It is dropped with the test.
+// Postgres is a database of the test's own, with all tables, empty.
 func Postgres(t testing.TB) store.Config {
 	t.Helper()
 	c := testenv.Postgres(t)
@@ -54,30 +54,36 @@ func Postgres(t testing.TB) store.Config {
 			t.Fatal(err)
 		}
 	})
-	return database(t, c, " TEMPLATE "+model)
+	name := spare.take()
+	if name == "" {
+		name = fmt.Sprintf("t%d", last.Add(1))
+		ask(t, c, "CREATE DATABASE "+name+" TEMPLATE "+model)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() && emptied(c, name) == nil {
+			spare.give(name)
+		} else {
+			ask(t, c, "DROP DATABASE "+name+" WITH (FORCE)")
+		}
+	})
+	return config(c, name)
 }
 
 // EmptyPostgres is a database without tables.
 func EmptyPostgres(t testing.TB) store.Config {
 	t.Helper()
-	return database(t, testenv.Postgres(t), "")
+	return PostgresOn(t, testenv.Postgres(t))
 }
 
 // PostgresOn is a database without tables on another server.
 func PostgresOn(t testing.TB, c *testenv.Cluster) store.Config {
 	t.Helper()
-	return database(t, c, "")
+	name := fmt.Sprintf("t%d", last.Add(1))
+	ask(t, c, "CREATE DATABASE "+name)
+	return config(c, name)
 }
 
 var last atomic.Int64
-
-func database(t testing.TB, c *testenv.Cluster, how string) store.Config {
-	t.Helper()
-	name := fmt.Sprintf("t%d", last.Add(1))
-	ask(t, c, "CREATE DATABASE "+name+how)
-	t.Cleanup(func() { ask(t, c, "DROP DATABASE "+name+" WITH (FORCE)") })
-	return config(c, name)
-}
 
 func config(c *testenv.Cluster, name string) store.Config {
 	return store.Config{Driver: store.Postgres, DSN: c.DSN(name)}
