@@ -59,9 +59,9 @@ units:
 	}
 	agent.showing(`ups_up{ups="rack-b"}`, "1")
 
-	p.write(strings.ReplaceAll(site("100ms", "spool: {max_bytes: 8MiB}"), "  - {name: rack-b", "#"))
+	p.write(strings.ReplaceAll(site("100ms", "log: {format: json}"), "  - {name: rack-b", "#"))
 	agent.signal(syscall.SIGHUP)
-	agent.await("need a restart; all others are applied\" keys=spool.max_bytes")
+	agent.await("need a restart; all others are applied\" keys=log.format")
 	until(t, "rack-b gone from /metrics", func() bool {
 		_, body := agent.get("/metrics")
 		return !strings.Contains(body, `ups="rack-b"`)
