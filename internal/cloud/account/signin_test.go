@@ -1,6 +1,8 @@
 package account
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,11 @@ func TestT84GuessersAreStoppedOverRestartsAndTheAnswerTellsNothing(t *testing.T)
 		t.Errorf("its owner, from elsewhere, is kept out: %v", err)
 	}
 	w.move(signInHere.per)
+	for n := range signInHere.most - 1 { // the count begins anew
+		if err := w.try(here, "known@example.com", "wrong "+good, ""); reasonOf(err) != policy.Unauthenticated {
+			t.Fatalf("after %v, try %d: %v", signInHere.per, n, err)
+		}
+	}
 	if err := w.try(here, "known@example.com", good, ""); err != nil {
 		t.Errorf("after %v: %v", signInHere.per, err)
 	}
@@ -211,4 +218,48 @@ func TestWhatIsOverIsTakenOut(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestASignInWithThePasswordFromBeforeAResetFails: the hash takes its time, and the password changes meanwhile.
+func TestASignInWithThePasswordFromBeforeAResetFails(t *testing.T) {
+	db := storetest.Open(t, storetest.SQLite(t))
+	w := newWorld(t, db)
+	w.member("jo@example.com")
+	for range hashers {
+		w.hasher.working <- struct{}{}
+	}
+	result := make(chan error, 1)
+	go func() { result <- w.try(here, "jo@example.com", good, "") }()
+	for len(w.hasher.waiting) == 0 { // it has read the hash of now
+		time.Sleep(time.Millisecond)
+	}
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE identities SET password = $1`, w.hasher.seal("another "+good))
+		return err
+	})
+	for range hashers {
+		<-w.hasher.working
+	}
+	if err := <-result; reasonOf(err) != policy.Unauthenticated {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSignInsThatAreTooManyAtOnceAreToldToComeAgain(t *testing.T) {
+	h := newHasher(cheap)
+	for range cap(h.waiting) {
+		h.waiting <- struct{}{}
+	}
+	if _, err := h.make(t.Context(), good); reasonOf(err) != policy.RateLimit {
+		t.Errorf("%v", err)
+	}
+	<-h.waiting
+	for range hashers {
+		h.working <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.fits(ctx, "", good); !errors.Is(err, context.Canceled) || len(h.waiting) != cap(h.waiting)-1 {
+		t.Errorf("%v, %d wait", err, len(h.waiting))
+	}
 }
