@@ -123,9 +123,11 @@ func (a *agent) open(ctx context.Context) (*store.Store, error) {
 }
 
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
-	if err := a.checkUplink(ctx); err != nil {
+	up, err := a.newUpstream(ctx, cfg.Uplink)
+	if err != nil {
 		return err
 	}
+	a.link.take(up)
 	var names []string
 	for _, l := range lines(cfg.Units) {
 		names = append(names, l[0].Name)
@@ -143,7 +145,6 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	if err := a.openOrders(ctx); err != nil {
 		return err
 	}
-	var err error
 	if l := a.outside.scrape; l != nil {
 		a.metrics = metrics.On(l, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady)
 	} else if cfg.Metrics.Listen != "" {
@@ -172,20 +173,12 @@ func (a *agent) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.disk.run(ctx, a.arrived) })
 	g.Go(func() error { return a.site.flusher.run(ctx, a.Config.Spool.Flush, a.turn) })
-	g.Go(func() error { return a.reload(ctx) })
+	g.Go(func() error { return a.reload(ctx, func(u *config.Uplink) error { return a.lead(ctx, sending, g, u) }) })
 	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error { return a.own.run(ctx) })
 	g.Go(func() error { return a.followTime(ctx) })
-	if a.orders != nil {
-		g.Go(func() error { return a.orders.Run(ctx) })
-	}
-	if u := a.Config.Uplink; u != nil {
-		g.Go(func() error { return a.send(sending) })
-		if a.link.files != nil {
-			g.Go(func() error { return a.link.followFiles(ctx, a.own.certificate, a.Log) })
-		}
-	}
+	a.startUpstream(ctx, sending, g)
 	g.Go(func() error { return a.local.Run(ctx) })
 	if a.metrics != nil {
 		g.Go(func() error { return a.metrics.Run(ctx) })
@@ -248,14 +241,14 @@ func (a *agent) announce() {
 	}
 }
 
-// reload applies changes of units. Those of most other keys need a restart, and the log says which.
-func (a *agent) reload(ctx context.Context) error {
+// reload applies changes of units and of the uplink. Those of most other keys need a restart, and the log says which.
+func (a *agent) reload(ctx context.Context, lead func(*config.Uplink) error) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case next := <-a.Reload:
-			err := a.apply(ctx, next)
+			err := a.apply(ctx, next, lead)
 			if next.Done != nil {
 				next.Done()
 			}
@@ -266,7 +259,7 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 }
 
-func (a *agent) apply(ctx context.Context, r Reload) error {
+func (a *agent) apply(ctx context.Context, r Reload, lead func(*config.Uplink) error) error {
 	if r.Err != nil {
 		a.Log.Error("configuration rejected, the old one is kept", "err", oneLine(r.Err))
 		a.own.reloaded(r.Err)
@@ -277,6 +270,9 @@ func (a *agent) apply(ctx context.Context, r Reload) error {
 		return err
 	}
 	*a.latest = next
+	if err := lead(next.Uplink); err != nil {
+		return err
+	}
 	a.warnOfRates(next.Units)
 	if a.orders != nil {
 		a.orders.SetPolicy(ordersPolicy(next.Orders))

@@ -72,7 +72,7 @@ func TestOnlyChangesBesideTheUnitsNeedARestart(t *testing.T) {
 		base + "spool: {flush: 10s}":                                      "", // the default
 		base + "spool: {flush: 11s}":                                      "spool.flush",
 		base + "spool: {max_bytes: 8MiB}":                                 "spool.max_bytes",
-		base + "uplink: {broker: 'tls://cloud.example:8883'}":             "uplink",
+		base + "uplink: {broker: 'tls://cloud.example:8883'}":             "",
 		base + "metrics: {listen: ''}":                                    "metrics",
 		base + "local: {listen: ''}":                                      "local",
 		base + "orders: {allow: [reboot]}\nstate_dir: /elsewhere":         "state_dir",

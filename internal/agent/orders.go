@@ -20,15 +20,24 @@ import (
 
 // openOrders makes the executor of remote orders, where the agent has a cloud that could give any.
 func (a *agent) openOrders(ctx context.Context) (err error) {
-	if a.Config.Uplink == nil || !trust.Enrolled(a.Config.StateDir) {
+	up := a.link.up.Load()
+	if a.orders = nil; up.cfg == nil || !trust.Enrolled(a.Config.StateDir) {
 		return nil
 	}
 	a.orders, err = command.Open(ctx, command.Options{
-		Dir: a.Config.StateDir, Policy: ordersPolicy(a.Config.Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
+		Dir: a.ordersDir(up), Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
 		Alarm: a.tellAlarm, Log: a.Log,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
 	})
 	return err
+}
+
+// reopenOrders closes the journal of one upstream and opens that of the next. Nothing of either works meanwhile.
+func (a *agent) reopenOrders(ctx context.Context) error {
+	if err := a.closeOrders(); err != nil {
+		a.Log.Error("the journal of orders does not close well", "err", err)
+	}
+	return a.openOrders(ctx)
 }
 
 // closeOrders closes the journal.

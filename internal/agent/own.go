@@ -73,6 +73,17 @@ func (o *own) started(version string, up *config.Uplink) {
 	}
 	boot := o.clock.Boot().String()
 	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Started(now, version, boot, anew) })
+	o.cannotBe(up)
+}
+
+// led tells that the uplink leads elsewhere now, or, with nil, nowhere: what the one before was blamed for is over.
+func (o *own) led(up *config.Uplink) {
+	o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Over(now, 820, 822, 823, 824) })
+	o.cannotBe(up)
+}
+
+// cannotBe ends what an uplink cannot be blamed for; from now on it has a minute to come about.
+func (o *own) cannotBe(up *config.Uplink) {
 	var over []ups.AlarmID
 	if up == nil {
 		over = append(over, 820, 824)

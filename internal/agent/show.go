@@ -61,7 +61,7 @@ func (a *agent) status(values bool) local.Status {
 	s := local.Status{
 		Version: a.Version, Agent: a.link.id(), Stream: a.disk.stream(), Started: a.started.UTC().Round(time.Second),
 		Clock:  showClock(a.clock.Status()),
-		Broker: local.Broker{Configured: a.Config.Uplink != nil, Connected: a.connected.Load()},
+		Broker: local.Broker{Configured: a.link.up.Load().cfg != nil, Connected: a.connected.Load()},
 		Alarms: a.own.shown(), Units: []local.Unit{},
 	}
 	for _, l := range wire.Lanes {
@@ -82,7 +82,6 @@ func restartKeys(was, is *config.Config) (keys []string) {
 		{"state_dir", func(c *config.Config) any { return c.StateDir }},
 		{"spool.max_bytes", func(c *config.Config) any { return c.Spool.MaxBytes }},
 		{"spool.flush", func(c *config.Config) any { return c.Spool.Flush }},
-		{"uplink", func(c *config.Config) any { return c.Uplink }},
 		{"metrics", func(c *config.Config) any { return c.Metrics }},
 		{"local", func(c *config.Config) any { return c.Local }},
 		{"log.format", func(c *config.Config) any { return c.Log.Format }},

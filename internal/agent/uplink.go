@@ -26,8 +26,9 @@ import (
 type link struct {
 	name       atomic.Pointer[string] // the agent's id; nil: it is in a state directory that cannot be had yet
 	session    atomic.Pointer[uplink.Session]
-	files      *uplink.Credentials       // nil: no TLS
+	up         atomic.Pointer[upstream]  // never nil once it was built
 	certExpiry atomic.Pointer[time.Time] // nil: no certificate
+	numbered   uint64                    // sessions of this run whose upstream has ended
 }
 
 // renewWithin spreads the new connections of agents whose files were renewed at one time.
@@ -36,19 +37,19 @@ const renewWithin = time.Minute
 // followFiles looks every minute whether the files of TLS were replaced, until ctx ends. What is new is used from the next
 // connection on; so that no session outlives the certificate it rests on, there is one within the next minute. tell is told each
 // time when the agent's own certificate ends.
-func (l *link) followFiles(ctx context.Context, tell func(ends time.Time), log *slog.Logger) error {
+func (l *link) followFiles(ctx context.Context, files *uplink.Credentials, tell func(ends time.Time), log *slog.Logger) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	trouble := ""
 	for {
-		changed, err := l.files.Refresh()
+		changed, err := files.Refresh()
 		if said := fmt.Sprint(err); err != nil && said != trouble { // once; half written it may be whole in a minute
 			log.Warn("renewed TLS files cannot be used yet; those before stay in use", "err", err)
 			trouble = said
 		} else if err == nil {
 			trouble = ""
 		}
-		if cert := l.files.Certificate(); cert != nil {
+		if cert := files.Certificate(); cert != nil {
 			l.certExpiry.Store(&cert.NotAfter)
 			tell(cert.NotAfter)
 		}
@@ -101,23 +102,6 @@ func certificateID(file string) (id string, expiry *time.Time, err error) {
 	return cert.Subject.CommonName, &cert.NotAfter, nil
 }
 
-// checkUplink finds out at the start what only a person can mend: files of the certificate that cannot be used.
-func (a *agent) checkUplink(ctx context.Context) error {
-	name, expiry, err := agentID(ctx, a.Config.Uplink, a.disk)
-	switch {
-	case err == nil:
-		a.link.name.Store(&name)
-	case !errors.Is(err, errNoStore) && !errors.Is(err, store.ErrDisk):
-		return err
-	}
-	a.link.certExpiry.Store(expiry)
-	if u := a.Config.Uplink; u != nil && secure(u) {
-		a.link.files, err = brokerTLS(u)
-		return err
-	}
-	return nil
-}
-
 // send keeps an uplink up while there is a store to send from, until ctx ends. Another store is another stream, and has a session
 // of its own.
 func (a *agent) send(ctx context.Context) error {
@@ -136,7 +120,9 @@ func (a *agent) send(ctx context.Context) error {
 			continue
 		}
 		a.link.session.Store(session)
-		if err := sendUntil(ctx, gone, session); err != nil {
+		err = sendUntil(ctx, gone, session)
+		a.link.numbered = session.Numbered()
+		if err != nil {
 			return err
 		}
 	}
@@ -164,15 +150,16 @@ func sendUntil(ctx context.Context, gone <-chan struct{}, session *uplink.Sessio
 
 // session makes the uplink of a store.
 func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, error) {
+	up := a.link.up.Load()
 	if a.link.id() == "" {
-		name, _, err := agentID(ctx, a.Config.Uplink, a.disk)
+		name, _, err := agentID(ctx, up.cfg, a.disk)
 		if err != nil {
 			return nil, err
 		}
 		a.link.name.Store(&name)
 	}
 	return newUplink(uplinkParts{
-		cfg: a.Config.Uplink, files: a.link.files, agent: a.link.id(), version: a.Version, allow: a.allowed, store: s, clock: a.clock, series: a.series,
+		cfg: up.cfg, files: up.files, numbered: a.link.numbered, agent: a.link.id(), version: a.Version, allow: a.allowed, store: s, clock: a.clock, series: a.series,
 		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 		enrolled: trust.Enrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
 	})
@@ -188,20 +175,21 @@ func (l *link) id() string {
 
 // uplinkParts is what the uplink is made of.
 type uplinkParts struct {
-	cfg     *config.Uplink
-	files   *uplink.Credentials // nil: no TLS
-	agent   string
-	version string
-	allow   func() []string // groups of orders
-	store   *store.Store
-	clock   *clock.Clock
-	series  *metrics.Agent
-	units   func() []*unit
-	own     *own
-	changed <-chan struct{}
-	seen    func(connected bool)
-	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
-	log     *slog.Logger
+	cfg      *config.Uplink
+	files    *uplink.Credentials // nil: no TLS
+	numbered uint64              // sessions of this run
+	agent    string
+	version  string
+	allow    func() []string // groups of orders
+	store    *store.Store
+	clock    *clock.Clock
+	series   *metrics.Agent
+	units    func() []*unit
+	own      *own
+	changed  <-chan struct{}
+	seen     func(connected bool)
+	dial     func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
+	log      *slog.Logger
 
 	enrolled bool // a cloud acknowledges
 	// order judges what comes on the topic orders; nil: nobody can, and each is refused.
@@ -231,7 +219,7 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 		return nil, fmt.Errorf("uplink.broker: %w", err)
 	}
 	cfg := uplink.Config{
-		Broker: broker, Insecure: p.cfg.Insecure, AgentID: p.agent, Boot: p.store.Boot(), MaxRate: p.cfg.MaxRate,
+		Broker: broker, Insecure: p.cfg.Insecure, AgentID: p.agent, Boot: p.store.Boot(), Numbered: p.numbered, MaxRate: p.cfg.MaxRate,
 		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Cloud: p.cloud(), Dial: p.dial, Log: p.log,
 		Observe: uplink.Observer{
 			Connected: func(on bool) {

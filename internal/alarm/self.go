@@ -246,7 +246,9 @@ func (s *Self) Elapsed(at time.Time) []ups.Event {
 func (s *Self) Over(at time.Time, ids ...ups.AlarmID) []ups.Event {
 	s.e.begin(at)
 	for _, id := range ids {
-		s.end(id, "")
+		if s.end(id, ""); id == 820 {
+			s.unlinked = time.Time{}
+		}
 	}
 	return s.e.events
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Insecure bool         // allows tcp:// to loopback
 	AgentID  string       // in topics, and the client identifier
 	Boot     uint32       // starts of the agent, counted in the store; makes session numbers rise over all of them
+	Numbered uint64       // sessions that others have had since that start
 	MaxRate  int64        // bytes per second, 0 is unlimited
 	Version  string       // of the agent, in the first message of a session
 	// Full returns what the full state says now. It reads memory: a session stands still meanwhile.

@@ -55,9 +55,12 @@ func New(cfg Config, spool Spool) *Session {
 	return &Session{
 		cfg: cfg, spool: spool, log: log, acks: newAcker(spool, log),
 		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst),
-		retry:    backoff{least: leastPause, most: mostPause}, renew: make(chan struct{}, 1),
+		retry:    backoff{least: leastPause, most: mostPause}, renew: make(chan struct{}, 1), sessions: cfg.Numbered,
 	}
 }
+
+// Numbered returns how many sessions have had a number since the start of the agent. Ask behind Run.
+func (s *Session) Numbered() uint64 { return s.sessions }
 
 // Renew replaces the session in use by another one soon, so that it rests on the certificates that are in place now. It never
 // waits; without a session nothing happens, since the next one does anyway.
