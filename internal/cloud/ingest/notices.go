@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"log/slog"
 	"time"
+
+	"upsedge/internal/cloud/store"
 )
 
 // What the operator is told of. 840 is its number in the event catalogue; the others are names of the threat model, section 6, or
@@ -22,16 +24,29 @@ const (
 
 // notice tells the operator of something: the first time as a row and a line of the log, again as a count until it has ended.
 func (b *batch) notice(agent, what, subject, detail string) {
-	again := b.exec(`UPDATE notices SET times = times + 1, last_at = $1 WHERE agent = $2 AND what = $3 AND subject = $4 AND ended_at IS NULL`,
-		millis(b.now), agent, what, subject)
-	if again > 0 || b.err != nil {
+	if b.err != nil {
 		return
 	}
-	b.exec(`INSERT INTO notices (agent, what, subject, detail, times, first_at, last_at) VALUES ($1, $2, $3, $4, 1, $5, $5)`,
-		agent, what, subject, detail, millis(b.now))
+	first, err := Tell(b.ctx, b.tx, b.now, agent, what, subject, detail)
+	if b.fail(err); !first {
+		return
+	}
 	b.tx.After(func() {
 		b.r.log.Warn("told the operator", "agent", agent, "event", what, "subject", subject, "detail", detail)
 	})
+}
+
+// Tell tells the operator of something that this or another part of the cloud has found, in its transaction: the first time as a row,
+// again as a count until it has ended. first says which.
+func Tell(ctx context.Context, tx *store.Tx, now time.Time, agent, what, subject, detail string) (first bool, err error) {
+	again, err := tx.Exec(ctx, `UPDATE notices SET times = times + 1, last_at = $1 WHERE agent = $2 AND what = $3 AND subject = $4 AND ended_at IS NULL`,
+		millis(now), agent, what, subject)
+	if err != nil || again > 0 {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO notices (agent, what, subject, detail, times, first_at, last_at) VALUES ($1, $2, $3, $4, 1, $5, $5)`,
+		agent, what, subject, detail, millis(now))
+	return err == nil, err
 }
 
 // endNotice ends what notice has begun.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/trust"
 	"upsedge/internal/wire"
@@ -26,19 +27,11 @@ type Sender interface {
 	Publish(agent string, leaf wire.Leaf, payload []byte) error
 }
 
-// A Notice is something that the operator's security log is to have: it happened, and somebody should ask why.
-type Notice struct {
-	Agent  string
-	Kind   string // PolicyDiffers, NeverSent, Foreign
-	Device string // serial number; ""
-	Detail string
-}
-
-// The kinds of notices.
+// What the operator is told of, in ingest's notices: it happened, and somebody should ask why.
 const (
-	PolicyDiffers = "policy-differs" // cloud and agent decided otherwise from the same matrix: event 841 (PERM-11)
-	NeverSent     = "never-sent"     // an agent carries out an order that was never sent to it
-	Foreign       = "foreign-order"  // an agent tells of an order of another agent's device
+	PolicyDiffers = "841"              // of the event catalogue: cloud and agent decided otherwise from the same matrix (PERM-11)
+	NeverSent     = "order.never_sent" // an agent carries out an order that was never sent to it
+	Foreign       = "order.foreign"    // an agent tells of an order of another agent or device
 )
 
 // Config is what a Book needs. DB and Signer are required.
@@ -51,8 +44,6 @@ type Config struct {
 	// and that only in case a wake-up was missed.
 	Poll   time.Duration
 	Limits Limits
-	// Notice is called in the transaction that found it. nil: the log has it alone.
-	Notice func(ctx context.Context, tx *store.Tx, n Notice) error
 }
 
 // A Book keeps the orders. Use New.
@@ -63,7 +54,6 @@ type Book struct {
 	now    func() time.Time
 	poll   time.Duration
 	limits Limits
-	notice func(ctx context.Context, tx *store.Tx, n Notice) error
 
 	work     chan struct{} // holds one: there may be something to deliver
 	changed  chan struct{} // holds one: there may be something to tell agents
@@ -89,7 +79,7 @@ func New(c Config) (*Book, error) {
 		return nil, errors.New("order: no database, or nobody who signs")
 	}
 	b := &Book{
-		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(), notice: c.Notice,
+		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(),
 		work: make(chan struct{}, 1), changed: make(chan struct{}, 1), live: map[string]live{}, renewal: map[string]*renewal{},
 	}
 	if b.log == nil {
@@ -121,13 +111,11 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// tell writes a notice down.
-func (b *Book) tell(ctx context.Context, tx *store.Tx, n Notice) error {
-	tx.After(func() {
-		b.log.Warn("an order needs somebody's attention", "kind", n.Kind, "agent", n.Agent, "detail", n.Detail)
-	})
-	if b.notice == nil {
-		return nil
+// tell tells the operator. device is a serial number.
+func (b *Book) tell(ctx context.Context, tx *store.Tx, agent, what, device, detail string) error {
+	first, err := ingest.Tell(ctx, tx, b.now(), agent, what, device, detail)
+	if first {
+		tx.After(func() { b.log.Warn("told the operator", "agent", agent, "event", what, "detail", detail) })
 	}
-	return b.notice(ctx, tx, n)
+	return err
 }

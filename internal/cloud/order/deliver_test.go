@@ -86,8 +86,8 @@ func TestEDGE5AStatementGoesBeforeTheCommandThatNeedsIt(t *testing.T) {
 		must(t, err)
 		w.deliver()
 		w.want(o.ID, wire.OrderDone, "")
-		if len(w.notices) != 0 {
-			t.Errorf("told %+v", w.notices)
+		if told := w.told(); told != nil {
+			t.Errorf("told %q", told)
 		}
 	})
 }

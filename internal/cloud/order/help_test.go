@@ -88,8 +88,6 @@ type world struct {
 	book  *Book
 	site  *site
 	link  *link
-
-	notices []Notice
 }
 
 // onSQLite is for what the database has no part in: making one of PostgreSQL's takes half a second.
@@ -111,7 +109,7 @@ func newWorld(t rapid.TB, db *store.DB) *world {
 // empty forgets the world before.
 func (w *world) empty() {
 	w.t.Helper()
-	for _, table := range []string{"orders", "order_events", "order_devices", "order_agents", "order_confirmed", "event_log", "event_heads", "devices"} {
+	for _, table := range []string{"orders", "order_events", "order_devices", "order_agents", "order_confirmed", "event_log", "event_heads", "devices", "notices"} {
 		w.exec(`DELETE FROM ` + table)
 	}
 }
@@ -133,7 +131,6 @@ func (w *world) start() {
 	var err error
 	w.book, err = New(Config{
 		DB: w.db, Signer: w.sign, Now: func() time.Time { return w.clock }, Limits: Limits{1000, 1000, 1000, 1000, 1000, 1000, 1000},
-		Notice: func(_ context.Context, _ *store.Tx, n Notice) error { w.notices = append(w.notices, n); return nil },
 	})
 	must(w.t, err)
 	w.book.feedLook = 20 * time.Millisecond
@@ -240,6 +237,28 @@ func (w *world) wantLog(want ...string) {
 	if got := w.log(); !slices.Equal(got, want) {
 		w.t.Errorf("the Event Log has\n%q, want\n%q", got, want)
 	}
+}
+
+// told returns what the operator was told, and of which device.
+func (w *world) told() (out []string) {
+	w.t.Helper()
+	must(w.t, w.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		out = nil
+		rows, err := tx.Query(ctx, `SELECT what, subject FROM notices ORDER BY id`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var what, subject string
+			if err := rows.Scan(&what, &subject); err != nil {
+				return err
+			}
+			out = append(out, what+" "+subject)
+		}
+		return rows.Err()
+	}))
+	return out
 }
 
 // pass has the outbox and the renewals look once.

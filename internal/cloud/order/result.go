@@ -39,7 +39,7 @@ func (b *Book) Result(ctx context.Context, tx *store.Tx, agent string, s ingest.
 	case o == nil:
 		return b.strange(ctx, tx, agent, e.Record.Epoch, r)
 	case o.Agent != agent || o.Serial != r.Device:
-		return b.tell(ctx, tx, Notice{agent, Foreign, r.Device, "it tells of order " + r.Order.String() + " of another agent or device"})
+		return b.tell(ctx, tx, agent, Foreign, r.Device, "it tells of order "+r.Order.String()+" of another agent or device")
 	}
 	if err := b.compare(ctx, tx, o, r); err != nil {
 		return err
@@ -132,7 +132,7 @@ func (b *Book) compare(ctx context.Context, tx *store.Tx, o *Order, r report) er
 		return ignoreGone(err)
 	}
 	detail := fmt.Sprintf("order %s (%s): allowed here to %s on plan %s, refused on site with %s", o.ID, o.Action, o.Role, d.PlanAt(o.SentAt), r.Reason)
-	if err := b.tell(ctx, tx, Notice{o.Agent, PolicyDiffers, o.Serial, detail}); err != nil {
+	if err := b.tell(ctx, tx, o.Agent, PolicyDiffers, o.Serial, detail); err != nil {
 		return err
 	}
 	return eventlog.Append(ctx, tx, eventlog.Entry{
@@ -144,7 +144,7 @@ func (b *Book) compare(ctx context.Context, tx *store.Tx, o *Order, r report) er
 
 // neverSent tells of an order that runs on site though nobody here has signed it.
 func (b *Book) neverSent(ctx context.Context, tx *store.Tx, o *Order, r report) error {
-	if err := b.tell(ctx, tx, Notice{o.Agent, NeverSent, o.Serial, fmt.Sprintf("order %s is %s there, and was never sent", o.ID, r.State)}); err != nil {
+	if err := b.tell(ctx, tx, o.Agent, NeverSent, o.Serial, fmt.Sprintf("order %s is %s there, and was never sent", o.ID, r.State)); err != nil {
 		return err
 	}
 	return eventlog.Append(ctx, tx, eventlog.Entry{

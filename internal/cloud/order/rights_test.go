@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,8 +46,8 @@ func TestT82WhatWasSignedBeforeThePlanWasLoweredIsRefusedOnSite(t *testing.T) {
 		w.link.out = signed
 		w.deliver()
 		w.want(o.ID, wire.OrderRefused, policy.PlanBasic)
-		if len(w.notices) != 0 {
-			t.Errorf("a change explains it, and it was told: %+v", w.notices)
+		if told := w.told(); told != nil {
+			t.Errorf("a change explains it, and it was told: %q", told)
 		}
 	})
 }
@@ -111,8 +112,8 @@ func TestPERM11ADifferenceThatNothingExplainsIsTold(t *testing.T) {
 		w.pass()
 		w.deliver()
 		w.want(o.ID, wire.OrderRefused, policy.PlanBasic)
-		if len(w.notices) != 1 || w.notices[0].Kind != PolicyDiffers || w.notices[0].Device != serial {
-			t.Errorf("told %+v", w.notices)
+		if told := w.told(); !slices.Equal(told, []string{"841 " + serial}) {
+			t.Errorf("told %q", told)
 		}
 		w.wantLog("reboot.ups accepted  by cloud in d_1", "policy.differ refused PLAN_BASIC by agent in d_1", "reboot.ups refused PLAN_BASIC by agent in d_1")
 	})
@@ -123,8 +124,8 @@ func TestAnOrderThatRunsAndWasNeverSentIsTold(t *testing.T) {
 	w.connect()
 	o := w.reboot()
 	w.site.bring(wire.Result{Order: o.ID, Device: serial, Action: "reboot.ups", State: wire.OrderAccepted, Actor: "u_ada", Role: "owner"})
-	if len(w.notices) != 1 || w.notices[0].Kind != NeverSent {
-		t.Errorf("told %+v", w.notices)
+	if told := w.told(); !slices.Equal(told, []string{"order.never_sent " + serial}) {
+		t.Errorf("told %q", told)
 	}
 	w.want(o.ID, wire.OrderAccepted, "")
 	w.pass()
@@ -144,8 +145,8 @@ func TestResultsOfOthersOrdersChangeNothing(t *testing.T) {
 		w.site.bring(r)
 	}
 	w.want(o.ID, Pending, "")
-	if len(w.notices) != 2 || w.notices[0].Kind != Foreign || w.notices[1].Kind != NeverSent {
-		t.Errorf("told %+v", w.notices)
+	if told := w.told(); !slices.Equal(told, []string{"order.foreign AS0", "order.never_sent " + serial}) {
+		t.Errorf("told %q", told)
 	}
 }
 

@@ -29,7 +29,7 @@ func (b *Book) strange(ctx context.Context, tx *store.Tx, agent string, epoch ui
 		Plan: policy.Plan(r.Plan), Decided: eventlog.ByAgent,
 	}
 	if r.Actor != cloud.LocalRef {
-		if err := b.tell(ctx, tx, Notice{agent, NeverSent, r.Device, "order " + r.Order.String() + " is " + string(r.State) + " there, and is not known here"}); err != nil {
+		if err := b.tell(ctx, tx, agent, NeverSent, r.Device, "order "+r.Order.String()+" is "+string(r.State)+" there, and is not known here"); err != nil {
 			return err
 		}
 		e.Action, e.Actor, e.Params = logNeverSent, cloud.SystemRef, map[string]string{"order": r.Order.String(), "action": cut(r.Action, 64), "state": string(r.State)}
