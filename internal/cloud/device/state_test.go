@@ -145,9 +145,9 @@ func TestT54AnAgentThatMakesUpUnitsFillsNoTable(t *testing.T) {
 	each(t, func(w *world) {
 		w.report("g_1", unit("rack-a", "MINE"))
 		d := w.mustRegister(w.ada, "MINE")
-		for i := range 5 {
+		for i := range 3 {
 			w.now = w.now.Add(time.Minute)
-			units := make([]wire.UnitState, 1200)
+			units := make([]wire.UnitState, 1050)
 			for j := range units {
 				units[j] = unit(fmt.Sprintf("rack-%04d", j), fmt.Sprintf("AS-%d-%d", i, j))
 			}
@@ -157,7 +157,7 @@ func TestT54AnAgentThatMakesUpUnitsFillsNoTable(t *testing.T) {
 		must(t, w.db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			return tx.QueryRow(ctx, `SELECT COUNT(*) FROM sightings`).Scan(&n)
 		}))
-		if n > 4000 {
+		if n > 3000 {
 			t.Errorf("%d sightings are kept", n)
 		}
 		if len(w.unregistered("o_1")) != 1000 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -310,6 +311,52 @@ func TestRandomHistoriesVerifyAndWithOneByteChangedDoNot(t *testing.T) {
 		exec(t, db, `UPDATE event_log SET request = request || ' ' WHERE chain = 'd_2' AND n = 1`)
 		if r := verify(t, db, eventlog.Options{}); len(r.Findings) != 1 || r.Findings[0].Device != "d_2" || r.Findings[0].From != 1 {
 			t.Errorf("%+v", r.Findings)
+		}
+	})
+}
+
+// An operator who knows DESIGN.md writes a row anew with the hash that fits it: what stands behind it, or the head, tells.
+func TestT14ARowWrittenAnewWithItsHashIsNamed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		history(t, db, 5)
+		rewrite := func(number int64) {
+			t.Helper()
+			must(t, db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				list, err := eventlog.List(ctx, tx, eventlog.View{Device: "d_1"}, eventlog.Filter{}, nil, 10)
+				if err != nil {
+					return err
+				}
+				for _, l := range list {
+					if l.Number != number {
+						continue
+					}
+					l.Outcome = eventlog.Failed
+					line := l.Line("")
+					hash, err := hex.DecodeString(sumOf(&line))
+					if err == nil {
+						_, err = tx.Exec(ctx, `UPDATE event_log SET outcome = $1, hash = $2 WHERE chain = 'd_1' AND n = $3`, l.Outcome, hash, number)
+					}
+					return err
+				}
+				return errors.New("no such entry")
+			}))
+		}
+		for _, row := range []struct {
+			number int64
+			want   string
+		}{
+			{5, "device d_1, epoch 1, entry 5: head does not fit: the last entry is another one"},
+			{2, "device d_1, epoch 1, entry 2: replaced: entry 3 was written behind another one"},
+			{1, "device d_1, epoch 1, entry 1: replaced: entry 2 was written behind another one"},
+		} {
+			rewrite(row.number)
+			found := false
+			for _, f := range verify(t, db, eventlog.Options{}).Findings {
+				found = found || f.String() == row.want
+			}
+			if !found {
+				t.Errorf("entry %d: %+v", row.number, verify(t, db, eventlog.Options{}).Findings)
+			}
 		}
 	})
 }
