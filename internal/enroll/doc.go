@@ -4,7 +4,7 @@
 // In the state directory it owns cloud/ (0700, files 0600 and of the owner of the state directory), and the file that package trust pins the
 // root in:
 //
-//   - cloud/new.pem: the key of an enrolment that has begun, and the address of its cloud. It goes when the enrolment is done.
+//   - cloud/new.pem: the key of an enrolment that has begun. It goes when the enrolment is done.
 //   - cloud/<agent>/agent.pem: key, certificate and chain in one file, which is replaced as a whole.
 //   - cloud/<agent>/ca.pem: the authorities by which to know the cloud; not there where the system's do.
 //   - cloud/<agent>/url: the address of the cloud, for renewals.

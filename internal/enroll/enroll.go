@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -89,19 +88,17 @@ func Enroll(ctx context.Context, o Options) (*Done, error) {
 // present decides what becomes of an enrolment that is there. done is not nil where there is nothing left to do.
 func (o *Options) present(d dir) (done *Done, err error) {
 	agent := d.enrolledAs(o.Present)
-	key, _, cloud, err := readKey(d.file("new.pem"))
-	begun := err == nil
-	if agent != "" && begun {
-		own, _, _, err := readKey(d.file(agent, "agent.pem"))
-		if err == nil && own.Equal(key) && cloud == o.Cloud.String() { // all but the last step was made
-			return &Done{Agent: agent, Cloud: cloud, Again: true}, d.tidy(agent)
+	at, _ := readURL(d.file(agent, "url"))
+	if key, _, err := readKey(d.file("new.pem")); err == nil && agent != "" {
+		own, _, err := readKey(d.file(agent, "agent.pem"))
+		if err == nil && own.Equal(key) && at == o.Cloud.String() { // all but the last step was made
+			return &Done{Agent: agent, Cloud: at, Again: true}, d.tidy(agent)
 		}
 	}
 	switch {
 	case o.Force:
 		return nil, nil
 	case agent != "":
-		at, _ := readURL(d.file(agent, "url"))
 		return nil, &PresentError{fmt.Sprintf("this box is agent %s of %s already", agent, at)}
 	case o.Present.Broker != "":
 		return nil, &PresentError{fmt.Sprintf("the configuration has an uplink to %s already", o.Present.Broker)}
@@ -124,7 +121,7 @@ func Present(stateDir, certFile string) (agent string, err error) {
 	if agent = d.enrolledAs(Uplink{CertFile: certFile}); agent == "" {
 		return "", fmt.Errorf("%s is not of an enrolment here", certFile)
 	}
-	_, chain, _, err := readKey(certFile)
+	_, chain, err := readKey(certFile)
 	if err == nil && (len(chain) == 0 || chain[0].Subject.CommonName != agent) {
 		err = fmt.Errorf("%s is not of agent %s", certFile, agent)
 	}
@@ -139,10 +136,11 @@ func (d dir) uplink(agent, broker string, ca bool) Uplink {
 	return u
 }
 
-// key returns the key of an enrolment with this cloud that was begun, or begins one.
+// key returns the key of an enrolment that was begun, wherever it was asked for: an address mistyped in between must not cost the key that a
+// cloud knows already. Or it begins one.
 func (o *Options) key(d dir) (*ecdsa.PrivateKey, error) {
-	key, _, cloud, err := readKey(d.file("new.pem"))
-	if err == nil && cloud == o.Cloud.String() {
+	key, _, err := readKey(d.file("new.pem"))
+	if err == nil {
 		return key, nil
 	}
 	o.Step("key")
@@ -153,7 +151,6 @@ func (o *Options) key(d dir) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	text = append(text, pem.EncodeToMemory(&pem.Block{Type: typeURL, Bytes: []byte(o.Cloud.String())})...)
 	return key, d.write(text, "new.pem")
 }
 

@@ -19,7 +19,6 @@ import (
 const (
 	typeKey  = "PRIVATE KEY" // PKCS #8
 	typeCert = "CERTIFICATE"
-	typeURL  = "UPSEDGE CLOUD" // an address
 )
 
 // dirName is the directory below the state directory.
@@ -137,10 +136,10 @@ func blocks(path string) (all []*pem.Block, err error) {
 }
 
 // readKey returns the private key and the certificates among blocks.
-func readKey(path string) (key *ecdsa.PrivateKey, certs []*x509.Certificate, url string, err error) {
+func readKey(path string) (key *ecdsa.PrivateKey, certs []*x509.Certificate, err error) {
 	all, err := blocks(path)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	for _, b := range all {
 		switch b.Type {
@@ -148,22 +147,20 @@ func readKey(path string) (key *ecdsa.PrivateKey, certs []*x509.Certificate, url
 			parsed, err := x509.ParsePKCS8PrivateKey(b.Bytes)
 			key, _ = parsed.(*ecdsa.PrivateKey)
 			if err != nil || key == nil {
-				return nil, nil, "", fmt.Errorf("%s: no key of ECDSA in it", path) // the library's words may hold a part of it
+				return nil, nil, fmt.Errorf("%s: no key of ECDSA in it", path) // the library's words may hold a part of it
 			}
 		case typeCert:
 			c, err := x509.ParseCertificate(b.Bytes)
 			if err != nil {
-				return nil, nil, "", fmt.Errorf("%s: %w", path, err)
+				return nil, nil, fmt.Errorf("%s: %w", path, err)
 			}
 			certs = append(certs, c)
-		case typeURL:
-			url = string(b.Bytes)
 		}
 	}
 	if key == nil {
-		return nil, nil, "", fmt.Errorf("%s: no key in it", path)
+		return nil, nil, fmt.Errorf("%s: no key in it", path)
 	}
-	return key, certs, url, nil
+	return key, certs, nil
 }
 
 func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {

@@ -74,7 +74,7 @@ func (r *Renewer) Run(ctx context.Context) error {
 
 // renewIfDue renews when it is time. While nobody knows the time it is not: a certificate is not judged by a clock that says 2038.
 func (r *Renewer) renewIfDue(ctx context.Context) (bool, error) {
-	key, chain, _, err := readKey(r.dir.file(r.agent, "agent.pem"))
+	key, chain, err := readKey(r.dir.file(r.agent, "agent.pem"))
 	if err != nil {
 		return false, err
 	}
