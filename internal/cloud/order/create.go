@@ -3,6 +3,8 @@ package order
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -130,7 +132,12 @@ func (b *Book) warnings(ctx context.Context, tx *store.Tx, o *Order) (out []Warn
 	if !a.obeys(o.Action) {
 		out = append(out, Warning{policy.LocalPolicy, fmt.Sprintf("the site's configuration does not allow orders of the group %q (orders.allow); it will refuse", o.Action.Group())})
 	}
-	if !a.ready() {
+	var online int
+	err = tx.QueryRow(ctx, `SELECT online FROM agent_presence WHERE agent = $1`, o.Agent).Scan(&online)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	if !a.ready() || err == nil && online == 0 {
 		out = append(out, Warning{"", "the agent is not connected; the order waits until " + o.ExpiresAt.Format(time.RFC3339) + " and then ends as expired"})
 	}
 	return out, nil

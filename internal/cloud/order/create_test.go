@@ -142,5 +142,47 @@ func TestTheCallerIsToldWhatTheSiteWillRefuse(t *testing.T) {
 		if got := warned(); !slices.Equal(got, []string{"LOCAL_POLICY"}) {
 			t.Errorf("where the site allows no reboot: %q", got)
 		}
+		w.exec(`INSERT INTO agent_presence (agent, online, since, state_at) VALUES ($1, 0, 0, 0)`, agentName)
+		if got := warned(); !slices.Equal(got, []string{"LOCAL_POLICY", ""}) {
+			t.Errorf("when it went away, too: %q", got)
+		}
+	})
+}
+
+// What a stranger finds in the log of their own organisation must not tell one that exists from one that does not.
+func TestPERM9TheStrangersOwnLogTellsNothing(t *testing.T) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		o := w.reboot()
+		var seen []string
+		for _, id := range []string{o.ID.String(), strings.Repeat("0", 32)} {
+			for _, dev := range []string{deviceID, "d_9"} {
+				w.exec(`DELETE FROM event_log`)
+				w.exec(`DELETE FROM event_heads`)
+				refusal := cloud.Refuse(policy.NotFound, "").(*cloud.Error)
+				w.write(func(ctx context.Context, tx *store.Tx) error {
+					if err := w.book.Refused(ctx, tx, alien, Request{dev, policy.RebootUPS, nil}, refusal); err != nil {
+						return err
+					}
+					return w.book.RefusedCancel(ctx, tx, alien, id, refusal)
+				})
+				must(t, db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+					var all string
+					for n := range 2 {
+						var chain, role, params, plan string
+						err := tx.QueryRow(ctx, `SELECT chain, role, params, plan FROM event_log WHERE n = $1`, n+1).Scan(&chain, &role, &params, &plan)
+						if err != nil {
+							return err
+						}
+						all += chain + role + strings.NewReplacer(dev, "D", id, "O").Replace(params) + plan + "\n"
+					}
+					seen = append(seen, all)
+					return nil
+				}))
+			}
+		}
+		if slices.ContainsFunc(seen, func(s string) bool { return s != seen[0] }) {
+			t.Errorf("%q", seen)
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -55,30 +56,10 @@ func logEnd(ctx context.Context, tx *store.Tx, o *Order) error {
 }
 
 // Refused logs a request that Create or Cancel refused (LOG-1), in a transaction of its own. Where who asked has no right on the device, it
-// stands in the log of their own organisation: for them there is no such device, and its owner's log is not theirs to fill (PERM-9).
+// stands in the log of their own organisation, with what they have named and nothing else: for them there is no such device, and its
+// owner's log is not theirs to fill (PERM-9).
 func (b *Book) Refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request, refusal *cloud.Error) error {
-	action := string(r.Action)
-	e := eventlog.Entry{
-		At: b.now(), Actor: actor.Ref, Action: action, Params: eventlog.Allowed(action, r.Params), Outcome: eventlog.Refused, Reason: refusal.Reason,
-		Request: actor.Request, Device: r.Device,
-	}
-	if !r.Action.Command() {
-		e.Action, e.Params = logStrange, map[string]string{"action": cut(action, 64)}
-	}
-	_, role, err := b.subject(ctx, tx, actor, r.Device)
-	var gone *cloud.Error
-	switch {
-	case errors.As(err, &gone):
-		e.Device, e.Org = "", actor.Org
-		if e.Params == nil {
-			e.Params = map[string]string{}
-		}
-		e.Params["device"] = cut(r.Device, 64)
-	case err != nil:
-		return err
-	}
-	e.Role = role
-	return eventlog.Append(ctx, tx, e)
+	return b.refused(ctx, tx, actor, r, r.Device, refusal)
 }
 
 // RefusedCancel is Refused for a request that names an order alone.
@@ -91,7 +72,33 @@ func (b *Book) RefusedCancel(ctx context.Context, tx *store.Tx, actor cloud.Acto
 	if o != nil {
 		r.Device = o.Device
 	}
-	return b.Refused(ctx, tx, actor, r, refusal)
+	return b.refused(ctx, tx, actor, r, "", refusal)
+}
+
+// refused logs a request for r.Device. named is what the request said of it.
+func (b *Book) refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request, named string, refusal *cloud.Error) error {
+	action := string(r.Action)
+	e := eventlog.Entry{
+		Device: r.Device, At: b.now(), Actor: actor.Ref, Action: action, Params: eventlog.Allowed(action, r.Params), Outcome: eventlog.Refused,
+		Reason: refusal.Reason, Request: actor.Request,
+	}
+	if !r.Action.Command() {
+		e.Action, e.Params = logStrange, map[string]string{"action": cut(action, 64)}
+	}
+	_, role, err := b.subject(ctx, tx, actor, r.Device)
+	if e.Role = role; errors.Is(err, device.ErrNone) {
+		e.Device, e.Org, e.Role, err = "", actor.Org, policy.Nobody, nil
+		if e.Params == nil {
+			e.Params = map[string]string{}
+		}
+		if named != "" {
+			e.Params["device"] = cut(named, 64)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return eventlog.Append(ctx, tx, e)
 }
 
 // logReport logs what an agent has told, with the time of the box and that of the arrival (LOG-6).
