@@ -37,7 +37,7 @@ type Sink struct {
 	Password string
 
 	// Fault is asked at each step, "connect", "mail", "rcpt" and "data" (the mail is there, the answer is not given): an error is
-	// answered, *smtp.SMTPError as it is; ErrCut ends the connection instead, at "taken" after the mail was kept.
+	// answered, *smtp.SMTPError as it is; ErrCut ends the connection instead, at "taken" after the mail was kept, at "reset" behind the answer.
 	Fault func(step, to string) error
 
 	mu    sync.Mutex
@@ -161,7 +161,11 @@ func (s *session) fault(step, to string) error {
 	return err
 }
 
-func (s *session) Reset()        { s.from, s.to = "", "" }
+func (s *session) Reset() {
+	s.from, s.to = "", ""
+	_ = s.fault("reset", "")
+}
+
 func (s *session) Logout() error { return nil }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
