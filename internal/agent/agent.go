@@ -21,6 +21,7 @@ import (
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
+	"upsedge/internal/trust"
 	"upsedge/internal/ups/modbus"
 	"upsedge/internal/wire"
 )
@@ -65,6 +66,7 @@ type agent struct {
 	started   time.Time
 	clock     *clock.Clock
 	disk      *disk
+	owners    *owners
 	site      *site
 	own       *own
 	series    *metrics.Agent
@@ -101,7 +103,10 @@ func run(ctx context.Context, o Options) error {
 		return err
 	}
 	rememberErr := a.clock.Remember(o.Config.StateDir, o.Built)
+	a.owners = &owners{}
+	a.owners.enrolled.Store(o.Config.Uplink != nil && trust.Enrolled(o.Config.StateDir))
 	a.disk = newDisk(a.open, o.Log)
+	a.disk.unowned = a.owners.cloud
 	if err := a.disk.start(ctx); err != nil {
 		return err
 	}
@@ -116,10 +121,17 @@ func run(ctx context.Context, o Options) error {
 
 // open opens the store.
 func (a *agent) open(ctx context.Context) (*store.Store, error) {
-	return store.Open(ctx, a.Config.StateDir, store.Options{
+	s, err := store.Open(ctx, a.Config.StateDir, store.Options{
 		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: a.Config.Spool.MaxBytes, Log: a.Log,
 		Accepted: a.Accepted,
 	}.Through(a.outside.driver))
+	if err != nil || !a.owners.cloud() {
+		return s, err
+	}
+	if err := a.eraseUnowned(ctx, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", store.ErrDisk, err), s.Close())
+	}
+	return s, nil
 }
 
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
@@ -138,7 +150,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	rec := newRecorder(flusher, a.Log)
 	a.site = &site{
 		store: a.disk, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
-		changed: make(chan struct{}, 1), link: a.outside.link,
+		changed: make(chan struct{}, 1), link: a.outside.link, owners: a.owners,
 	}
 	a.own = newOwn(ctx, a.site, a.disk, a.Log)
 	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }

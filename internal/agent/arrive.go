@@ -74,7 +74,8 @@ func (s *site) takeOver(u *unit, known []alarm.Active) {
 	defer u.turn.Unlock()
 	waits := s.recorder.match(u.cfg.Name, known)
 	u.mu.Lock()
-	out := join(u.alarms, known, waits, ups.Event{Unit: u.cfg.Name, Device: u.state.Text(ups.Serial), At: time.Now()})
+	out := join(u.alarms, known, waits, ups.Event{Unit: u.cfg.Name, Device: u.owner.Device, At: time.Now()})
+	out.owner = u.owner
 	u.mu.Unlock()
 	s.recorder.add(u.cfg.Name, out)
 }
@@ -191,7 +192,14 @@ func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit s
 		if i.Last == (wire.Stamp{}) {
 			reason = wire.GapDamage
 		}
-		err := s.PutGap(ctx, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
+		of := a.site.lastOwner(i.Unit)
+		if of.Local {
+			if err := s.Forgo(ctx, i); errors.Is(err, store.ErrBroken) {
+				return err
+			}
+			continue
+		}
+		err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
 		if errors.Is(err, store.ErrBroken) {
 			return err
 		} else if err != nil { // it stays owed: the next start tries again
@@ -210,8 +218,11 @@ func (a *agent) reportLostStream(ctx context.Context, s *store.Store, from func(
 		return nil // said before
 	}
 	for _, u := range a.Config.Units {
-		to := from(u.Name)
-		err := s.PutGap(ctx, wire.Gap{Unit: u.Name, To: to, Reason: wire.GapDamage}, to)
+		to, of := from(u.Name), a.site.lastOwner(u.Name)
+		if of.Local {
+			continue
+		}
+		err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: u.Name, To: to, Reason: wire.GapDamage}, to)
 		if errors.Is(err, store.ErrBroken) {
 			return err
 		} else if err != nil { // a full disk keeps no unit from being polled

@@ -119,6 +119,9 @@ func checkRows(t *testing.T) {
 		}
 	}
 	for _, a := range slices.Concat(ups.Alarms, ups.AgentAlarms) {
+		if a.ID == 807 { // stays on the box: TestDEV5WhoseDataLeaves
+			continue
+		}
 		if !slices.ContainsFunc(catalogue, func(r row) bool { return r.id == int(a.ID) }) {
 			t.Errorf("%d is in ups.Alarms and not in the catalogue", a.ID)
 		}

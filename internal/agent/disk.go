@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ type disk struct {
 	open func(context.Context) (*store.Store, error)
 	tell func(Storage) // the state changed; nil: nobody asks
 	log  *slog.Logger
+	// unowned reports whether records of units in epoch 0 are nobody's and are not put any more: they were made before the agent had
+	// a cloud. nil: they are put.
+	unowned func() bool
 
 	noting sync.Mutex
 
@@ -252,11 +256,17 @@ func (d *disk) write(what string, fn func(*store.Store) error) error {
 
 // PutSamples is the store's.
 func (d *disk) PutSamples(ctx context.Context, blocks []store.Samples) error {
+	if d.unowned != nil && d.unowned() {
+		blocks = slices.DeleteFunc(slices.Clone(blocks), func(b store.Samples) bool { return b.Epoch == 0 })
+	}
 	return d.write("samples", func(s *store.Store) error { return s.PutSamples(ctx, blocks) })
 }
 
 // PutEvents is the store's.
 func (d *disk) PutEvents(ctx context.Context, unit string, state []byte, events []store.Event) error {
+	if unit != "" && d.unowned != nil && d.unowned() {
+		events = slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool { return e.Epoch == 0 })
+	}
 	return d.write("events", func(s *store.Store) error { return s.PutEvents(ctx, unit, state, events) })
 }
 
@@ -265,9 +275,12 @@ func (d *disk) PutResults(ctx context.Context, journal wire.ID, results []store.
 	return d.with(func(s *store.Store) error { return s.PutResults(ctx, journal, results) })
 }
 
-// PutGap is the store's.
-func (d *disk) PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error {
-	return d.with(func(s *store.Store) error { return s.PutGap(ctx, g, stamp) })
+// PutUnitGap is the store's.
+func (d *disk) PutUnitGap(ctx context.Context, epoch uint32, g wire.Gap, stamp wire.Stamp) error {
+	if g.Unit != "" && epoch == 0 && d.unowned != nil && d.unowned() {
+		return nil
+	}
+	return d.with(func(s *store.Store) error { return s.PutUnitGap(ctx, epoch, g, stamp) })
 }
 
 // AlarmState is the store's.

@@ -156,7 +156,7 @@ func (s *faultSite) Put(r *ups.Reading) {
 	}
 	u := s.agent[r.Unit]
 	u.put(r)
-	_, _ = u.batch.Take(&s.room, func(string, []wire.Rows) error { return nil })
+	_, _ = u.batch.Take(&s.room, func(sampler.Owner, []wire.Rows) error { return nil })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if complaint != "" {

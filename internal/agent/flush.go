@@ -26,11 +26,11 @@ type flusher struct {
 	series *metrics.Agent
 	log    *slog.Logger
 
-	mu      sync.Mutex          // the loop flushes all units, the end of a line its own
-	pending []store.Samples     // encoded, not yet put: the store refused
-	samples []int               // in each of pending
-	most    int                 // bytes of pending while the store refuses
-	lost    map[string]wire.Gap // by unit, of what went from pending; not yet put
+	mu      sync.Mutex         // the loop flushes all units, the end of a line its own
+	pending []store.Samples    // encoded, not yet put: the store refused
+	samples []int              // in each of pending
+	most    int                // bytes of pending while the store refuses
+	lost    map[share]wire.Gap // of what went from pending; not yet put
 	room    sampler.Room
 
 	layouts layouts
@@ -40,11 +40,17 @@ type flusher struct {
 	wake     chan struct{}   // holds at most one
 }
 
+// A share is what an owner has of a unit's records.
+type share struct {
+	unit  string
+	epoch uint32
+}
+
 // puts is what the flusher and the recorder need of a store.
 type puts interface {
 	PutSamples(ctx context.Context, blocks []store.Samples) error
 	PutEvents(ctx context.Context, unit string, state []byte, events []store.Event) error
-	PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error
+	PutUnitGap(ctx context.Context, epoch uint32, g wire.Gap, stamp wire.Stamp) error
 	PutLost(ctx context.Context, n uint64, stamp wire.Stamp) error
 	Expect(n uint64) // events that wait
 }
@@ -81,7 +87,7 @@ const (
 
 func newFlusher(s puts, c *clock.Clock, series *metrics.Agent, log *slog.Logger) *flusher {
 	return &flusher{
-		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[string]wire.Gap{},
+		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[share]wire.Gap{},
 		series: series, log: log,
 		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}}, hurry: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
@@ -150,11 +156,11 @@ const mostCommit = 512 << 10
 
 // put stores what is lost, then what is pending.
 func (f *flusher) put(ctx context.Context) error {
-	for unit, gap := range f.lost {
-		if err := f.store.PutGap(ctx, gap, gap.To); err != nil {
+	for of, gap := range f.lost {
+		if err := f.store.PutUnitGap(ctx, of.epoch, gap, gap.To); err != nil {
 			return err
 		}
-		delete(f.lost, unit)
+		delete(f.lost, of)
 	}
 	for len(f.pending) > 0 {
 		n, size := 0, 0
@@ -190,8 +196,10 @@ func (f *flusher) gather(units []*unit) map[string]wire.Stamp {
 		f.take(u)
 	}
 	since := map[string]wire.Stamp{}
-	for unit, gap := range f.lost {
-		since[unit] = gap.From
+	for of, gap := range f.lost {
+		if at, some := since[of.unit]; !some || gap.From.Mono < at.Mono {
+			since[of.unit] = gap.From
+		}
 	}
 	for _, s := range f.pending {
 		if at, some := since[s.Unit]; !some || s.First.Mono < at.Mono {
@@ -202,13 +210,16 @@ func (f *flusher) gather(units []*unit) map[string]wire.Stamp {
 }
 
 func (f *flusher) take(u *unit) {
-	lost, err := u.batch.Take(&f.room, func(device string, rows []wire.Rows) error {
+	lost, err := u.batch.Take(&f.room, func(of sampler.Owner, rows []wire.Rows) error {
 		f.layouts.add(rows)
-		return f.encode(u.cfg.Name, device, rows)
+		if of.Local {
+			return nil
+		}
+		return f.encode(u.cfg.Name, of, rows)
 	})
 	if lost != (sampler.Span{}) {
 		f.log.Error("samples were not taken in time and are lost", "unit", u.cfg.Name)
-		f.lose(u.cfg.Name, f.stamp(lost.First), f.stamp(lost.Last))
+		f.lose(u.cfg.Name, u.belongs(), f.stamp(lost.First), f.stamp(lost.Last))
 	}
 	if err != nil {
 		f.log.Error("samples could not be encoded and are lost", "unit", u.cfg.Name, "err", err)
@@ -216,18 +227,18 @@ func (f *flusher) take(u *unit) {
 }
 
 // encode makes blocks of rows. What is too much for one block, after a long stall or at a long interval, becomes several.
-func (f *flusher) encode(unit, device string, rows []wire.Rows) error {
+func (f *flusher) encode(unit string, of sampler.Owner, rows []wire.Rows) error {
 	if early, late := split(rows); late != nil {
-		return errors.Join(f.encode(unit, device, early), f.encode(unit, device, late))
+		return errors.Join(f.encode(unit, of, early), f.encode(unit, of, late))
 	}
-	block := wire.Block{Unit: unit, Device: device, Sections: rows}
+	block := wire.Block{Unit: unit, Device: of.Device, Sections: rows}
 	first, last := f.span(rows)
 	body, err := f.press.encode(&block)
 	if err != nil {
-		f.lose(unit, first, last)
+		f.lose(unit, of, first, last)
 		return err
 	}
-	f.pending = append(f.pending, store.Samples{Unit: unit, First: first, Last: last, Payload: body})
+	f.pending = append(f.pending, store.Samples{Unit: unit, Epoch: of.Epoch, First: first, Last: last, Payload: body})
 	f.samples = append(f.samples, block.Samples())
 	return nil
 }
@@ -280,14 +291,18 @@ func (f *flusher) stamp(ms int64) wire.Stamp {
 }
 
 // lose notes that samples of a unit will never be stored; a gap record names them with the next put.
-func (f *flusher) lose(unit string, first, last wire.Stamp) {
-	gap, begun := f.lost[unit]
+func (f *flusher) lose(unit string, of sampler.Owner, first, last wire.Stamp) {
+	f.press.forget() // the block that is gone may have carried a schema
+	if of.Local {
+		return
+	}
+	mine := share{unit, of.Epoch}
+	gap, begun := f.lost[mine]
 	if !begun {
 		gap = wire.Gap{Unit: unit, From: first, Reason: wire.GapStorage}
 	}
 	gap.To = last
-	f.lost[unit] = gap
-	f.press.forget() // the block that is gone may have carried a schema
+	f.lost[mine] = gap
 }
 
 // keep bounds what could not be put: the oldest go, and a gap record per unit names them when the store works again. (Until then
@@ -299,7 +314,7 @@ func (f *flusher) keep() {
 		held += len(f.pending[n].Payload) + besides
 	}
 	for _, s := range f.pending[:n] {
-		f.lose(s.Unit, s.First, s.Last)
+		f.lose(s.Unit, sampler.Owner{Epoch: s.Epoch}, s.First, s.Last)
 	}
 	f.pending, f.samples = slices.Delete(f.pending, 0, n), slices.Delete(f.samples, 0, n)
 }

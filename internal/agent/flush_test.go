@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"upsedge/internal/config"
+	"upsedge/internal/sampler"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
@@ -151,7 +152,7 @@ func TestWhatIsTooMuchForOneBlockBecomesSeveral(t *testing.T) {
 	}
 	w := newWorld(t)
 	f := w.site().flusher
-	if err := f.encode("rack-a", "A", []wire.Rows{rows}); err != nil {
+	if err := f.encode("rack-a", sampler.Owner{Device: "A"}, []wire.Rows{rows}); err != nil {
 		t.Fatal(err)
 	}
 	var schemas wire.Schemas

@@ -21,6 +21,7 @@ import (
 // openOrders makes the executor of remote orders, where the agent has a cloud that could give any.
 func (a *agent) openOrders(ctx context.Context) (err error) {
 	up := a.link.up.Load()
+	a.owners.ask(nil)
 	if a.orders = nil; up.cfg == nil || !trust.Enrolled(a.Config.StateDir) {
 		return nil
 	}
@@ -29,6 +30,9 @@ func (a *agent) openOrders(ctx context.Context) (err error) {
 		Alarm: a.tellAlarm, Log: a.Log,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
 	})
+	if err == nil { // what was said before a restart holds until it is said anew
+		a.owners.ask(a.orders.Binds)
+	}
 	return err
 }
 
@@ -71,12 +75,14 @@ func ordersPolicy(c config.Orders) command.Policy {
 
 // tellAlarm records an event of the executor: of the unit that reports the device, or the agent's own.
 func (a *agent) tellAlarm(e ups.Event) {
-	if t, ok := a.site.target(e.Device); ok {
-		e.Unit = t.Name
+	out := outcome{}
+	if u := a.site.reporting(e.Device); u != nil && !u.belongs().Local {
+		e.Unit, out.owner = u.cfg.Name, u.belongs()
 	} else {
-		e.Device = "" // whoever sent it chose the text
+		e.Device = "" // nobody's, or whoever sent it chose the text
 	}
-	a.site.recorder.add(e.Unit, outcome{events: []ups.Event{e}})
+	out.events = []ups.Event{e}
+	a.site.recorder.add(e.Unit, out)
 }
 
 // newOrder returns what judges the messages of the topic orders, nil where the agent has no cloud.
@@ -132,6 +138,7 @@ func (a *agent) stated(v *trust.Verifier, o uplink.Order) (bool, error) {
 		// It counts as a statement all the same: nothing is obeyed without a journal, and monitoring does not wait for it.
 		a.Log.Error("what the cloud says of units cannot be kept", "err", err)
 	}
+	a.site.rebind()
 	return true, nil
 }
 
@@ -158,15 +165,24 @@ func (s resultSink) Put(ctx context.Context, journal wire.ID, results []command.
 
 // target returns the unit that reports a serial number, for orders.
 func (s *site) target(serial string) (command.Target, bool) {
+	u := s.reporting(serial)
+	if u == nil || u.control == nil {
+		return command.Target{}, false
+	}
+	return command.Target{Name: u.cfg.Name, Unit: seat{u.control, serial}}, true
+}
+
+// reporting returns the unit that reports a serial number, nil if none does.
+func (s *site) reporting(serial string) *unit {
 	for _, u := range s.all() {
 		u.mu.Lock()
 		is := u.state.Text(ups.Serial)
 		u.mu.Unlock()
-		if serial != "" && is == serial && u.control != nil {
-			return command.Target{Name: u.cfg.Name, Unit: seat{u.control, serial}}, true
+		if serial != "" && is == serial {
+			return u
 		}
 	}
-	return command.Target{}, false
+	return nil
 }
 
 // A seat carries out orders for one unit, and not for another one that was put in its place since it was looked for.

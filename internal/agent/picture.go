@@ -86,7 +86,7 @@ func (f *flusher) develop(unit string, pic *sampler.Picture, room *sampler.Room)
 		if cells, longest := size(rows); span > 0 && (cells > mostCells || longest > mostRows) {
 			continue
 		}
-		body, err := f.press.encodeAlone(&wire.Block{Unit: unit, Device: pic.Device, Sections: rows})
+		body, err := f.press.encodeAlone(&wire.Block{Unit: unit, Device: pic.Owner.Device, Sections: rows})
 		if err != nil {
 			return nil, err
 		}

@@ -63,23 +63,36 @@ func newRecorder(f *flusher, log *slog.Logger) *recorder {
 
 // add queues what a reading led to. It never waits.
 func (r *recorder) add(unit string, out outcome) {
-	if len(out.events) == 0 && out.saved == nil {
+	if len(out.parting) == 0 && len(out.events) == 0 && out.saved == nil {
 		if out.flush {
 			r.flusher.soon(unit)
 		}
 		return
 	}
 	e := entry{unit: unit, saved: out.saved, flush: out.flush}
+	for _, ev := range out.parting {
+		r.tell(ev)
+		e.events = append(e.events, store.Event{Event: ev, Epoch: out.was.Epoch, Stamp: r.clock.Stamp(ev.At)})
+	}
 	for i, ev := range out.events {
 		r.tell(ev)
+		if out.local(ev) {
+			continue
+		}
 		if _, err := wire.EncodeEvent(ev); err != nil { // it never could be stored, and would hold up what comes after it
 			r.log.Error("an event cannot be written down", "unit", unit, "alarm", int(ev.ID), "err", err)
 			continue
 		}
-		if out.picture != nil && i == out.of {
+		if out.picture != nil && i == out.of && out.picture.Owner == out.owner {
 			e.picture, e.of = out.picture, len(e.events)
 		}
-		e.events = append(e.events, store.Event{Event: ev, Stamp: r.clock.Stamp(ev.At)})
+		e.events = append(e.events, store.Event{Event: ev, Epoch: out.owner.Epoch, Stamp: r.clock.Stamp(ev.At)})
+	}
+	if len(e.events) == 0 && e.saved == nil {
+		if e.flush {
+			r.flusher.soon(unit)
+		}
+		return
 	}
 	r.enqueue(e)
 	select {

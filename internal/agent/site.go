@@ -26,6 +26,7 @@ type site struct {
 	series   *metrics.Agent
 	recorder *recorder
 	flusher  *flusher
+	owners   *owners
 	log      *slog.Logger
 	changed  chan struct{}                                                // the condition of a unit changed; holds at most one
 	link     func(config.Unit) func(context.Context) (modbus.Link, error) // nil: the port or address of the unit
@@ -171,7 +172,9 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string, was *uni
 	if err := s.store.Begin(ctx, c.Name, s.clock.Stamp(time.Now())); err != nil && !errors.Is(err, errNoStore) {
 		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)
 	}
-	return newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log), nil
+	u := newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log)
+	u.owners, u.owner, u.begins = s.owners, s.owners.was(engine), s.flusher.press.forget
+	return u, nil
 }
 
 func limits(c config.Unit) alarm.Limits {
@@ -259,6 +262,7 @@ func (s *site) passTime(ctx context.Context) error {
 				reconsider(s.list(), s.log)
 			}
 			s.applying.Unlock()
+			s.rebind() // a journal that could not be read at the start can be later
 		}
 	}
 }

@@ -44,6 +44,11 @@ type unit struct {
 	changed   time.Time // condition or alarms last changed
 	shown     ups.Status
 	outside   int // what the engine had left out when that was logged
+
+	owners *owners       // nil: there is no cloud
+	owner  sampler.Owner // whose what is read is
+	fresh  bool          // its owner has nothing of it yet: the first samples are not to wait
+	begins func()        // called where its records begin to be published in another epoch; nil: nobody asks
 }
 
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
@@ -64,11 +69,15 @@ func (u *unit) adopt(cfg config.Unit, line string) *unit {
 		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
 		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
 		changed: u.changed, shown: u.shown, outside: u.outside,
+		owners: u.owners, owner: u.owner, fresh: u.fresh, begins: u.begins,
 	}
 }
 
 // An outcome is what a reading or a miss led to.
 type outcome struct {
+	owner     sampler.Owner    // whose it is
+	parting   []ups.Event      // instead, of who was the owner until now
+	was       sampler.Owner    // that one
 	events    []ups.Event      // copies
 	saved     []byte           // alarm state to be kept with them; nil: as before
 	condition bool             // the condition shown to others changed
@@ -84,17 +93,29 @@ func (u *unit) put(r *ups.Reading) outcome {
 	defer u.mu.Unlock()
 	u.replaced(r)
 	u.count(r)
-	was, had := u.state.Raw(ups.StatusFlags)
+	word, had := u.state.Raw(ups.StatusFlags)
 	u.state.Apply(r)
 	u.answered, u.lost, u.failure = r.At, false, nil
 	if r.Tier == ups.TierLive {
 		u.live, u.missed = r.At, 0
 		u.energy.see(u.state)
 	}
-	much := u.batch.Put(r, u.state.Text(ups.Serial))
-	out := u.settle(r.At, u.alarms.Observe(u.state, r))
+	was, told := u.owner, []ups.Event(nil)
+	if r.Text != nil || u.owner.Device != u.state.Text(ups.Serial) {
+		told = u.belong(r.At)
+	}
+	much := u.batch.Put(r, u.reader())
+	events := u.alarms.Observe(u.state, r)
+	if told != nil {
+		events = append(told, copied(events)...)
+	}
+	out := u.settle(r.At, events)
+	out.part(was)
+	if u.fresh && r.Tier == ups.TierLive {
+		u.fresh, much = false, true
+	}
 	out.flush = out.flush || much
-	out.burst = u.stirred(r, was, had) || pictured(out.events) >= 0
+	out.burst = u.stirred(r, word, had) || pictured(out.events) >= 0
 	return out
 }
 
@@ -141,10 +162,11 @@ func (u *unit) elapse(at time.Time) outcome {
 
 // settle copies what the alarm engine said and finds out whether the condition changed.
 func (u *unit) settle(at time.Time, events []ups.Event) outcome {
-	var out outcome
-	for _, e := range events {
-		e.Raw = append([]ups.RawValue(nil), e.Raw...)
-		out.events = append(out.events, e)
+	out := outcome{owner: u.owner, events: copied(events)}
+	for i := range out.events {
+		if e := &out.events[i]; e.Device == "" {
+			e.Device = u.owner.Device
+		}
 	}
 	if n := u.alarms.Came(101); n != u.outages { // told or held back
 		u.outages = n

@@ -209,7 +209,7 @@ func TestAnotherUnitInItsPlaceInheritsNoValues(t *testing.T) {
 	}
 	u.put(measured("rack-a", at, 120, 1))
 	var devices []string
-	_, _ = u.batch.Take(&sampler.Room{}, func(device string, _ []wire.Rows) error { devices = append(devices, device); return nil })
+	_, _ = u.batch.Take(&sampler.Room{}, func(of sampler.Owner, _ []wire.Rows) error { devices = append(devices, of.Device); return nil })
 	if len(devices) != 2 || devices[0] != "A" || devices[1] != "B" {
 		t.Errorf("samples of %q, want A's and then B's", devices)
 	}

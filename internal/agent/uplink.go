@@ -17,7 +17,6 @@ import (
 	"upsedge/internal/config"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
-	"upsedge/internal/trust"
 	"upsedge/internal/uplink"
 	"upsedge/internal/wire"
 )
@@ -161,7 +160,7 @@ func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, e
 	return newUplink(uplinkParts{
 		cfg: up.cfg, files: up.files, numbered: a.link.numbered, agent: a.link.id(), version: a.Version, allow: a.allowed, store: s, clock: a.clock, series: a.series,
 		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
-		enrolled: trust.Enrolled(a.Config.StateDir), order: a.newOrder(a.Config.StateDir),
+		enrolled: a.owners.cloud(), order: a.newOrder(a.Config.StateDir),
 	})
 }
 
@@ -301,9 +300,15 @@ func (u *unit) wire(now time.Time, c *clock.Clock) wire.UnitState {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	id := u.state.Identity()
+	if u.owner.Local {
+		return wire.UnitState{Unit: u.cfg.Name, Serial: id.Serial, Condition: u.told(now)}
+	}
 	s := wire.UnitState{
 		Unit: u.cfg.Name, Serial: id.Serial, Model: id.Model, Firmware: id.Firmware,
-		Condition: u.told(now),
+		Condition: u.told(now), Epoch: u.owner.Epoch,
+	}
+	if b, ok := u.owners.bind(u.owner.Device); ok && b.Epoch == u.owner.Epoch {
+		s.PlanVersion, s.GrantVersion = b.GrantVersion, b.GrantVersion // a change of the plan raises the one there is
 	}
 	for _, a := range u.alarms.Active() {
 		if n := len(s.Alarms); n == 0 || s.Alarms[n-1] != a.ID { // several outlet groups are one id

@@ -113,6 +113,7 @@ func (a *agent) lead(ctx, sending context.Context, g *errgroup.Group, cfg *confi
 	if err := a.reopenOrders(ctx); err != nil {
 		return err
 	}
+	a.govern(ctx, up.cfg != nil && trust.Enrolled(a.Config.StateDir))
 	a.own.led(up.cfg)
 	a.startUpstream(ctx, sending, g)
 	if up.cfg == nil {

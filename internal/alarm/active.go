@@ -77,7 +77,7 @@ func (s activeSet) confirm(k key) {
 // doubt marks all alarms that come from the unit's own words; those about the communication are ours and are known.
 func (s activeSet) doubt() {
 	for i := range s {
-		s[i].unconfirmed = !aboutLink(s[i].ID) && s[i].ID != 834
+		s[i].unconfirmed = !aboutLink(s[i].ID) && s[i].ID != 834 && s[i].ID != 807
 	}
 }
 

@@ -148,6 +148,7 @@ var catalogueRows = []catalogueEntry{
 	{804, "UPS refuses the connection (Modbus switched off, or another master connected)", "W", "A"},
 	{805, "Unusable answer from the UPS", "W", "A"},
 	{806, "Model or map not supported", "W", "A"},
+	{807, "UPS found but not registered", "I", "A"},
 	{834, "Event repeats too often", "W", "A"},
 }
 
@@ -214,7 +215,7 @@ func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
 
 // TestEveryRowIsSound holds the tables against the catalogue and against what judge expects of them.
 func TestEveryRowIsSound(t *testing.T) {
-	raised := map[ups.AlarmID]int{802: 1, 714: 1, 834: 1} // the other form of 801; identify; flood
+	raised := map[ups.AlarmID]int{802: 1, 714: 1, 807: 1, 834: 1} // the other form of 801; identify; Unowned; flood
 	for i := range theRules.rules {
 		r := &theRules.rules[i]
 		if r.group <= ups.MainGroup {

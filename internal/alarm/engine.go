@@ -46,6 +46,7 @@ type Engine struct {
 
 	registered string // fingerprint of the serial number of the unit that belongs here, "" until one was seen
 	answering  string // of the one that answered last
+	told       uint32 // see Told
 
 	wallTime func(time.Time) time.Time // see TrustClock
 	clockAt  time.Duration             // when to ask next

@@ -24,6 +24,7 @@ type saved struct {
 	Edges       []savedEdge   `json:"edges,omitempty"`
 	Registered  string        `json:"registered,omitempty"`
 	Answering   string        `json:"answering,omitempty"`
+	Told        uint32        `json:"told,omitempty"`
 	Memory      *savedMemory  `json:"memory,omitempty"`
 	Floods      []savedFlood  `json:"floods,omitempty"`
 	Agent       *savedAgent   `json:"agent,omitempty"`
@@ -69,7 +70,7 @@ func (e *Engine) State() (blob []byte, changed bool) {
 
 func (e *Engine) save() []byte {
 	s := saved{
-		V: savedVersion, Active: e.datedActive(), Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering,
+		V: savedVersion, Active: e.datedActive(), Calibrating: e.calibrating, Registered: e.registered, Answering: e.answering, Told: e.told,
 		Memory: e.saveMemory(), Floods: e.saveFloods(), Agent: e.agent, At: e.savedAt,
 	}
 	if !e.began.IsZero() {
@@ -132,7 +133,7 @@ func (e *Engine) load(blob []byte) error {
 	if y := s.At.UTC().Year(); !s.At.IsZero() && (y < 0 || y > 9999) {
 		return fmt.Errorf("saved in the year %d", y)
 	}
-	e.registered, e.answering, e.savedAt = s.Registered, s.Answering, s.At.UTC()
+	e.registered, e.answering, e.told, e.savedAt = s.Registered, s.Answering, s.Told, s.At.UTC()
 	e.floods = floods
 	if e.set.own {
 		if s.Agent == nil {

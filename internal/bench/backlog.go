@@ -186,14 +186,14 @@ func (b *bench) picture(ctx context.Context) (body []byte, err error) {
 	var room sampler.Room
 	const long = 30 * time.Second
 	err = play(ctx, "noisy", begin, long, func(r *ups.Reading) error {
-		batch.Put(r, serial)
+		batch.Put(r, sampler.Owner{Device: serial})
 		return nil
 	}, func(now time.Duration) error {
 		if now < long {
 			return nil
 		}
-		_, err := batch.Take(&room, func(device string, rows []wire.Rows) (err error) {
-			body, err = encoder.EncodeAlone(nil, &wire.Block{Unit: "rack-0", Device: device, Sections: rows})
+		_, err := batch.Take(&room, func(of sampler.Owner, rows []wire.Rows) (err error) {
+			body, err = encoder.EncodeAlone(nil, &wire.Block{Unit: "rack-0", Device: of.Device, Sections: rows})
 			return err
 		})
 		return err

@@ -48,7 +48,7 @@ func (b *bench) measureBlocks(ctx context.Context, trace string, every, length t
 	begin := time.Now()
 	r := &recording{batch: sampler.NewBatch(func(t time.Time) time.Duration { return t.Sub(begin) }), encoder: wire.NewEncoder()}
 	err = play(ctx, trace, begin, length, func(reading *ups.Reading) error {
-		r.batch.Put(reading, serial)
+		r.batch.Put(reading, sampler.Owner{Device: serial})
 		return nil
 	}, func(step time.Duration) error {
 		if step%every == 0 {
@@ -77,8 +77,8 @@ type recording struct {
 }
 
 func (r *recording) take() error {
-	_, err := r.batch.Take(&r.room, func(device string, rows []wire.Rows) error {
-		block := wire.Block{Unit: "rack-a", Device: device, Sections: rows}
+	_, err := r.batch.Take(&r.room, func(of sampler.Owner, rows []wire.Rows) error {
+		block := wire.Block{Unit: "rack-a", Device: of.Device, Sections: rows}
 		body, err := r.encoder.Encode(nil, &block)
 		if err != nil {
 			return err

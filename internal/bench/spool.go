@@ -80,14 +80,14 @@ func (b *bench) bodies(ctx context.Context, trace string) (out []store.Samples, 
 	batch, encoder := sampler.NewBatch(func(t time.Time) time.Duration { return t.Sub(begin) }), wire.NewEncoder()
 	var room sampler.Room
 	err = play(ctx, trace, begin, length, func(r *ups.Reading) error {
-		batch.Put(r, serial)
+		batch.Put(r, sampler.Owner{Device: serial})
 		return nil
 	}, func(now time.Duration) error {
 		if now%flushEvery != 0 {
 			return nil
 		}
-		_, err := batch.Take(&room, func(device string, rows []wire.Rows) error {
-			body, err := encoder.Encode(nil, &wire.Block{Unit: "rack-a", Device: device, Sections: rows})
+		_, err := batch.Take(&room, func(of sampler.Owner, rows []wire.Rows) error {
+			body, err := encoder.Encode(nil, &wire.Block{Unit: "rack-a", Device: of.Device, Sections: rows})
 			out = append(out, store.Samples{Unit: "rack-a", Payload: body})
 			return err
 		})

@@ -115,14 +115,14 @@ func (b *bench) publishTrace(ctx context.Context, broker *tlsBroker, w way) (out
 		if w.poll != nil {
 			return publish(w.poll(nil, r))
 		}
-		batch.Put(r, serial)
+		batch.Put(r, sampler.Owner{Device: serial})
 		return nil
 	}, func(now time.Duration) error {
 		if w.poll != nil || now%w.every != 0 {
 			return ctx.Err()
 		}
-		_, err := batch.Take(&room, func(device string, rows []wire.Rows) error {
-			body, err := encoder.Encode(nil, &wire.Block{Unit: "rack-a", Device: device, Sections: rows})
+		_, err := batch.Take(&room, func(of sampler.Owner, rows []wire.Rows) error {
+			body, err := encoder.Encode(nil, &wire.Block{Unit: "rack-a", Device: of.Device, Sections: rows})
 			if err != nil {
 				return err
 			}

@@ -22,20 +22,26 @@ type Batch struct {
 	newest kind
 }
 
+// An Owner is whose a reading is.
+type Owner struct {
+	Device string // serial number, "" while it is not known
+	Epoch  uint32 // of the ownership in which it was read; 0: of nobody, or of a box without a cloud
+	Local  bool   // it is nobody's and stays on this box
+}
+
 // NewBatch returns an empty Batch. mono tells an instant on the monotonic clock of the box.
 func NewBatch(mono func(time.Time) time.Duration) *Batch { return &Batch{mono: mono} }
 
-// Put adds one reading of the device with that serial number, "" while it is not known: rows of one device are never handed out
-// as another's. Texts are not kept: who a unit is goes with the state, not with the samples. It reports whether so much waits
+// Put adds one reading of an owner: rows of one are never handed out as another's. Texts are not kept: who a unit is goes with the state, not with the samples. It reports whether so much waits
 // that it should be taken before its time: what nobody takes is lost at twice as much.
-func (b *Batch) Put(r *ups.Reading, device string) (much bool) {
+func (b *Batch) Put(r *ups.Reading, of Owner) (much bool) {
 	if onlyTexts(r) {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	parts := b.log.count
-	b.newest = kind{device, r.Tier, r.Layout}
+	b.newest = kind{of, r.Tier, r.Layout}
 	b.log.put(b.newest, b.mono(r.At).Milliseconds(), r.Raw)
 	return b.log.count != parts && b.log.waiting() > mostBytes/2
 }
@@ -52,13 +58,13 @@ func onlyTexts(r *ups.Reading) bool {
 	return true
 }
 
-// Take hands every row that was not taken yet to encode, device by device, whatever encode returns. Rows are valid until encode
+// Take hands every row that was not taken yet to encode, owner by owner, whatever encode returns. Rows are valid until encode
 // returns. With nothing to hand over encode is not called. lost is what was dropped since the last Take because nobody took it.
-func (b *Batch) Take(room *Room, encode func(device string, rows []wire.Rows) error) (lost Span, err error) {
+func (b *Batch) Take(room *Room, encode func(of Owner, rows []wire.Rows) error) (lost Span, err error) {
 	lost = b.take(room)
 	var errs []error
-	for _, device := range room.devices() {
-		errs = append(errs, encode(device, room.rows(device)))
+	for _, of := range room.owners() {
+		errs = append(errs, encode(of, room.rows(of)))
 	}
 	return lost, errors.Join(errs...)
 }
@@ -80,8 +86,8 @@ func (b *Batch) take(room *Room) (lost Span) {
 
 // A Picture is what the rows of the last 30 s say, as a Batch keeps them. It is a copy and changes no more.
 type Picture struct {
-	Device string // whose rows they are: of the device that was read last
-	Newest int64  // time of the last row, ms
+	Owner  Owner // whose rows they are: of who was read last
+	Newest int64 // time of the last row, ms
 	kinds  []kind
 	parts  []part
 }
@@ -90,7 +96,7 @@ type Picture struct {
 func (b *Batch) Picture(after int64) *Picture {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := &Picture{Device: b.newest.device}
+	p := &Picture{Owner: b.newest.owner}
 	for i := range b.log.parts {
 		p.Newest = max(p.Newest, b.log.parts[i].newest)
 	}
@@ -113,5 +119,5 @@ func (p *Picture) Rows(room *Room, span time.Duration) []wire.Rows {
 	for i := range p.parts {
 		room.add(p.kinds, &p.parts[i], 0, p.Newest-span.Milliseconds())
 	}
-	return room.rows(p.Device)
+	return room.rows(p.Owner)
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,18 +27,18 @@ func TestBatchGivesEveryReadingOnce(t *testing.T) {
 	other := &ups.Layout{Columns: []ups.Column{{Point: ups.Charge, Divisor: 512}, {Point: ups.Runtime, Divisor: 1}}}
 	texts := &ups.Layout{Columns: []ups.Column{{Point: ups.MapID, Divisor: 1}}}
 	put := func(l *ups.Layout, tier ups.Tier, ms int64, device string, raw ...int64) {
-		b.Put(&ups.Reading{Tier: tier, Layout: l, At: instant(ms), Raw: raw}, device)
+		b.Put(&ups.Reading{Tier: tier, Layout: l, At: instant(ms), Raw: raw}, Owner{Device: device})
 	}
 	for round := range int64(3) {
 		put(oneColumn, ups.TierWatch, 10, "A", 1)
 		put(oneColumn, ups.TierWatch, 20, "A", 2)
 		put(other, ups.TierLive, 15, "A", 3, ups.Absent)
-		b.Put(&ups.Reading{Layout: texts, At: instant(0), Raw: []int64{ups.Absent}, Text: []string{"00.5"}}, "A") // who the unit is: no sample
-		put(oneColumn, ups.TierWatch, 30, "B", 4)                                                                 // another unit in its place
+		b.Put(&ups.Reading{Layout: texts, At: instant(0), Raw: []int64{ups.Absent}, Text: []string{"00.5"}}, Owner{Device: "A"}) // who the unit is: no sample
+		put(oneColumn, ups.TierWatch, 30, "B", 4)                                                                                // another unit in its place
 		var got []string
-		_, err := b.Take(room, func(device string, rows []wire.Rows) error {
+		_, err := b.Take(room, func(device Owner, rows []wire.Rows) error {
 			for _, r := range rows {
-				got = append(got, fmt.Sprint(device, r.At, r.Raw))
+				got = append(got, fmt.Sprint(device.Device, r.At, r.Raw))
 			}
 			return nil
 		})
@@ -49,21 +50,21 @@ func TestBatchGivesEveryReadingOnce(t *testing.T) {
 			t.Errorf("round %d: %q, want %q", round, got, want)
 		}
 	}
-	if _, err := b.Take(room, func(string, []wire.Rows) error { return errors.New("called") }); err != nil {
+	if _, err := b.Take(room, func(Owner, []wire.Rows) error { return errors.New("called") }); err != nil {
 		t.Errorf("an empty batch was taken: %v", err)
 	}
 }
 
 // A modelRow is a row that was put.
 type modelRow struct {
-	Device string
+	Device Owner
 	Tier   ups.Tier
 	Points int // of its layout
 	At     int64
 	Raw    []int64
 }
 
-func flat(device string, rows []wire.Rows) (out []modelRow) {
+func flat(device Owner, rows []wire.Rows) (out []modelRow) {
 	for _, r := range rows {
 		n := len(r.Layout.Columns)
 		for i, at := range r.At {
@@ -80,7 +81,7 @@ func byTime(a, b modelRow) int {
 	case a.Tier != b.Tier:
 		return int(a.Tier) - int(b.Tier)
 	case a.Device != b.Device:
-		return map[bool]int{true: -1, false: 1}[a.Device < b.Device]
+		return strings.Compare(fmt.Sprint(a.Device), fmt.Sprint(b.Device))
 	}
 	return a.Points - b.Points
 }
@@ -100,13 +101,14 @@ func TestRowsComeOutAsTheyWentIn(t *testing.T) {
 		b, room := NewBatch(fromStart), &Room{}
 		var waiting, all []modelRow
 		value := rapid.OneOf(rapid.Just(int64(ups.Absent)), rapid.Int64Range(0, 3), rapid.Int64(), rapid.Just(int64(math.MaxInt64)), rapid.Just(int64(-1)))
+		owners := []Owner{{"A", 0, false}, {"A", 7, false}, {"A", 7, false}, {"A", 0, true}, {"B", 7, false}}
 		layouts := []*ups.Layout{layoutOf(1), layoutOf(9), layoutOf(70)}
 		now := int64(1)
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			switch rapid.IntRange(0, 20).Draw(t, "what") {
 			case 0:
 				var got []modelRow
-				lost, err := b.Take(room, func(device string, rows []wire.Rows) error { got = append(got, flat(device, rows)...); return nil })
+				lost, err := b.Take(room, func(device Owner, rows []wire.Rows) error { got = append(got, flat(device, rows)...); return nil })
 				if err != nil || lost != (Span{}) {
 					t.Fatalf("lost %v, %v", lost, err)
 				}
@@ -123,8 +125,8 @@ func TestRowsComeOutAsTheyWentIn(t *testing.T) {
 					continue
 				}
 				p := b.Picture(0)
-				want := slices.DeleteFunc(slices.Clone(all), func(r modelRow) bool { return r.Device != p.Device || r.At < p.Newest-keep })
-				got := flat(p.Device, p.Rows(room, keep*time.Millisecond))
+				want := slices.DeleteFunc(slices.Clone(all), func(r modelRow) bool { return r.Device != p.Owner || r.At < p.Newest-keep })
+				got := flat(p.Owner, p.Rows(room, keep*time.Millisecond))
 				slices.SortStableFunc(got, byTime)
 				slices.SortStableFunc(want, byTime)
 				if d := cmp.Diff(want, got); d != "" {
@@ -134,7 +136,7 @@ func TestRowsComeOutAsTheyWentIn(t *testing.T) {
 				now += rapid.Int64Range(0, 1500).Draw(t, "pause")
 				l := rapid.SampledFrom(layouts).Draw(t, "layout")
 				r := modelRow{
-					Device: rapid.SampledFrom([]string{"A", "A", "A", "B"}).Draw(t, "device"), Tier: ups.Tier(len(l.Columns) % 3),
+					Device: rapid.SampledFrom(owners).Draw(t, "device"), Tier: ups.Tier(len(l.Columns) % 3),
 					Points: len(l.Columns), At: now, Raw: rapid.SliceOfN(value, len(l.Columns), len(l.Columns)).Draw(t, "raw"),
 				}
 				b.Put(&ups.Reading{Tier: r.Tier, Layout: l, At: instant(r.At), Raw: r.Raw}, r.Device)
@@ -155,7 +157,7 @@ func TestWhatNobodyTakesIsBounded(t *testing.T) {
 		for c := range raw {
 			raw[c] = rnd.Int64N(60)
 		}
-		if b.Put(&ups.Reading{Tier: ups.TierLive, Layout: l, At: instant(begun + 100*i), Raw: raw}, "A") && asked == 0 {
+		if b.Put(&ups.Reading{Tier: ups.TierLive, Layout: l, At: instant(begun + 100*i), Raw: raw}, Owner{Device: "A"}) && asked == 0 {
 			asked = i
 		}
 	}
@@ -166,7 +168,7 @@ func TestWhatNobodyTakesIsBounded(t *testing.T) {
 		t.Errorf("first asked to be taken after %d rows, %d", asked, n)
 	}
 	var got []int64
-	lost, _ := b.Take(room, func(_ string, rows []wire.Rows) error { got = append(got, rows[0].At...); return nil })
+	lost, _ := b.Take(room, func(_ Owner, rows []wire.Rows) error { got = append(got, rows[0].At...); return nil })
 	if lost.First != begun || lost.Last+100 != got[0] || got[len(got)-1] != begun+100*(rows-1) {
 		t.Errorf("lost %v, got %d to %d of %d to %d", lost, got[0], got[len(got)-1], begun, begun+100*(rows-1))
 	}
@@ -194,10 +196,10 @@ func refreshes(b *Batch, n int, period time.Duration) {
 		for c := 0; c < len(m.Raw); c += 2 {
 			m.Raw[c] += rnd.Int64N(5) - 2
 		}
-		b.Put(&s, "AS2130000001")
-		b.Put(&m, "AS2130000001")
+		b.Put(&s, Owner{Device: "AS2130000001"})
+		b.Put(&m, Owner{Device: "AS2130000001"})
 		if i%100 == 99 {
-			_, _ = b.Take(&Room{}, func(string, []wire.Rows) error { return nil })
+			_, _ = b.Take(&Room{}, func(Owner, []wire.Rows) error { return nil })
 		}
 	}
 }
@@ -225,13 +227,13 @@ func TestARingIsSmall(t *testing.T) {
 func TestPutDoesNotAllocate(t *testing.T) {
 	b := NewBatch(fromStart)
 	refreshes(b, 1000, 100*time.Millisecond)
-	room, none := &Room{}, func(string, []wire.Rows) error { return nil }
+	room, none := &Room{}, func(Owner, []wire.Rows) error { return nil }
 	l := b.newest.layout
 	r := ups.Reading{Tier: ups.TierLive, Layout: l, Raw: make([]int64, 30), At: instant(200_000)}
 	step := func() {
 		r.At = r.At.Add(100 * time.Millisecond)
 		r.Raw[3]++
-		b.Put(&r, "AS2130000001")
+		b.Put(&r, Owner{Device: "AS2130000001"})
 	}
 	for range 1000 {
 		step()
@@ -249,9 +251,9 @@ func BenchmarkBatchPut(b *testing.B) {
 	for i := range b.N {
 		r.At = r.At.Add(100 * time.Millisecond)
 		r.Raw[i%30]++
-		batch.Put(r, "A")
+		batch.Put(r, Owner{Device: "A"})
 		if i%256 == 0 {
-			_, _ = batch.Take(room, func(string, []wire.Rows) error { return nil })
+			_, _ = batch.Take(room, func(Owner, []wire.Rows) error { return nil })
 		}
 	}
 }

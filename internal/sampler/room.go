@@ -17,8 +17,8 @@ type Room struct {
 }
 
 type section struct {
-	device string
-	rows   wire.Rows
+	owner Owner
+	rows  wire.Rows
 }
 
 // mostCells is how many values a section may hold and still be kept for the next reading: 1 MiB.
@@ -97,7 +97,7 @@ func (r *Room) row(slot int, k kind, at int64) {
 			r.sections = append(r.sections, section{})
 		}
 		s := &r.sections[i]
-		s.device = k.device
+		s.owner = k.owner
 		s.rows = wire.Rows{Tier: k.tier, Layout: k.layout, At: s.rows.At[:0], Raw: s.rows.Raw[:0]}
 		r.index[slot] = i
 	}
@@ -106,21 +106,21 @@ func (r *Room) row(slot int, k kind, at int64) {
 	rows.Raw = append(rows.Raw, r.last[slot]...)
 }
 
-// rows returns the sections of one device, in the order of their first rows.
-func (r *Room) rows(device string) (out []wire.Rows) {
-	for _, s := range r.sections[:r.used] {
-		if s.device == device {
-			out = append(out, s.rows)
+// rows returns the sections of one owner, in the order of their first rows.
+func (r *Room) rows(of Owner) (out []wire.Rows) {
+	for i := range r.sections[:r.used] {
+		if r.sections[i].owner == of {
+			out = append(out, r.sections[i].rows)
 		}
 	}
 	return out
 }
 
-// devices returns the devices that have sections, in the order of their first rows.
-func (r *Room) devices() (out []string) {
-	for _, s := range r.sections[:r.used] {
-		if !slices.Contains(out, s.device) {
-			out = append(out, s.device)
+// owners returns those who have sections, in the order of their first rows.
+func (r *Room) owners() (out []Owner) {
+	for i := range r.sections[:r.used] {
+		if of := r.sections[i].owner; !slices.Contains(out, of) {
+			out = append(out, of)
 		}
 	}
 	return out

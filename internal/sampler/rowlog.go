@@ -31,7 +31,7 @@ type Span struct{ First, Last int64 }
 
 // A kind is what rows have in common that are handed out together.
 type kind struct {
-	device string
+	owner  Owner
 	tier   ups.Tier
 	layout *ups.Layout
 }
@@ -97,7 +97,7 @@ func (l *rowLog) slot(k kind) int {
 		}
 	}
 	for i := range l.slots {
-		if s := &l.slots[i]; s.device == k.device && s.tier == k.tier && slices.Equal(s.layout.Columns, k.layout.Columns) {
+		if s := &l.slots[i]; s.owner == k.owner && s.tier == k.tier && slices.Equal(s.layout.Columns, k.layout.Columns) {
 			s.layout = k.layout
 			return i
 		}

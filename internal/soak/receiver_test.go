@@ -28,7 +28,8 @@ import (
 // A receiverRole is what the receiver's process is told.
 type receiverRole struct {
 	Broker, Dir  string
-	Root, Online []byte // seeds of the keys that sign; none: the agent is not enrolled
+	Root, Online []byte   // seeds of the keys that sign; none: the agent is not enrolled
+	Owned        []string // serial numbers of the devices that it binds
 }
 
 // receive takes what comes from the broker until SIGTERM.
@@ -74,7 +75,13 @@ func statements(r receiverRole) (func(context.Context, *store.Tx, string, wire.I
 	list := trust.Keys{Version: 1, Keys: []trust.Key{{Kid: kid, Key: online.Public().(ed25519.PublicKey), Purposes: []string{trust.ForStatement}}}}
 	keys, err := sign.Keys(root, list)
 	return func(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, now time.Time) ([]byte, error) {
-		jws, err := sign.Statement(online, kid, keys, agent, nonce, trust.Statement{Time: now})
+		said := trust.Statement{Time: now}
+		for _, serial := range r.Owned {
+			said.Entries = append(said.Entries, trust.Entry{Device: serial, Bind: &trust.Bind{
+				Epoch: 1, Plan: "advanced", ValidUntil: now.Add(time.Hour).Truncate(time.Second), GrantVersion: 1,
+			}})
+		}
+		jws, err := sign.Statement(online, kid, keys, agent, nonce, said)
 		return []byte(jws), err
 	}, err
 }
@@ -86,6 +93,9 @@ func (w *world) enrol() {
 	_, _ = rand.Read(root) // never fails
 	_, _ = rand.Read(online)
 	w.cloud.Root, w.cloud.Online = root, online
+	for i := range w.units {
+		w.cloud.Owned = append(w.cloud.Owned, fmt.Sprintf("AS2130%06d", i+1)) // as upssim makes them of its seed
+	}
 	key := ed25519.NewKeyFromSeed(root).Public().(ed25519.PublicKey)
 	line := "ed25519 " + base64.RawURLEncoding.EncodeToString(key) + "\n"
 	err := errors.Join(os.MkdirAll(w.state, 0o700), os.WriteFile(filepath.Join(w.state, "cloud_root"), []byte(line), 0o600))

@@ -135,9 +135,15 @@ func (t *tx) putEvent(unit string, e Event) {
 // PutGap stores a gap record. One of form two closes, in the same commit, the interruption of its unit that begins at
 // g.From: it leaves the list of Crashed.
 func (s *Store) PutGap(ctx context.Context, g wire.Gap, stamp wire.Stamp) error {
+	return s.PutUnitGap(ctx, 0, g, stamp)
+}
+
+// PutUnitGap is PutGap of a unit in an epoch: the record is its owner's, and goes with the key of that epoch.
+func (s *Store) PutUnitGap(ctx context.Context, epoch uint32, g wire.Gap, stamp wire.Stamp) error {
 	return s.write(ctx, "put a gap", durable, func(t *tx) {
 		through := t.lanes[wire.Events].last
-		t.putGap(g, stamp)
+		t.lanes[wire.Events].last++
+		t.placeGapOf(t.lanes[wire.Events].last, epoch, g, stamp)
 		if g.Lane == 0 {
 			t.closeInterruption(g.Unit, g.From)
 		}
@@ -153,13 +159,15 @@ func (t *tx) putGap(g wire.Gap, stamp wire.Stamp) {
 }
 
 // placeGap stores a gap record under a number of the events lane that is free.
-func (t *tx) placeGap(seq uint64, g wire.Gap, stamp wire.Stamp) {
+func (t *tx) placeGap(seq uint64, g wire.Gap, stamp wire.Stamp) { t.placeGapOf(seq, 0, g, stamp) }
+
+func (t *tx) placeGapOf(seq uint64, epoch uint32, g wire.Gap, stamp wire.Stamp) {
 	payload, err := wire.EncodeGap(g)
 	if err != nil {
 		t.fail(err)
 		return
 	}
-	t.place(wire.Events, g.Unit, &wire.Record{Seq: seq, Class: wire.ClassGap, Stamp: stamp, Payload: payload})
+	t.place(wire.Events, g.Unit, &wire.Record{Seq: seq, Class: wire.ClassGap, Epoch: epoch, Stamp: stamp, Payload: payload})
 	if g.Lane != 0 {
 		t.gaps = true
 		t.exec("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)", int64(seq), g.Lane, int64(g.First), int64(g.Last), string(g.Reason))

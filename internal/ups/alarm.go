@@ -175,6 +175,7 @@ var Alarms = []Alarm{
 	{804, Warning, false, "UPS refuses the connection (Modbus switched off, or another master connected)"},
 	{805, Warning, false, "Unusable answer from the UPS"},
 	{806, Warning, false, "Model or map not supported"},
+	{807, Informational, false, "UPS found but not registered"},
 	{834, Warning, false, "Event repeats too often"},
 }
 
