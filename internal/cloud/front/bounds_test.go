@@ -122,6 +122,23 @@ func TestTheLongestMessagePasses(t *testing.T) {
 	}
 }
 
+// What breaks off in the middle of a large packet gives its room back.
+func TestABrokenLargePacketGivesItsRoomBack(t *testing.T) {
+	s := newSite(t, nil)
+	p := s.connect("rack7", nil)
+	_, err := p.Write(append([]byte{0x32, 0x80, 0x80, 0x80, 0x01}, make([]byte, 1000)...)) // of 2 MiB
+	must(t, err)
+	await(t, "its room", func() bool {
+		free := s.large.TryAcquire(maxLarge)
+		if free {
+			s.large.Release(maxLarge)
+		}
+		return !free
+	})
+	must(t, p.Close())
+	await(t, "the room of all", func() bool { return s.large.TryAcquire(maxLarge) })
+}
+
 // T-15: of an agent that floods while the disk is slow a bounded part is taken; nobody else waits for it.
 func TestT15AFloodWaitsInTheNetwork(t *testing.T) {
 	s := newSite(t, nil)
