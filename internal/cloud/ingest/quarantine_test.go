@@ -47,20 +47,22 @@ func testWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
 		"no topic of agents":     {Message{Topic: "else/where", Payload: []byte("{}")}, Malformed},
 		"host that is no JSON":   {Message{Topic: "upsedge/v1/rack7/host", Payload: []byte("{")}, Malformed},
 	} {
-		r := newReceiver(t)
-		wantMarks(t, take(t, r, c.m, c.m))
-		notices, err := r.Reader().Notices(t.Context())
-		must(t, err)
-		if len(notices) != 1 || notices[0].What != c.want || notices[0].Times != 2 {
-			t.Errorf("%s: told %+v, want %s twice", name, notices, c.want)
-		}
-		aside, err := r.Reader().Quarantine(t.Context())
-		must(t, err)
-		if len(aside) != 1 || aside[0].Copies != 2 || aside[0].Reason == "" || aside[0].Length != len(c.m.Payload) || !bytes.Equal(aside[0].Payload, c.m.Payload) {
-			t.Errorf("%s: in quarantine %+v", name, aside)
-		}
-		// It has done no harm: the real record comes.
-		wantMarks(t, take(t, r, b.publish(b.alarm(1, "one"))), "rack7 events 1")
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver(t)
+			wantMarks(t, take(t, r, c.m, c.m))
+			notices, err := r.Reader().Notices(t.Context())
+			must(t, err)
+			if len(notices) != 1 || notices[0].What != c.want || notices[0].Times != 2 {
+				t.Errorf("told %+v, want %s twice", notices, c.want)
+			}
+			aside, err := r.Reader().Quarantine(t.Context())
+			must(t, err)
+			if len(aside) != 1 || aside[0].Copies != 2 || aside[0].Reason == "" || aside[0].Length != len(c.m.Payload) || !bytes.Equal(aside[0].Payload, c.m.Payload) {
+				t.Errorf("in quarantine %+v", aside)
+			}
+			// It has done no harm: the real record comes.
+			wantMarks(t, take(t, r, b.publish(b.alarm(1, "one"))), "rack7 events 1")
+		})
 	}
 }
 
@@ -104,15 +106,17 @@ func testARecordThatNobodyCanReadStopsNothing(t *testing.T) {
 		"alarm":   {b.publish(b.record(wire.Events, wire.ClassAlarm, 1, []byte(`{"event_id":0}`))), "rack7 events 1"},
 		"gap":     {b.publish(b.record(wire.Events, wire.ClassGap, 1, []byte(`{"gap":{"lane":"samples","first":9,"last":3,"reason":"quota"}}`))), "rack7 events 1"},
 	} {
-		r := newReceiver(t)
-		wantMarks(t, take(t, r, c.m), c.mark)
-		notices, err := r.Reader().Notices(t.Context())
-		must(t, err)
-		if len(notices) != 1 || notices[0].What != Unreadable || notices[0].Times != 1 {
-			t.Errorf("%s: told %+v", name, notices)
-		}
-		if aside, err := r.Reader().Quarantine(t.Context()); err != nil || len(aside) > 0 {
-			t.Errorf("%s: in quarantine %+v, %v", name, aside, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver(t)
+			wantMarks(t, take(t, r, c.m), c.mark)
+			notices, err := r.Reader().Notices(t.Context())
+			must(t, err)
+			if len(notices) != 1 || notices[0].What != Unreadable || notices[0].Times != 1 {
+				t.Errorf("told %+v", notices)
+			}
+			if aside, err := r.Reader().Quarantine(t.Context()); err != nil || len(aside) > 0 {
+				t.Errorf("in quarantine %+v, %v", aside, err)
+			}
+		})
 	}
 }
