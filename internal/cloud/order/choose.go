@@ -32,8 +32,8 @@ func choose(open []*Order, a *agentRow, now time.Time) (send []*Order, later tim
 			continue
 		}
 		busy[o.Device] = busy[o.Device] || !cancels
-		if o.Cancel != "" || o.Withheld || a.confirmed[o.Serial].epoch != o.Epoch {
-			continue // it was taken back, its right has ended, or the agent has not said yet that it knows the device's owner
+		if o.Cancel != "" || o.Withheld {
+			continue // it was taken back, or its right has ended
 		}
 		if o.State == Sent && o.Session == a.session {
 			if again := o.again(); now.Before(again) {

@@ -49,8 +49,8 @@ func (b *Book) deliver(ctx context.Context, tx *store.Tx, agent string, l live) 
 			continue // less than a second is left: it expires
 		}
 		m, err := b.send(ctx, tx, o, a, c, now)
-		if err == nil && a.confirmed[o.Serial].grant < c.GrantVersion {
-			m.statement, err = b.Statement(ctx, tx, agent, a.nonce, now) // what was judged here, it judges by, too
+		if has := a.confirmed[o.Serial]; err == nil && (has.epoch != o.Epoch || has.grant < c.GrantVersion) {
+			m.statement, err = b.Statement(ctx, tx, agent, a.nonce, now) // what was judged here, it judges by, too: it takes one after the other
 		}
 		if err != nil {
 			return nil, err
