@@ -72,6 +72,7 @@ type Executor struct {
 	policy  Policy
 	j       *journal // nil: none is open
 	suspect bool     // it came to harm: it is not used again
+	before  bool     // one was open before
 	counter uint64   // highest seen
 	binds   map[string]*bind
 	hands   map[string]*hand // what is in hand, by device

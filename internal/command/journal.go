@@ -37,6 +37,7 @@ type journal struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
+	file    os.FileInfo // of the journal when it was opened
 	db      *sql.DB
 	conn    *sql.Conn
 	meta    meta             // as committed
@@ -47,10 +48,10 @@ type journal struct {
 }
 
 // openJournal opens the journal of a state directory, or makes it. One that is broken, or suspect because something in it was, is set
-// aside, and another begun: then lost is set in it.
-func openJournal(ctx context.Context, o Options, suspect bool) (*journal, error) {
+// aside, and another begun: then lost is set in it. again says that there was one in this process: a new file took its place, then.
+func openJournal(ctx context.Context, o Options, suspect, again bool) (*journal, error) {
 	j := &journal{path: filepath.Join(o.Dir, fileName), driver: o.driver, most: o.most, clock: o.Clock, log: o.Log}
-	err := j.open(ctx, false)
+	err := j.open(ctx, again)
 	if err == nil && suspect {
 		err = errBroken
 	}
@@ -79,6 +80,9 @@ func (j *journal) open(ctx context.Context, lost bool) error {
 		"busy_timeout(2000)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(2)", "cache_size(-200)", "foreign_keys(0)",
 	}}
 	var err error
+	if j.file, err = os.Stat(j.path); err != nil {
+		return err
+	}
 	if j.db, err = sql.Open(j.driver, "file:"+(&url.URL{Path: j.path}).EscapedPath()+"?"+q.Encode()); err != nil {
 		return err
 	}
@@ -196,6 +200,9 @@ func (j *journal) write(what string, fn func(*tx)) error {
 	if j.failure != nil {
 		return j.failure
 	}
+	if err := j.stillThere(); err != nil {
+		return j.failed(what, err, err)
+	}
 	// Once begun it is finished: a half-cancelled commit leaves the question open.
 	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta, most: j.most}
 	t.meta.age, t.meta.mono = j.age(), j.clock.Mono(time.Now())
@@ -216,6 +223,16 @@ func (j *journal) write(what string, fn func(*tx)) error {
 	}
 	j.meta = t.meta
 	return nil
+}
+
+// stillThere finds out whether the journal is the file of its name. One that was deleted or moved takes commits on as if nothing had
+// happened, and the next start would know nothing of them.
+func (j *journal) stillThere() error {
+	fi, err := os.Stat(j.path)
+	if err == nil && os.SameFile(fi, j.file) || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil // or the disk will say itself what is wrong with it
+	}
+	return errors.New("it was deleted, moved or replaced while it was in use")
 }
 
 // read runs fn on what is committed.

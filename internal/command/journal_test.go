@@ -95,6 +95,41 @@ func TestABrokenJournalIsSetAsideAndNothingRunsTwice(t *testing.T) {
 	}
 }
 
+// TestAJournalThatIsDeletedWhileItIsUsedIsBegunAnew: what was announced before that counts for nothing, since nobody knows what it was used for.
+func TestAJournalThatIsDeletedWhileItIsUsedIsBegunAnew(t *testing.T) {
+	run(t, func(t *testing.T, s *site) {
+		c := s.command(1, "AS1")
+		s.give(c)
+		time.Sleep(time.Second)
+		for _, end := range []string{"", "-wal"} {
+			if err := os.Remove(s.journal() + end); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late := s.command(2, "AS1")
+		s.give(late) // found out
+		time.Sleep(10 * time.Second)
+		if binds, known := s.x.Binds(); !known || binds["AS1"].Epoch != 4 {
+			t.Errorf("what is bound is forgotten: %v, %v", binds, known)
+		}
+		c.ID = wire.ID{3}
+		c.Counter = 99
+		s.give(c)
+		s.want(3, "refused EXPIRED")
+		s.renew()
+		s.counter = 200
+		s.give(s.command(5, "AS1"))
+		s.want(5, "refused RATE_LIMIT")
+		time.Sleep(3 * time.Minute)
+		s.renew()
+		s.give(s.command(4, "AS1"))
+		s.want(4, "done")
+		if n := s.writes(); n != 2 {
+			t.Errorf("%d writes", n)
+		}
+	})
+}
+
 func TestAJournalOfANewerProgramIsNotTouched(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
 		s.end()

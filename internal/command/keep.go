@@ -19,9 +19,9 @@ const (
 // openJournal opens the journal and takes over what it knows. What was bound before it is written into one that is new.
 func (x *Executor) openJournal(ctx context.Context) error {
 	x.mu.Lock()
-	suspect := x.suspect
+	suspect, again := x.suspect, x.before
 	x.mu.Unlock()
-	j, err := openJournal(ctx, x.o, suspect)
+	j, err := openJournal(ctx, x.o, suspect, again)
 	if err != nil {
 		return err
 	}
@@ -58,6 +58,7 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.before = true
 	x.j, x.counter = j, max(x.counter, j.meta.counter)
 	x.setBinds(binds)
 	for _, e := range live {

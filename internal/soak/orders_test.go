@@ -238,7 +238,7 @@ func killedWithOrders(t *testing.T, kills int) {
 	}
 	kill := begin()
 	defer func() { kill() }()
-	ends := map[wire.OrderState]int{}
+	ends := map[string]int{} // by state, and whether it was written
 	for n := range kills {
 		until("the agent connects", func() bool { return c.ready(len(units)) })
 		before := map[string]uint64{}
@@ -258,7 +258,7 @@ func killedWithOrders(t *testing.T, kills int) {
 			got, wrote := c.ends[id], units[name].Written()-before[name]
 			ok := len(got) == 1 && wrote <= 1
 			if ok {
-				ends[got[0].State]++
+				ends[fmt.Sprintf("%s, %d written", got[0].State, wrote)]++
 				switch got[0].State {
 				case wire.OrderDone:
 					ok = wrote == 1
@@ -274,7 +274,7 @@ func killedWithOrders(t *testing.T, kills int) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Logf("%d kills, orders ended as %v", kills, ends)
-	if ends[wire.OrderDone] < kills {
-		t.Errorf("only %d of %d orders were carried out: the test tries little", ends[wire.OrderDone], 4*kills)
+	if n := ends["done, 1 written"] + ends["unknown, 1 written"]; n < kills {
+		t.Errorf("only %d of %d orders were carried out: the test tries little", n, 4*kills)
 	}
 }
