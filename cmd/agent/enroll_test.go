@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/authority"
+	"upsedge/internal/cloud/serve"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/ups/upssim"
+)
+
+// free returns an address that nobody listens at.
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// TestEDGE14ARunningAgentIsEnrolledAndRemoved: the whole cloud, the built agent, and the command of an installer between them: the agent is
+// connected without a restart, and the cloud knows its unit. Then the agent is removed: told in one line, and polling goes on.
+func TestEDGE14ARunningAgentIsEnrolledAndRemoved(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	cfg, err := serve.Parse("cloud.yaml", []byte("data_dir: "+t.TempDir()+"\nname: 127.0.0.1\nhttps: {listen: \""+free(t)+"\"}\nmqtt: {listen: \""+free(t)+"\"}\nmetrics: {listen: \"\"}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority.Init(cfg.DataDir, []string{"127.0.0.1"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := serve.Open(ctx, cfg, "test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	db, err := store.Open(ctx, cfg.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	owner, err := authority.Open(cfg.DataDir, authority.Options{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada := cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_ada", Request: "r_1"}
+	var token *authority.Token
+	if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		token, err = owner.IssueToken(ctx, tx, ada, "cellar")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
+	p := newPlace(t, "spool: {flush: 200ms}\nunits: # of the cellar\n  - {name: rack-a, tcp: {address: \""+addr+"\"}}\n")
+	agent := p.start()
+	agent.showing(`ups_up{ups="rack-a"}`, "1")
+	out, words, code := p.upsagent("enroll", "--cloud", cfg.URL, "--token", token.Text)
+	if code != 0 || !strings.Contains(out, "the running agent connects now") {
+		t.Fatalf("enroll: %d %s %s", code, out, words)
+	}
+	agent.showing("upsagent_mqtt_connected", "1")
+	agent.await("the uplink leads elsewhere now")
+	count := func(query string) (n int) {
+		if err := db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+			return tx.QueryRow(ctx, query).Scan(&n)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	until(t, "its unit in the cloud", func() bool { return count(`SELECT COUNT(*) FROM sightings`) == 1 }, nil)
+	if _, words, code := p.upsagent("enroll", "--cloud", cfg.URL, "--token", token.Text); code != 2 || !strings.Contains(words, "already") {
+		t.Errorf("enrolled twice: %d %s", code, words)
+	}
+
+	id := strings.Fields(out)[4]
+	if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return owner.Revoke(ctx, tx, ada, id) }); err != nil {
+		t.Fatal(err)
+	}
+	agent.await("alarm=824")
+	agent.showing(`ups_up{ups="rack-a"}`, "1")
+	if code := agent.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	log := agent.log.String()
+	if strings.Contains(log, token.Text) || strings.Contains(log, "PRIVATE") {
+		t.Error("a secret is in the log (T-61)")
+	}
+	if text, _ := os.ReadFile(p.file); !strings.Contains(string(text), "# of the cellar") {
+		t.Errorf("the comment is gone: %s", text)
+	}
+}
