@@ -18,6 +18,8 @@ type Signer interface {
 	Command(ctx context.Context, tx *store.Tx, c trust.Command) (string, error)
 	// Statement signs for one session of an agent, and puts the list of keys in.
 	Statement(ctx context.Context, tx *store.Tx, agent string, nonce wire.ID, s trust.Statement) (string, error)
+	// KeyVersion is that of the list of keys that Statement puts in. Commands are signed by its key: an agent that was told another list refuses them.
+	KeyVersion() (uint64, error)
 }
 
 // A Sender reaches the agents that are connected to this process.
@@ -64,6 +66,7 @@ type Book struct {
 	mu      sync.Mutex
 	live    map[string]live     // by agent: the sessions this process has heard
 	renewal map[string]*renewal // by agent: statements said to a session that is at work
+	told    map[string]told     // by agent: the list of keys in the statement that was said last
 }
 
 // live is the session of an agent whose nonce this process has heard, and so has the connection of.
@@ -73,6 +76,12 @@ type live struct {
 	heard   time.Time // with the monotonic clock: a step of the wall clock makes no order last longer
 }
 
+// told is which list of keys an agent was told, on which nonce.
+type told struct {
+	nonce   wire.ID
+	version uint64
+}
+
 // New returns a Book. Nothing is delivered before Run.
 func New(c Config) (*Book, error) {
 	if c.DB == nil || c.Signer == nil {
@@ -80,7 +89,7 @@ func New(c Config) (*Book, error) {
 	}
 	b := &Book{
 		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(),
-		work: make(chan struct{}, 1), changed: make(chan struct{}, 1), live: map[string]live{}, renewal: map[string]*renewal{},
+		work: make(chan struct{}, 1), changed: make(chan struct{}, 1), live: map[string]live{}, renewal: map[string]*renewal{}, told: map[string]told{},
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

@@ -48,8 +48,12 @@ func (b *Book) deliver(ctx context.Context, tx *store.Tx, agent string, l live) 
 		if c.MaxAge = maxAge(b.since(l), min(o.ExpiresAt.Sub(now), Life(o.Action))); c.MaxAge == 0 {
 			continue // less than a second is left: it expires
 		}
+		knows, err := b.knowsKeys(agent, a.nonce)
+		if err != nil {
+			return nil, err
+		}
 		m, err := b.send(ctx, tx, o, a, c, now)
-		if has := a.confirmed[o.Serial]; err == nil && (has.epoch != o.Epoch || has.grant < c.GrantVersion) {
+		if has := a.confirmed[o.Serial]; err == nil && (!knows || has.epoch != o.Epoch || has.grant < c.GrantVersion) {
 			m.statement, err = b.Statement(ctx, tx, agent, a.nonce, now) // what was judged here, it judges by, too: it takes one after the other
 		}
 		if err != nil {

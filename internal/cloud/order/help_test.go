@@ -53,16 +53,30 @@ type signer struct {
 	mu     sync.Mutex
 	keys   string
 	signed []trust.Command
-	judge  func(c trust.Command) // called for each command; nil: nobody asks
+
+	version uint64
+	kid     string                // of the key for commands
+	judge   func(c trust.Command) // called for each command; nil: nobody asks
 }
 
 func newSigner(t rapid.TB) *signer {
+	s := &signer{}
+	s.rotate(t)
+	return s
+}
+
+// rotate puts another key for commands into the next list.
+func (s *signer) rotate(t rapid.TB) {
 	public := func(name string) ed25519.PublicKey { return key(name).Public().(ed25519.PublicKey) }
-	keys, err := sign.Keys(key("root"), trust.Keys{Version: 1, Keys: []trust.Key{
-		{Kid: "s1", Key: public("statement"), Purposes: []string{trust.ForStatement}}, {Kid: "c1", Key: public("command"), Purposes: []string{trust.ForCommand}},
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+	s.kid = fmt.Sprintf("c%d", s.version)
+	var err error
+	s.keys, err = sign.Keys(key("root"), trust.Keys{Version: s.version, Keys: []trust.Key{
+		{Kid: "s1", Key: public("statement"), Purposes: []string{trust.ForStatement}}, {Kid: s.kid, Key: public(s.kid), Purposes: []string{trust.ForCommand}},
 	}})
 	must(t, err)
-	return &signer{keys: keys}
 }
 
 func (s *signer) Command(_ context.Context, _ *store.Tx, c trust.Command) (string, error) {
@@ -72,12 +86,14 @@ func (s *signer) Command(_ context.Context, _ *store.Tx, c trust.Command) (strin
 		s.judge(c)
 	}
 	s.signed = append(s.signed, c)
-	return sign.Command(key("command"), "c1", c)
+	return sign.Command(key(s.kid), s.kid, c)
 }
 
 func (s *signer) Statement(_ context.Context, _ *store.Tx, agent string, nonce wire.ID, st trust.Statement) (string, error) {
 	return sign.Statement(key("statement"), "s1", s.keys, agent, nonce, st)
 }
+
+func (s *signer) KeyVersion() (uint64, error) { return s.version, nil }
 
 // A world is a cloud, its clock, and one site.
 type world struct {

@@ -93,6 +93,7 @@ func (b *Book) here(sender Sender) map[string]live {
 		} else if b.since(l) > forgetAfter {
 			delete(b.live, agent)
 			delete(b.renewal, agent)
+			delete(b.told, agent)
 		}
 	}
 	return out

@@ -52,6 +52,30 @@ func TestT82WhatWasSignedBeforeThePlanWasLoweredIsRefusedOnSite(t *testing.T) {
 	})
 }
 
+// T-10: the agent refuses what the new key signs until it was told the new list, and then what the old one signs.
+func TestT10ARotatedKeyIsToldBeforeItsFirstCommand(t *testing.T) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		w.connect()
+		first := w.reboot()
+		w.pass()
+		w.deliver()
+		w.want(first.ID, wire.OrderDone, "")
+		w.sign.rotate(t)
+		second := w.reboot()
+		w.pass()
+		w.deliver()
+		w.want(second.ID, wire.OrderDone, "")
+		w.start() // another process does not know what was told
+		w.connect()
+		w.sign.rotate(t)
+		third := w.reboot()
+		w.pass()
+		w.deliver()
+		w.want(third.ID, wire.OrderDone, "")
+	})
+}
+
 func TestT82OfASessionThatIsOverNothingCounts(t *testing.T) {
 	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)

@@ -36,8 +36,31 @@ func (b *Book) Statement(ctx context.Context, tx *store.Tx, agent string, nonce 
 		room -= len(bind.Ended) * endedSize
 		s.Entries = append(s.Entries, trust.Entry{Device: d.Serial, Bind: bind})
 	}
+	version, err := b.signer.KeyVersion()
+	if err != nil {
+		return nil, err
+	}
 	text, err := b.signer.Statement(ctx, tx, agent, nonce, s)
-	return []byte(text), err
+	if err != nil {
+		return nil, err
+	}
+	tx.After(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.told[agent] = told{nonce, version} // a list that came in between has a higher one: it is told again, which harms nobody
+	})
+	return []byte(text), nil
+}
+
+// knowsKeys reports whether an agent was told, on this nonce and by this process, the list of keys that is in force.
+func (b *Book) knowsKeys(agent string, nonce wire.ID) (bool, error) {
+	version, err := b.signer.KeyVersion()
+	if err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.told[agent] == told{nonce, version}, nil
 }
 
 // ended are the latest of the grants that ended, at most as many as an entry may have. What is left out ended longest ago: a command
