@@ -22,6 +22,8 @@ type unsigned struct{}
 
 func (unsigned) Command(context.Context, *store.Tx, trust.Command) (string, error) { return "", nil }
 
+func (unsigned) KeyVersion() (uint64, error) { return 1, nil }
+
 func (unsigned) Statement(context.Context, *store.Tx, string, wire.ID, trust.Statement) (string, error) {
 	return "", nil
 }
