@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
@@ -25,7 +26,7 @@ type Change struct {
 	Old, New string
 }
 
-// TakeState is for ingest.Sinks.State: it notes what changed of the devices of an agent.
+// TakeState is for ingest.Sinks.State: it notes what changed of the devices of an agent. Texts are cut and cleaned as everywhere (T-54).
 func TakeState(ctx context.Context, tx *store.Tx, agent string, full *wire.FullState, at time.Time) error {
 	devices, err := device.OfAgent(ctx, tx, agent)
 	if err != nil || len(devices) == 0 {
@@ -38,7 +39,7 @@ func TakeState(ctx context.Context, tx *store.Tx, agent string, full *wire.FullS
 	for _, d := range devices {
 		for i := range full.Units {
 			if u := &full.Units[i]; u.Serial == d.Serial {
-				if err := note(ctx, tx, d.ID, Inventory{u.Unit, u.Model, u.Firmware, version, at}, at); err != nil {
+				if err := note(ctx, tx, d.ID, Inventory{eventlog.Clean(u.Unit), eventlog.Clean(u.Model), eventlog.Clean(u.Firmware), version, at}, at); err != nil {
 					return err
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 	"upsedge/internal/wire"
@@ -94,15 +95,19 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 			return err
 		}
 	}
+	own, err := serialsOf(ctx, tx, agent)
+	if err != nil {
+		return err
+	}
 	for _, u := range full.Units {
-		has := confirmed{u.Epoch, u.GrantVersion}
-		if u.Serial == "" || a.confirmed[u.Serial] == has {
+		has := confirmed{u.Epoch, min(u.GrantVersion, mostVersion)}
+		if !own[u.Serial] || a.confirmed[u.Serial] == has {
 			continue
 		}
 		news = true
 		_, err := tx.Exec(ctx, `INSERT INTO order_confirmed (agent, serial, epoch, grant_version) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (agent, serial) DO UPDATE SET epoch = excluded.epoch, grant_version = excluded.grant_version`,
-			agent, u.Serial, u.Epoch, u.GrantVersion)
+			agent, u.Serial, has.epoch, has.grant)
 		if err != nil {
 			return err
 		}
@@ -114,6 +119,20 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 		})
 	}
 	return nil
+}
+
+// mostVersion is the highest grant version that is believed to have been confirmed: an agent says what it likes, and the column has 63 bits.
+const mostVersion = 1 << 62
+
+// serialsOf returns the serial numbers of the devices that live behind an agent: what it says of other units is of no use to orders, and is
+// not kept (T-30).
+func serialsOf(ctx context.Context, tx *store.Tx, agent string) (map[string]bool, error) {
+	devices, err := device.OfAgent(ctx, tx, agent)
+	own := map[string]bool{}
+	for _, d := range devices {
+		own[d.Serial] = true
+	}
+	return own, err
 }
 
 // obeys reports whether the site's own rules let orders of the action through; true where the agent has not said yet.
