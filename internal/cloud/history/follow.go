@@ -7,12 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"upsedge/internal/cloud"
-	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/store"
-	"upsedge/internal/policy"
-	"upsedge/internal/wire"
 )
 
 const (
@@ -50,7 +46,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer tick.Stop()
 	trouble, mended := "", time.Time{}
 	for ctx.Err() == nil {
-		_, err := f.Follow(ctx)
+		taken, err := f.round(ctx)
 		if err == nil && time.Since(mended) > mendEvery {
 			err, mended = f.Mend(ctx), time.Now()
 		}
@@ -60,6 +56,8 @@ func (f *Follower) Run(ctx context.Context) error {
 		trouble = ""
 		if err != nil {
 			trouble = err.Error()
+		} else if taken > 0 {
+			continue // there may be more, and none of it may wait for what has to be mended
 		}
 		select {
 		case <-ctx.Done():
@@ -72,15 +70,26 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // Follow takes everything that has come since, and returns how many records that were.
 func (f *Follower) Follow(ctx context.Context) (taken int, err error) {
+	for {
+		n, err := f.round(ctx)
+		if taken += n; n == 0 || err != nil {
+			return taken, err
+		}
+	}
+}
+
+// round takes some records of each lane that is behind: an agent that sends without end keeps nobody else waiting.
+func (f *Follower) round(ctx context.Context) (taken int, err error) {
 	lanes, err := f.behind(ctx)
 	for _, l := range lanes {
-		for err == nil {
-			var n int
-			if n, err = f.step(ctx, l); n == 0 {
-				break
-			}
-			taken += n
+		if err != nil {
+			break
 		}
+		var n int
+		if n, err = f.step(ctx, l, atOnce); err != nil && !store.Temporary(err) {
+			n, err = f.singly(ctx, l)
+		}
+		taken += n
 	}
 	return taken, err
 }
@@ -112,47 +121,8 @@ func (f *Follower) behind(ctx context.Context) (out []laneRef, err error) {
 	return out, err
 }
 
-// A stored record, as the index needs it.
-type stored struct {
-	lane, arrival int64
-	class         string
-	epoch         uint32
-	boot          wire.ID
-	mono          time.Duration
-	wall          *int64
-	arrived       int64
-	payload       []byte
-}
-
-const columns = `r.lane, r.arrival, r.class, r.epoch, r.boot_id, r.mono, r.wall, r.arrived, r.payload`
-
-func scanRecord(rows *sql.Rows) (s stored, err error) {
-	var boot []byte
-	var mono, epoch int64
-	err = rows.Scan(&s.lane, &s.arrival, &s.class, &epoch, &boot, &mono, &s.wall, &s.arrived, &s.payload)
-	copy(s.boot[:], boot)
-	s.epoch, s.mono = uint32(epoch), time.Duration(mono)*time.Microsecond
-	return s, err
-}
-
-func records(ctx context.Context, tx *store.Tx, query string, args ...any) (out []stored, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		s, err := scanRecord(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
-}
-
 // step takes the next records of a lane in one transaction, with the cursor.
-func (f *Follower) step(ctx context.Context, l laneRef) (n int, err error) {
+func (f *Follower) step(ctx context.Context, l laneRef, most int) (n int, err error) {
 	err = f.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n = 0
 		var from int64
@@ -160,7 +130,7 @@ func (f *Follower) step(ctx context.Context, l laneRef) (n int, err error) {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		batch, err := records(ctx, tx, `SELECT `+columns+` FROM records r WHERE r.lane = $1 AND r.arrival > $2 ORDER BY r.arrival LIMIT $3`, l.id, from, atOnce)
+		batch, err := records(ctx, tx, `SELECT `+columns+` FROM records r WHERE r.lane = $1 AND r.arrival > $2 ORDER BY r.arrival LIMIT $3`, l.id, from, most)
 		if err != nil || len(batch) == 0 {
 			return err
 		}
@@ -178,159 +148,51 @@ func (f *Follower) step(ctx context.Context, l laneRef) (n int, err error) {
 			return err
 		}
 		n = len(batch)
-		_, err = tx.Exec(ctx, `INSERT INTO history_cursors (lane, arrival) VALUES ($1, $2) ON CONFLICT (lane) DO UPDATE SET arrival = excluded.arrival`,
-			l.id, batch[n-1].arrival)
-		return err
+		return moveCursor(ctx, tx, l.id, batch[n-1].arrival)
 	})
 	return n, err
 }
 
-// An indexer notes records of one agent.
-type indexer struct {
-	tx      *store.Tx
-	agent   string
-	schemas *wire.Schemas
-	latest  map[string]*Latest // of devices, to be saved
-}
-
-// add notes one record. Those that are no blocks, and those of no device, are passed over.
-func (in *indexer) add(ctx context.Context, s stored) error {
-	if s.class != wire.ClassSamples.String() && s.class != wire.ClassPicture.String() {
-		return nil
-	}
-	block, err := decode(in.schemas, s)
-	var unknown *wire.UnknownSchemaError
-	if errors.As(err, &unknown) {
-		_, err := in.tx.Exec(ctx, `INSERT INTO unread (lane, arrival, agent) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, s.lane, s.arrival, in.agent)
-		return err
-	}
-	if err != nil {
-		return nil // ingest has told of it; nobody will ever read it
-	}
-	d, err := device.BySerial(ctx, in.tx, in.agent, block.Device, s.epoch)
-	if refusal := (*cloud.Error)(nil); errors.As(err, &refusal) && refusal.Reason == policy.NotFound {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	offset, certain, err := in.place(ctx, s)
-	if err != nil {
-		return err
-	}
-	first, last, ok := span(block)
-	if !ok {
-		return nil
-	}
-	first, last = first+offset, last+offset
-	if _, err := in.tx.Exec(ctx, `INSERT INTO blocks (device, lane, arrival, agent, first_at, last_at, certain) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (lane, arrival) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at, certain = excluded.certain`,
-		d.ID, s.lane, s.arrival, in.agent, first, last, flag(certain)); err != nil {
-		return err
-	}
-	if err := stale(ctx, in.tx, d.ID, first, last); err != nil {
-		return err
-	}
-	return in.noteLatest(ctx, d.ID, block, offset, certain)
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// place returns what is to be added to a time on the monotonic clock of the record, in ms, and whether that is known.
-func (in *indexer) place(ctx context.Context, s stored) (offset int64, certain bool, err error) {
-	if s.wall != nil {
-		return *s.wall - s.mono.Milliseconds(), true, nil
-	}
-	at, ok, err := ingest.PlaceAt(ctx, in.tx, in.agent, s.boot, s.mono)
-	if err != nil || ok {
-		return at.UnixMilli() - s.mono.Milliseconds(), ok, err
-	}
-	return s.arrived - s.mono.Milliseconds(), false, nil
-}
-
-func decode(schemas *wire.Schemas, s stored) (*wire.Block, error) {
-	if s.class == wire.ClassPicture.String() {
-		_, b, err := schemas.DecodePicture(s.payload)
-		return b, err
-	}
-	return schemas.DecodeBody(s.payload)
-}
-
-// span returns the first and the last row of a block, on its monotonic clock in ms.
-func span(b *wire.Block) (first, last int64, ok bool) {
-	for _, s := range b.Sections {
-		if len(s.At) == 0 {
-			continue
+// singly takes records one by one where they could not be taken together though the database is well. One that nobody can index is passed over,
+// or it would keep its lane, and with it what everybody sees of these devices, where it is for ever. It stays in unread.
+func (f *Follower) singly(ctx context.Context, l laneRef) (taken int, err error) {
+	for taken < atOnce {
+		n, err := f.step(ctx, l, 1)
+		if err != nil && !store.Temporary(err) {
+			f.log.Error("a record cannot be indexed and is passed over", "agent", l.agent, "lane", l.id, "err", err)
+			n, err = 1, f.pass(ctx, l)
 		}
-		if !ok || s.At[0] < first {
-			first = s.At[0]
+		if err != nil || n == 0 {
+			return taken, err
 		}
-		if !ok || s.At[len(s.At)-1] > last {
-			last = s.At[len(s.At)-1]
-		}
-		ok = true
+		taken += n
 	}
-	return first, last, ok
+	return taken, nil
 }
 
-// Mend takes blocks whose schema has come since, and gives those their time whose boot's clock is known now.
-func (f *Follower) Mend(ctx context.Context) error {
-	for _, query := range [...]string{
-		`SELECT ` + columns + `, u.agent FROM unread u JOIN records r ON r.lane = u.lane AND r.arrival = u.arrival ORDER BY u.lane, u.arrival LIMIT $1`,
-		`SELECT ` + columns + `, b.agent FROM blocks b JOIN records r ON r.lane = b.lane AND r.arrival = b.arrival
-			WHERE b.certain = 0 AND EXISTS (SELECT 1 FROM anchors a WHERE a.agent = b.agent AND a.boot_id = r.boot_id) ORDER BY b.lane, b.arrival LIMIT $1`,
-	} {
-		err := f.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return mend(ctx, tx, query) })
-		if err != nil {
+// pass moves the cursor of a lane over its next record.
+func (f *Follower) pass(ctx context.Context, l laneRef) error {
+	return f.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var next int64
+		if err := tx.QueryRow(ctx, `SELECT arrival FROM records WHERE lane = $1
+			AND arrival > COALESCE((SELECT arrival FROM history_cursors WHERE lane = $1), 0) ORDER BY arrival LIMIT 1`, l.id).Scan(&next); err != nil {
 			return err
 		}
-	}
-	return nil
+		if err := putOff(ctx, tx, l, next, nil); err != nil {
+			return err
+		}
+		return moveCursor(ctx, tx, l.id, next)
+	})
 }
 
-func mend(ctx context.Context, tx *store.Tx, query string) error {
-	rows, err := tx.Query(ctx, query, 8*atOnce)
-	if err != nil {
-		return err
-	}
-	byAgent := map[string][]stored{}
-	for rows.Next() {
-		var s stored
-		var boot []byte
-		var mono, epoch int64
-		var agent string
-		if err := rows.Scan(&s.lane, &s.arrival, &s.class, &epoch, &boot, &mono, &s.wall, &s.arrived, &s.payload, &agent); err != nil {
-			rows.Close()
-			return err
-		}
-		copy(s.boot[:], boot)
-		s.epoch, s.mono = uint32(epoch), time.Duration(mono)*time.Microsecond
-		byAgent[agent] = append(byAgent[agent], s)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	for agent, list := range byAgent {
-		schemas, err := ingest.Schemas(ctx, tx, agent)
-		if err != nil {
-			return err
-		}
-		in := indexer{tx: tx, agent: agent, schemas: schemas, latest: map[string]*Latest{}}
-		for _, s := range list {
-			if _, err := tx.Exec(ctx, `DELETE FROM unread WHERE lane = $1 AND arrival = $2`, s.lane, s.arrival); err != nil {
-				return err
-			}
-			if err := in.add(ctx, s); err != nil {
-				return err
-			}
-		}
-		if err := in.saveLatest(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+func moveCursor(ctx context.Context, tx *store.Tx, lane, arrival int64) error {
+	_, err := tx.Exec(ctx, `INSERT INTO history_cursors (lane, arrival) VALUES ($1, $2) ON CONFLICT (lane) DO UPDATE SET arrival = excluded.arrival`, lane, arrival)
+	return err
+}
+
+// putOff keeps a record for the day its schema comes; nil: for none.
+func putOff(ctx context.Context, tx *store.Tx, l laneRef, arrival int64, schema []byte) error {
+	_, err := tx.Exec(ctx, `INSERT INTO unread (lane, arrival, agent, schema) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (lane, arrival) DO UPDATE SET schema = excluded.schema`, l.id, arrival, l.agent, schema)
+	return err
 }

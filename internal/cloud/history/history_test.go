@@ -107,13 +107,18 @@ func rows(r *rand.Rand, from, step time.Duration, n int) wire.Rows {
 // block sends rows as a record of an epoch and notes what they say, if it is the device's.
 func (w *world) block(s wire.Rows, epoch uint32, trusted bool) {
 	w.Helper()
-	body, err := w.encoder.Encode(nil, &wire.Block{Unit: "rack-a", Device: serial, Sections: []wire.Rows{s}})
-	w.must(err)
-	w.seq[wire.Samples]++
-	w.send(wire.Record{Lane: wire.Samples, Seq: w.seq[wire.Samples], Class: wire.ClassSamples, Payload: body}, time.Duration(s.At[0])*time.Millisecond, epoch, trusted)
+	w.blockOf(serial, w.encoder, s, epoch, trusted)
 	if epoch == 1 {
 		w.note(s)
 	}
+}
+
+func (w *world) blockOf(unit string, e *wire.Encoder, s wire.Rows, epoch uint32, trusted bool) {
+	w.Helper()
+	body, err := e.Encode(nil, &wire.Block{Unit: "rack-a", Device: unit, Sections: []wire.Rows{s}})
+	w.must(err)
+	w.seq[wire.Samples]++
+	w.send(wire.Record{Lane: wire.Samples, Seq: w.seq[wire.Samples], Class: wire.ClassSamples, Payload: body}, time.Duration(s.At[0])*time.Millisecond, epoch, trusted)
 }
 
 func (w *world) note(s wire.Rows) {
@@ -252,6 +257,7 @@ func TestHistoryIsWhatWasSent(t *testing.T) {
 func TestFollowersAtOnceTakeEachRecordOnce(t *testing.T) {
 	each(t, func(w *world) {
 		r := rand.New(rand.NewPCG(3, 4))
+		w.now = start.Add(2 * time.Hour)
 		for i := range 300 {
 			w.block(rows(r, time.Duration(i)*20*time.Second, 5*time.Second, 4), 1, true)
 		}

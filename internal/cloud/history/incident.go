@@ -52,7 +52,7 @@ func TakeEvent(ctx context.Context, tx *store.Tx, agent string, s ingest.Stored,
 		}
 	}
 	if p.Event.Kind == ups.Clear {
-		return clearIncident(ctx, tx, d.ID, s, p.Event, at)
+		return clearIncident(ctx, tx, d.ID, s, p.Event, at, certain)
 	}
 	return raiseIncident(ctx, tx, d.ID, s, p.Event, at, certain)
 }
@@ -71,38 +71,40 @@ func raiseIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 	}
 	// Records of one lane arrive nearly in order: the clear may have been here before.
 	var seq, cleared int64
-	var inferred int
-	err := tx.QueryRow(ctx, `DELETE FROM early_clears WHERE device = $1 AND stream = $2 AND raised = $3 RETURNING seq, at, inferred`, dev, stream[:], int64(s.Record.Seq)).
-		Scan(&seq, &cleared, &inferred)
+	var known, inferred int
+	err := tx.QueryRow(ctx, `DELETE FROM early_clears WHERE device = $1 AND stream = $2 AND raised = $3 RETURNING seq, at, certain, inferred`, dev, stream[:], int64(s.Record.Seq)).
+		Scan(&seq, &cleared, &known, &inferred)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, inferred = $3 WHERE device = $4 AND stream = $5 AND seq = $6`,
-		cleared, seq, inferred, dev, stream[:], int64(s.Record.Seq))
+	_, err = tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, cleared_certain = $3, inferred = $4 WHERE device = $5 AND stream = $6 AND seq = $7`,
+		cleared, seq, known, inferred, dev, stream[:], int64(s.Record.Seq))
 	return err
 }
 
 // clearIncident ends the incident that a clear names. One that names none, as its raise was lost with its stream, ends what is open of its kind.
-func clearIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Stored, e *ups.Event, at time.Time) error {
+func clearIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Stored, e *ups.Event, at time.Time, certain bool) error {
 	stream := s.Record.Stream
 	if e.RaisedBy != 0 {
-		n, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, inferred = $3 WHERE device = $4 AND stream = $5 AND seq = $6 AND cleared_at IS NULL`,
-			at.UnixMilli(), int64(s.Record.Seq), flag(e.Inferred), dev, stream[:], int64(e.RaisedBy))
+		n, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, cleared_certain = $3, inferred = $4
+			WHERE device = $5 AND stream = $6 AND seq = $7 AND cleared_at IS NULL`,
+			at.UnixMilli(), int64(s.Record.Seq), flag(certain), flag(e.Inferred), dev, stream[:], int64(e.RaisedBy))
 		if err != nil || n > 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO early_clears (device, stream, raised, seq, at, inferred) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-			dev, stream[:], int64(e.RaisedBy), int64(s.Record.Seq), at.UnixMilli(), flag(e.Inferred))
+		_, err = tx.Exec(ctx, `INSERT INTO early_clears (device, stream, raised, seq, at, certain, inferred) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+			dev, stream[:], int64(e.RaisedBy), int64(s.Record.Seq), at.UnixMilli(), flag(certain), flag(e.Inferred))
 		return err
 	}
 	outlet := ""
 	if e.Group != ups.NoGroup {
 		outlet = e.Group.String()
 	}
-	_, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, inferred = $3 WHERE device = $4 AND event_id = $5 AND outlet = $6 AND kind = 'raise' AND cleared_at IS NULL`,
-		at.UnixMilli(), int64(s.Record.Seq), flag(e.Inferred), dev, int64(e.ID), outlet)
+	_, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, inferred = $3
+		WHERE device = $4 AND event_id = $5 AND outlet = $6 AND kind = 'raise' AND cleared_at IS NULL`,
+		at.UnixMilli(), int64(s.Record.Seq), flag(e.Inferred), dev, int64(e.ID), outlet) // its number is one of another stream: its time is not mended
 	return err
 }
 

@@ -48,7 +48,7 @@ func ReadLatest(ctx context.Context, tx *store.Tx, device string) (*Latest, erro
 }
 
 // noteLatest takes the last rows of a block where they are newer than what is known.
-func (in *indexer) noteLatest(ctx context.Context, device string, b *wire.Block, offset int64, certain bool) error {
+func (in *indexer) noteLatest(ctx context.Context, device string, b *wire.Block, offset, arrived int64, certain bool) error {
 	l := in.latest[device]
 	if l == nil {
 		var err error
@@ -62,9 +62,10 @@ func (in *indexer) noteLatest(ctx context.Context, device string, b *wire.Block,
 		if n == 0 {
 			continue
 		}
-		at := s.At[n-1] + offset
-		if at > l.At {
-			l.At, l.Certain = at, certain
+		// Nothing was read after it came here: a clock on site that is ahead, and put right later, must not keep its value on top until then.
+		at := min(s.At[n-1]+offset, arrived)
+		if at >= l.At {
+			l.At, l.Certain = at, certain && s.At[n-1]+offset-arrived < time.Minute.Milliseconds()
 		}
 		for i, c := range s.Layout.Columns {
 			if had := l.Values[c.Point]; had != nil && had.At > at {

@@ -162,8 +162,7 @@ func (r *Reader) gather(ctx context.Context, tx *store.Tx, q *Question, from, to
 // hasBlocks reports whether anything is known of a span: a year of a device that is a day old is not 365 questions.
 func hasBlocks(ctx context.Context, tx *store.Tx, device string, from, to int64) (bool, error) {
 	var n int
-	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM blocks WHERE device = $1 AND last_at >= $2 AND last_at < $3 AND first_at < $4 LIMIT 1) AS found`,
-		device, from, to+longest, to).Scan(&n)
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM `+inSpan+` LIMIT 1) AS found`, device, from, to+short, to).Scan(&n)
 	return n > 0, err
 }
 

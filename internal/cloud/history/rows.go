@@ -10,8 +10,13 @@ import (
 	"upsedge/internal/wire"
 )
 
-// longest is how much time one block spans at most: an agent that kept its samples in memory puts them into one.
-const longest = 24 * 60 * 60 * 1000 // ms
+// short is how much time, in ms, nearly every block spans at most: an agent flushes each few seconds. The few that are longer, of one that kept its
+// samples in memory, are looked for apart, or every question would have to look as far beyond its end as the longest block goes.
+const short = 10 * 60 * 1000
+
+// inSpan has the blocks of a device ($1) with rows from $2 on and before $4, ms. $3 is $4 + short.
+const inSpan = `(SELECT lane, arrival, agent, first_at, last_at FROM blocks WHERE device = $1 AND long = 0 AND last_at >= $2 AND last_at < $3 AND first_at < $4
+	UNION ALL SELECT lane, arrival, agent, first_at, last_at FROM blocks WHERE device = $1 AND long = 1 AND last_at >= $2 AND first_at < $4) AS b`
 
 // A rowKey is the identity of a row (FORMAT.md, section 6).
 type rowKey struct {
@@ -74,21 +79,19 @@ func rowsBetween(ctx context.Context, tx *store.Tx, device string, from, to int6
 
 // blocksBetween returns the records whose rows may lie in a span, with the time of each one's first row and its agent.
 func blocksBetween(ctx context.Context, tx *store.Tx, device string, from, to int64) (list []stored, first []int64, agents []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT `+columns+`, b.first_at, b.agent FROM blocks b JOIN records r ON r.lane = b.lane AND r.arrival = b.arrival
-		WHERE b.device = $1 AND b.last_at >= $2 AND b.last_at < $3 AND b.first_at < $4 ORDER BY b.last_at, b.lane, b.arrival`, device, from, to+longest, to)
+	rows, err := tx.Query(ctx, `SELECT `+columns+`, b.first_at, b.agent FROM `+inSpan+` JOIN records r ON r.lane = b.lane AND r.arrival = b.arrival
+		ORDER BY b.last_at, b.lane, b.arrival`, device, from, to+short, to)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var s stored
-		var boot []byte
-		var mono, epoch, at int64
+		var at int64
 		var agent string
-		if err := rows.Scan(&s.lane, &s.arrival, &s.class, &epoch, &boot, &mono, &s.wall, &s.arrived, &s.payload, &at, &agent); err != nil {
+		s, err := scanRecord(rows, &at, &agent)
+		if err != nil {
 			return nil, nil, nil, err
 		}
-		copy(s.boot[:], boot)
 		list, first, agents = append(list, s), append(first, at), append(agents, agent)
 	}
 	return list, first, agents, rows.Err()

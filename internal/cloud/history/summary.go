@@ -86,8 +86,8 @@ type kept struct {
 }
 
 func (k *kept) look(ctx context.Context, tx *store.Tx, device string) (blocks, sum int64, err error) {
-	err = tx.QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(first_at), 0) FROM blocks WHERE device = $1 AND last_at >= $2 AND last_at < $3 AND first_at < $4`,
-		device, k.at, k.at+k.span+longest, k.at+k.span).Scan(&blocks, &sum)
+	to := k.at + k.span
+	err = tx.QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(first_at), 0) FROM `+inSpan, device, k.at, to+short, to).Scan(&blocks, &sum)
 	return blocks, sum, err
 }
 

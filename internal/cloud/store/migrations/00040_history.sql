@@ -7,7 +7,8 @@ CREATE TABLE history_cursors (
   lane    BIGINT PRIMARY KEY,
   arrival BIGINT NOT NULL
 );
--- One row for each block or picture of a device. certain is 0 while its time is only that of its arrival.
+-- One row for each block or picture of a device. certain is 0 while its time is only that of its arrival; long is 1 where it spans more than
+-- ten minutes.
 CREATE TABLE blocks (
   device   TEXT NOT NULL,
   lane     BIGINT NOT NULL,
@@ -15,18 +16,21 @@ CREATE TABLE blocks (
   agent    TEXT NOT NULL,
   first_at BIGINT NOT NULL,
   last_at  BIGINT NOT NULL,
+  long     SMALLINT NOT NULL,
   certain  SMALLINT NOT NULL,
   PRIMARY KEY (lane, arrival)
 );
-CREATE INDEX blocks_time ON blocks (device, last_at);
+CREATE INDEX blocks_time ON blocks (device, long, last_at, first_at);
 CREATE INDEX blocks_uncertain ON blocks (agent) WHERE certain = 0;
--- Blocks whose schema has not come.
+-- Blocks whose schema has not come; those without one could not be indexed at all.
 CREATE TABLE unread (
   lane    BIGINT NOT NULL,
   arrival BIGINT NOT NULL,
   agent   TEXT NOT NULL,
+  schema  BYTEA,
   PRIMARY KEY (lane, arrival)
 );
+CREATE INDEX unread_schema ON unread (agent, schema);
 -- Level 1: an hour in cells of a minute; level 2: a day in cells of an hour. stale: blocks have come since.
 CREATE TABLE summaries (
   device TEXT NOT NULL,
@@ -56,9 +60,11 @@ CREATE TABLE incidents (
   arrived_at  BIGINT NOT NULL,
   cleared_at  BIGINT,
   cleared_seq BIGINT,
+  cleared_certain SMALLINT NOT NULL DEFAULT 1,
   inferred    SMALLINT NOT NULL,
   UNIQUE (device, stream, seq)
 );
+CREATE INDEX incidents_uncertain ON incidents (device) WHERE certain = 0 OR cleared_certain = 0;
 CREATE INDEX incidents_time ON incidents (device, raised_at, id);
 CREATE INDEX incidents_open ON incidents (device, event_id) WHERE cleared_at IS NULL;
 -- Clears that came before their raise.
@@ -68,6 +74,7 @@ CREATE TABLE early_clears (
   raised   BIGINT NOT NULL,
   seq      BIGINT NOT NULL,
   at       BIGINT NOT NULL,
+  certain  SMALLINT NOT NULL,
   inferred SMALLINT NOT NULL,
   PRIMARY KEY (device, stream, raised)
 );
