@@ -141,8 +141,11 @@ func (b *bench) parts() []part {
 			return b.orMissing(r, "mosquitto beside the front of the cloud", err)
 		}},
 		{"orders", "remote orders, verified and written down", func(ctx context.Context, r *report) (err error) {
-			r.Orders, err = b.orders(ctx)
-			return err
+			if r.Orders, err = b.orders(ctx); err != nil {
+				return err
+			}
+			r.Writes, err = b.orderLines(ctx)
+			return b.orMissing(r, "orders to the register", err)
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)

@@ -29,6 +29,7 @@ type report struct {
 	Backlogs  []drained   `json:"backlogs,omitempty"`
 	Front     *frontCost  `json:"front,omitempty"`
 	Orders    *orderCost  `json:"orders,omitempty"`
+	Writes    []orderTime `json:"order_to_register,omitempty"`
 	Many      manyUnits   `json:"many_units_on_tcp"`
 	Rows      []row       `json:"rows"`
 	Missing   []string    `json:"not_measured"`
@@ -135,6 +136,7 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.Orders != nil {
 		r.Orders.print(w)
+		printOrderTimes(w, r.Writes)
 	}
 	if r.Front != nil {
 		r.Front.print(w)
