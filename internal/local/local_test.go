@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +153,49 @@ func TestThePageShowsUnitsAndEscapesWhatTheySay(t *testing.T) {
 	}
 	if strings.Contains(body, "<b>1500") {
 		t.Error("a unit wrote HTML into the page")
+	}
+}
+
+// Every text of a status, whoever it came from, is in the page as text: none opens an element or leaves one.
+func TestThePageEscapesEveryText(t *testing.T) {
+	var fill func(v reflect.Value)
+	texts := 0
+	fill = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.String:
+			texts++
+			v.SetString(`"'><i>&`)
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if v.Type() != reflect.TypeFor[time.Time]() {
+					fill(v.Field(i))
+				}
+			}
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+			for i := range v.Len() {
+				fill(v.Index(i))
+			}
+		case reflect.Pointer: // numbers stay absent, so that the texts beside them show
+		case reflect.Bool:
+			v.SetBool(true)
+		}
+	}
+	var s Status
+	fill(reflect.ValueOf(&s).Elem())
+	body := page(s)
+	const escaped = "&#34;&#39;&gt;&lt;i&gt;&amp;"
+	if n := strings.Count(body, escaped); n < 30 || texts < 30 {
+		t.Errorf("%d of %d texts are there:\n%s", n, texts, body)
+	}
+	if strings.Contains(body, "<i>") || strings.Contains(strings.ReplaceAll(body, escaped, ""), "&") {
+		t.Errorf("a text was taken as HTML:\n%s", body)
+	}
+	open := regexp.MustCompile(`<(h1|h2|p|div|span|section|details|summary|table|tr|td|code|body|html)[ >]`)
+	for _, m := range open.FindAllStringSubmatch(body, -1) {
+		if n, closed := len(regexp.MustCompile("<"+m[1]+"[ >]").FindAllString(body, -1)), strings.Count(body, "</"+m[1]+">"); n != closed {
+			t.Errorf("%d of <%s> are opened and %d closed", n, m[1], closed)
+		}
 	}
 }
 

@@ -2,11 +2,10 @@ package local
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -16,15 +15,6 @@ import (
 
 	"upsedge/internal/ups"
 )
-
-//go:embed page.html
-var pages embed.FS
-
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"ago": func(s *float64) string {
-		return time.Duration(*s * float64(time.Second)).Round(100 * time.Millisecond).String()
-	},
-}).ParseFS(pages, "page.html"))
 
 // A Server answers on the command socket and serves the status page.
 type Server struct {
@@ -90,7 +80,7 @@ func handler(src Sources) http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_ = page.Execute(w, src.Status(true))
+		_, _ = io.WriteString(w, page(src.Status(true))) // as above
 	})
 	return guard(mux)
 }

@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // A Server answers /metrics, /healthz and /readyz.
 type Server struct {
 	listener net.Listener
 	server   *http.Server
-	flags    *web.FlagConfig
+	web      string // file of the web configuration, or ""
 }
 
 // Listen binds the address. webConfig is a file in the format of Prometheus' own web configuration (TLS, basic
@@ -40,20 +37,11 @@ func On(l net.Listener, webConfig string, reg *Registry, healthy, ready func() e
 	mux.Handle("GET /metrics", newScraper(reg))
 	mux.HandleFunc("GET /healthz", probe(healthy))
 	mux.HandleFunc("GET /readyz", probe(ready))
-	off := false
 	return &Server{
 		listener: l,
 		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
-		flags:    &web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &off},
+		web:      webConfig,
 	}
-}
-
-// CheckWebConfig reports what is wrong with a web configuration file and with the files it names.
-func CheckWebConfig(file string) error {
-	if err := web.Validate(file); err != nil {
-		return fmt.Errorf("metrics.web_config: %w", err)
-	}
-	return nil
 }
 
 // Addr returns the address that is listened on.
@@ -62,7 +50,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Run serves until ctx ends and then waits for the requests in hand, at most a second.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(s.listener, s.server, s.flags, slog.New(slog.DiscardHandler)) }()
+	go func() { failed <- serveWeb(s.listener, s.server, s.web) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve metrics: %w", err)
