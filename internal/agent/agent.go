@@ -128,7 +128,7 @@ func (a *agent) open(ctx context.Context) (*store.Store, error) {
 	if err != nil || !a.owners.cloud() {
 		return s, err
 	}
-	if err := a.eraseUnowned(ctx, s); err != nil {
+	if err := a.eraseForeign(ctx, s); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", store.ErrDisk, err), s.Close())
 	}
 	return s, nil

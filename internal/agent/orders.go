@@ -36,10 +36,15 @@ func (a *agent) openOrders(ctx context.Context) (err error) {
 	return err
 }
 
-// reopenOrders closes the journal of one upstream and opens that of the next. Nothing of either works meanwhile.
-func (a *agent) reopenOrders(ctx context.Context) error {
+// reopenOrders closes the journal of one upstream and opens that of the next, of another cloud or not. Nothing of either works meanwhile.
+func (a *agent) reopenOrders(ctx context.Context, another bool) error {
 	if err := a.closeOrders(); err != nil {
 		a.Log.Error("the journal of orders does not close well", "err", err)
+	}
+	if another {
+		if err := command.Forget(a.Config.StateDir); err != nil {
+			a.Log.Error("the journal of orders of the cloud before cannot be deleted", "err", err)
+		}
 	}
 	return a.openOrders(ctx)
 }

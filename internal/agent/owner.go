@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -9,7 +8,6 @@ import (
 
 	"upsedge/internal/command"
 	"upsedge/internal/sampler"
-	"upsedge/internal/store"
 	"upsedge/internal/ups"
 )
 
@@ -112,44 +110,6 @@ func (s *site) ownAll() {
 		s.own(u, time.Now())
 	}
 	s.notify() // the full state confirms it
-}
-
-// govern begins or ends the rule of a cloud over the units while the agent runs. What was stored for nobody is gone when it returns, or no
-// store is open.
-func (a *agent) govern(ctx context.Context, enrolled bool) {
-	a.site.applying.Lock()
-	a.site.recorder.writing.Lock() // a write in hand ends before, and the next one knows
-	a.site.flusher.mu.Lock()
-	began := !a.owners.enrolled.Swap(enrolled) && enrolled
-	a.site.flusher.mu.Unlock()
-	a.site.recorder.writing.Unlock()
-	a.site.ownAll()
-	a.site.applying.Unlock()
-	if !began {
-		return
-	}
-	if s, _, err := a.disk.now(); err == nil {
-		if err := a.eraseUnowned(ctx, s); err != nil {
-			a.disk.drop(s, err) // the next one is opened without it
-		}
-	}
-}
-
-// eraseUnowned destroys what an agent stored of units before it had a cloud: whose it was nobody can say now, and it must not become
-// the cloud's (design, section 5). What an enrolled agent puts of a unit has an epoch.
-func (a *agent) eraseUnowned(ctx context.Context, s *store.Store) error {
-	units, err := s.Held(ctx, 0)
-	if err != nil {
-		return err
-	}
-	for _, unit := range units {
-		gone, err := s.Erase(ctx, unit, 0)
-		if err != nil {
-			return err
-		}
-		a.Log.Warn("what was stored of a unit before the agent had a cloud is erased", "unit", unit, "samples", gone.Samples, "events", gone.Events)
-	}
-	return nil
 }
 
 // own gives a unit to whom it belongs now.

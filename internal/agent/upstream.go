@@ -110,10 +110,11 @@ func (a *agent) lead(ctx, sending context.Context, g *errgroup.Group, cfg *confi
 	was.end()
 	<-was.done
 	a.link.take(up)
-	if err := a.reopenOrders(ctx); err != nil {
+	another := was.root != nil && !was.root.Equal(up.root)
+	if err := a.reopenOrders(ctx, another); err != nil {
 		return err
 	}
-	a.govern(ctx, up.cfg != nil && trust.Enrolled(a.Config.StateDir))
+	a.govern(ctx, up.cfg != nil && trust.Enrolled(a.Config.StateDir), another)
 	a.own.led(up.cfg)
 	a.startUpstream(ctx, sending, g)
 	if up.cfg == nil {

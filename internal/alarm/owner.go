@@ -37,6 +37,13 @@ func (e *Engine) TellAnew(at time.Time, epoch uint32) []ups.Event {
 	return e.events
 }
 
+// Untell makes what is active untold: who was told of it is gone, and whoever comes may have the same epoch.
+func (e *Engine) Untell() {
+	if e.told != 0 {
+		e.told, e.dirty = 0, true
+	}
+}
+
 // Vacate forgets what is active without a word: another device is here now, whose owner has nothing to do with it.
 func (e *Engine) Vacate() {
 	e.active, e.floods, e.told, e.dirty, e.restless = nil, nil, 0, true, e.set.all

@@ -44,7 +44,7 @@ type Done struct {
 type PresentError struct{ what string }
 
 func (e *PresentError) Error() string {
-	return e.what + "; with --force it is replaced, and what waits here goes to the new cloud"
+	return e.what + "; with --force it is replaced; another cloud gets nothing that waits here of the units: it is erased"
 }
 
 // errSpent is added to what the cloud says of a token that is no good.

@@ -46,6 +46,13 @@ func (b *Batch) Put(r *ups.Reading, of Owner) (much bool) {
 	return b.log.count != parts && b.log.waiting() > mostBytes/2
 }
 
+// Forget drops every row: also those that were taken and are kept for a picture.
+func (b *Batch) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.log, b.newest = rowLog{}, kind{}
+}
+
 func onlyTexts(r *ups.Reading) bool {
 	if r.Text == nil {
 		return false

@@ -7,8 +7,19 @@ import (
 	"upsedge/internal/wire"
 )
 
-// Held returns the units that have records in the lanes put in the epoch, in no particular order.
-func (s *Store) Held(ctx context.Context, epoch uint32) (units []string, err error) {
+// rulerName stands in the table units for the cloud that the records of units are for: no unit can be called so.
+const rulerName = "#cloud"
+
+// Ruler returns what SetRuler was given last, nil for nothing. A *CorruptError says that it came to harm.
+func (s *Store) Ruler(ctx context.Context) ([]byte, error) { return s.AlarmState(ctx, rulerName) }
+
+// SetRuler notes which cloud the records of units are for that are put from now on.
+func (s *Store) SetRuler(ctx context.Context, cloud []byte) error {
+	return s.write(ctx, "note the cloud", durable, func(t *tx) { t.saveState(rulerName, cloud) })
+}
+
+// Held returns the units that have records in the lanes put in the epochs up to and including through, in no particular order.
+func (s *Store) Held(ctx context.Context, through uint32) (units []string, err error) {
 	err = s.inTurn(ctx, "look for what an epoch holds", func(ctx context.Context) error {
 		for s.tidyWork.sealing() { // whose the records of version 1 are is known when they are sealed
 			if err := s.sealPiece(ctx); err != nil {
@@ -17,7 +28,7 @@ func (s *Store) Held(ctx context.Context, epoch uint32) (units []string, err err
 		}
 		return s.commit(ctx, "look for what an epoch holds", eventually, func(t *tx) {
 			for _, k := range s.ring.usable() {
-				if k.unit != "" && k.epoch == epoch && !slices.Contains(units, k.unit) && t.seals(k) {
+				if k.unit != "" && k.epoch <= through && !slices.Contains(units, k.unit) && t.seals(k) {
 					units = append(units, k.unit)
 				}
 			}
