@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,7 +190,11 @@ func TestSoakKilledWithOrders(t *testing.T) {
 	if os.Getenv("UPSEDGE_SOAK") == "" {
 		t.Skip("the long form of TestAKilledAgentCarriesOutNoOrderTwice; UPSEDGE_SOAK is not set")
 	}
-	killedWithOrders(t, 300)
+	kills := 300
+	if n, err := strconv.Atoi(os.Getenv("UPSEDGE_SOAK_KILLS")); err == nil {
+		kills = n
+	}
+	killedWithOrders(t, kills)
 }
 
 func killedWithOrders(t *testing.T, kills int) {
@@ -239,6 +244,7 @@ func killedWithOrders(t *testing.T, kills int) {
 	kill := begin()
 	defer func() { kill() }()
 	ends := map[string]int{} // by state, and whether it was written
+	why := map[string]int{}  // by what the agent said of those that are not done
 	for n := range kills {
 		until("the agent connects", func() bool { return c.ready(len(units)) })
 		before := map[string]uint64{}
@@ -259,6 +265,9 @@ func killedWithOrders(t *testing.T, kills int) {
 			ok := len(got) == 1 && wrote <= 1
 			if ok {
 				ends[fmt.Sprintf("%s, %d written", got[0].State, wrote)]++
+				if got[0].State != wire.OrderDone {
+					why[fmt.Sprintf("%s, %d written: %s %s", got[0].State, wrote, got[0].Reason, got[0].Detail)]++
+				}
 				switch got[0].State {
 				case wire.OrderDone:
 					ok = wrote == 1
@@ -274,6 +283,9 @@ func killedWithOrders(t *testing.T, kills int) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Logf("%d kills, orders ended as %v", kills, ends)
+	for said, n := range why {
+		t.Logf("%4d %s", n, said)
+	}
 	if n := ends["done, 1 written"] + ends["unknown, 1 written"]; n < kills {
 		t.Errorf("only %d of %d orders were carried out: the test tries little", n, 4*kills)
 	}
