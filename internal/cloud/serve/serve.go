@@ -45,6 +45,7 @@ type Server struct {
 	api       *api.API
 	watch     *watch
 
+	seconds              chan string // agents with two connections, to be written down
 	https, mqtt, metrics net.Listener
 	serving              atomic.Bool // every part was started
 	stopping             atomic.Bool
@@ -53,7 +54,7 @@ type Server struct {
 // Open opens the database and the keys, builds every part and listens, so that every mistake of the configuration is told before anything
 // works. version is that of the program.
 func Open(ctx context.Context, cfg *Config, version string, log *slog.Logger) (s *Server, err error) {
-	s = &Server{cfg: cfg, log: log, version: version}
+	s = &Server{cfg: cfg, log: log, version: version, seconds: make(chan string, 64)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -158,6 +159,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.devices.Run(ctx, s.db) })
 	g.Go(func() error { return s.accounts.Run(ctx) })
 	g.Go(func() error { return s.heads.Run(ctx, s.db) })
+	g.Go(func() error { return s.noteSeconds(ctx) })
 	g.Go(func() error { return s.serveHTTPS(ctx) })
 	if s.metrics != nil {
 		g.Go(func() error { return s.watch.serve(ctx, s.metrics) })
@@ -210,9 +212,4 @@ func (s *Server) close() error {
 		errs = append(errs, s.db.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// second is told that two connections have one identity (T-01).
-func (s *Server) second(agent string) {
-	s.log.Warn("a second connection came with the identity of an agent that was connected", "agent", agent, "event", "identity.second_session")
 }
