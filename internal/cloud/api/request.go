@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -130,7 +131,8 @@ func (p Page) After(dst any) (bool, error) {
 		return false, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(p.cursor)
-	if err != nil || json.Unmarshal(b, dst) != nil {
+	// No position has the character 0, and PostgreSQL would fail with it.
+	if err != nil || bytes.Contains(b, []byte(`\u0000`)) || json.Unmarshal(b, dst) != nil {
 		return false, cloud.RefuseField(policy.Malformed, "cursor", "it is not one that an answer of this list gave")
 	}
 	return true, nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -35,6 +37,17 @@ func (r *route) check() error {
 		return fmt.Errorf("api: GET %s changes something", r.pattern)
 	}
 	return nil
+}
+
+// pathName finds the names in a pattern.
+var pathName = regexp.MustCompile(`\{([a-z]+)\}`)
+
+// cleanIDs makes text of what stands in the path in place of ids: PostgreSQL takes neither the character 0 nor broken UTF-8, and an id that is
+// none is answered as one that does not exist (PERM-9).
+func (r *route) cleanIDs(q *http.Request) {
+	for _, m := range pathName.FindAllStringSubmatch(r.pattern, -1) {
+		q.SetPathValue(m[1], eventlog.Clean(q.PathValue(m[1])))
+	}
 }
 
 // An Answer is what a route answers. The zero value is 204.

@@ -59,6 +59,7 @@ func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		out := &watched{ResponseWriter: w, status: http.StatusOK}
+		rt.cleanIDs(r)
 		q := &Request{Request: r, Now: a.cfg.Now().UTC(), W: out, api: a}
 		answer, err := a.run(rt, q)
 		if err == nil {

@@ -174,13 +174,18 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) serveHTTPS(ctx context.Context) error {
-	server := &http.Server{
+// newHTTPS bounds what one connection may take (T-85): who sends slowly, and who does not read, which exports and streams bound themselves.
+func (s *Server) newHTTPS(ctx context.Context) *http.Server {
+	return &http.Server{
 		Handler: s.api.Handler(), TLSConfig: s.authority.ServerTLS(), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end when the server stops; everything else is given its time.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+}
+
+func (s *Server) serveHTTPS(ctx context.Context) error {
+	server := s.newHTTPS(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- server.ServeTLS(s.https, "", "") }()
 	select {
