@@ -26,7 +26,9 @@ const password = "plum teapot 7 gravel"
 // A town is the interface with accounts and a mail server, all real.
 type town struct {
 	*site
-	sink *mailsink.Sink
+	sink     *mailsink.Sink
+	db       *store.DB
+	accounts *account.Service
 }
 
 func newTown(t *testing.T, db *store.DB) *town {
@@ -56,6 +58,7 @@ func newTown(t *testing.T, db *store.DB) *town {
 			}
 		}
 	})
+	w.db, w.accounts = db, accounts
 	w.site = newSite(t, db, func(c *Config) { c.Accounts, c.Authenticate = accounts, accounts.Authenticate })
 	return w
 }

@@ -1,0 +1,252 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/authority"
+	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/order"
+	"upsedge/internal/cloud/store"
+	"upsedge/internal/cloud/store/storetest"
+	"upsedge/internal/ups"
+	"upsedge/internal/wire"
+)
+
+// What a route names that can be somebody else's. Each route of the table has an entry in tenants; one without fails the test.
+const (
+	ofDevice     = "device"
+	ofOrder      = "order"
+	ofAgent      = "agent"
+	ofInvitation = "invitation"
+	ofNothing    = "nothing but who asks"
+)
+
+var tenants = map[string]string{
+	"GET /api/v1/openapi.json": ofNothing, "POST /api/v1/signup": ofNothing, "POST /api/v1/signup/verify": ofNothing, "POST /api/v1/password/reset": ofNothing,
+	"POST /api/v1/password/reset/confirm": ofNothing, "POST /api/v1/session": ofNothing, "GET /api/v1/session": ofNothing, "DELETE /api/v1/session": ofNothing,
+	"DELETE /api/v1/sessions": ofNothing, "POST /api/v1/session/factor": ofNothing, "GET /api/v1/account": ofNothing, "PATCH /api/v1/account": ofNothing,
+	"POST /api/v1/account/password": ofNothing, "POST /api/v1/account/totp": ofNothing, "POST /api/v1/account/totp/confirm": ofNothing,
+	"POST /api/v1/account/totp/remove": ofNothing, "GET /api/v1/organisation": ofNothing, "PATCH /api/v1/organisation": ofNothing,
+	"GET /api/v1/organisation/members": ofNothing, "GET /api/v1/organisation/invitations": ofNothing, "POST /api/v1/organisation/invitations": ofNothing,
+	"DELETE /api/v1/organisation/invitations/{invitation}": ofInvitation, "POST /api/v1/organisation/invitations/{invitation}/resend": ofInvitation,
+	"POST /api/v1/organisation/invitations/accept": ofNothing, "POST /api/v1/agents/tokens": ofNothing, "GET /api/v1/agents": ofNothing,
+	"DELETE /api/v1/agents/{id}": ofAgent, "POST /api/v1/enrol": ofNothing, "POST /api/v1/agents/self/certificate": ofNothing,
+	"GET /api/v1/sightings": ofNothing, "POST /api/v1/devices": ofNothing, "GET /api/v1/devices": ofNothing, "GET /api/v1/devices/{id}": ofDevice,
+	"PATCH /api/v1/devices/{id}": ofDevice, "GET /api/v1/devices/{id}/log": ofDevice, "GET /api/v1/devices/{id}/log/head": ofDevice,
+	"GET /api/v1/devices/{id}/log.csv": ofDevice, "GET /api/v1/devices/{id}/log.json": ofDevice, "GET /api/v1/log": ofNothing, "GET /api/v1/log.csv": ofNothing,
+	"GET /api/v1/log.json": ofNothing, "GET /api/v1/devices/{id}/status": ofDevice, "GET /api/v1/devices/{id}/history": ofDevice,
+	"GET /api/v1/devices/{id}/incidents": ofDevice, "GET /api/v1/devices/{id}/inventory": ofDevice, "GET /api/v1/points": ofNothing,
+	"POST /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/events": ofDevice,
+	"GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
+}
+
+// A street is the whole interface with two accounts of two organisations, each with an agent, a device, an order and an invitation.
+type street struct {
+	*town
+	routes []route
+	hers   map[string]string // ids of ada's, by what they are of
+	his    map[string]string // bob's
+	none   map[string]string // of nobody
+}
+
+func newStreet(t *testing.T, db *store.DB) *street {
+	w := newTown(t, db)
+	accounts := w.accounts
+	dir := t.TempDir()
+	_, err := authority.Init(dir, []string{"localhost"})
+	must(t, err)
+	agents, err := authority.Open(dir, authority.Options{DB: db, Brokers: []string{"tls://localhost:8883"}})
+	must(t, err)
+	book, err := order.New(order.Config{DB: db, Signer: unsigned{}})
+	must(t, err)
+	devices := device.New(device.Config{})
+	a, err := New(Config{
+		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices,
+		Heads: eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
+	})
+	must(t, err)
+	w.site = serveSite(t, a)
+	s := &street{town: w, routes: a.routes, none: map[string]string{
+		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofInvitation: cloud.NewID("i_"), ofOrder: strings.Repeat("7", 32),
+	}}
+	s.hers, s.his = s.household("ada", devices), s.household("bob", devices)
+	return s
+}
+
+// household makes everything that somebody can have.
+func (s *street) household(name string, devices *device.Registry) map[string]string {
+	s.t.Helper()
+	s.member(name + "@example.com")
+	bearer := s.token(name+"@example.com", "")
+	var who accountBodyRead
+	s.want(200, "GET", "/api/v1/account", nil, bearer).into(s.t, &who)
+	has := map[string]string{"bearer": bearer, ofAgent: cloud.NewID("g_"), "serial": "SERIAL-OF-" + name, "email": name + "@example.com", "org": who.Organisation.ID}
+	must(s.t, s.db.Write(s.t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO enrolled_agents (agent, org, name, public_key, enrolled_at) VALUES ($1, $2, $3, $4, 1)`,
+			has[ofAgent], who.Organisation.ID, "cellar", []byte(name)); err != nil {
+			return err
+		}
+		full := &wire.FullState{Agent: has[ofAgent], Units: []wire.UnitState{
+			{Unit: "unit-of-" + name, Serial: has["serial"], Model: "Smart-UPS", Condition: ups.Online}, {Unit: "more-of-" + name, Serial: "MORE-OF-" + name, Condition: ups.Online},
+		}}
+		return devices.State(ctx, tx, has[ofAgent], full, time.Now())
+	}))
+	id := func(e exchange) string {
+		var made struct{ ID string }
+		e.into(s.t, &struct{ ID *string }{&made.ID})
+		return made.ID
+	}
+	has[ofDevice] = id(s.want(201, "POST", "/api/v1/devices", obj{"serial": has["serial"]}, bearer))
+	has[ofOrder] = id(s.want(201, "POST", "/api/v1/devices/"+has[ofDevice]+"/orders", obj{"action": "diagnostics.run", "params": obj{"test": "self"}}, bearer, "Idempotency-Key: of-"+name))
+	has[ofInvitation] = id(s.want(201, "POST", "/api/v1/organisation/invitations", obj{"email": "guest-of-" + name + "@example.com"}, bearer))
+	return has
+}
+
+// body is what a route that changes something is sent.
+func body(r *route, serial string) any {
+	switch {
+	case r.method == http.MethodGet || r.method == http.MethodDelete || strings.HasSuffix(r.pattern, "/cancel") || strings.HasSuffix(r.pattern, "/resend"):
+		return nil
+	case strings.HasSuffix(r.pattern, "/orders"):
+		return `{"action":"diagnostics.run","params":{"test":"self"}}`
+	case r.pattern == "/api/v1/devices":
+		return obj{"serial": serial}
+	}
+	return `{"name":"mine"}`
+}
+
+// age finds what differs between two answers of the same.
+var age = regexp.MustCompile(`"age_s":[0-9.e+-]+|"agent_connected":\w+`)
+
+// view is everything ada can read of what is hers.
+func (s *street) view() (out string) {
+	s.t.Helper()
+	for _, path := range []string{
+		"/devices/" + s.hers[ofDevice], "/devices/" + s.hers[ofDevice] + "/log", "/orders/" + s.hers[ofOrder], "/devices/" + s.hers[ofDevice] + "/orders",
+		"/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/log", "/sightings", "/account",
+	} {
+		e := s.want(200, "GET", "/api/v1"+path, nil, s.hers["bearer"])
+		out += path + ": " + age.ReplaceAllString(string(e.body), "") + "\n"
+	}
+	return out
+}
+
+// TestT80EveryRouteTellsNothingOfOtherTenants goes through the table of routes as bob. With what is ada's in place of an id each answer is the one
+// for what does not exist; no other answer has anything of hers in it; and nothing of hers has changed.
+func TestT80EveryRouteTellsNothingOfOtherTenants(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newStreet(t, db)
+		before := s.view()
+		bob := s.his["bearer"]
+		var secrets []string
+		for what, text := range s.hers {
+			if what != "bearer" {
+				secrets = append(secrets, text)
+			}
+		}
+		cursors := s.cursors(s.hers["bearer"])
+		for i := range s.routes {
+			r := &s.routes[i]
+			of, known := tenants[r.method+" "+r.pattern]
+			if !known {
+				t.Errorf("%s %s: say in tenants what of others it can name", r.method, r.pattern)
+				continue
+			}
+			if strings.Contains(r.pattern, "{") == (of == ofNothing) {
+				t.Errorf("%s %s: is not of %s", r.method, r.pattern, of)
+			}
+			if of == ofNothing {
+				s.lists(r, bob, cursors, secrets)
+				continue
+			}
+			s.alike(r.method, func(has map[string]string) (string, any) {
+				path := r.pattern
+				if a, b := strings.Index(path, "{"), strings.Index(path, "}"); a > 0 {
+					path = path[:a] + has[of] + path[b+1:]
+				}
+				if strings.HasSuffix(path, "/history") {
+					path += "?point=load"
+				}
+				return path, body(r, "")
+			})
+		}
+		// Names of others in bodies and queries.
+		s.alike("POST", func(has map[string]string) (string, any) { return "/api/v1/devices", obj{"serial": has["serial"]} })
+		s.alike("POST", func(has map[string]string) (string, any) {
+			return "/api/v1/devices", obj{"serial": "MORE-OF-bob", "agent": has[ofAgent]}
+		})
+		s.alike("POST", func(has map[string]string) (string, any) {
+			return "/api/v1/devices/" + s.his[ofDevice] + "/orders", obj{"action": "order.cancel", "params": obj{"order": has[ofOrder]}}
+		})
+		for _, what := range []string{ofDevice, ofOrder, ofAgent} {
+			s.alike("GET", func(has map[string]string) (string, any) { return "/api/v1/log?device=" + has[what], nil })
+		}
+		if after := s.view(); after != before {
+			t.Errorf("what is ada's has changed from\n%s\nto\n%s", before, after)
+		}
+	})
+}
+
+// alike asks as bob for something of ada's and for what does not exist, and wants one answer.
+func (s *street) alike(method string, ask func(has map[string]string) (path string, body any)) {
+	s.t.Helper()
+	var answers []string
+	for _, has := range []map[string]string{s.none, s.hers} {
+		path, body := ask(has)
+		headers := []string{s.his["bearer"]}
+		if method == http.MethodPost {
+			headers = append(headers, "Idempotency-Key: of-ada") // with which she has an answer
+		}
+		e := s.do(method, path, body, headers...)
+		text := strings.ReplaceAll(string(e.body), e.header.Get("X-Request-Id"), "")
+		if e.status == http.StatusOK {
+			text = age.ReplaceAllString(text, "")
+		} else if e.status != http.StatusNotFound {
+			s.t.Errorf("%s %s: %d %s", method, path, e.status, e.body)
+		}
+		answers = append(answers, fmt.Sprintf("%d %s %s", e.status, e.header.Get("Content-Type"), text))
+	}
+	if answers[0] != answers[1] {
+		path, _ := ask(s.hers)
+		s.t.Errorf("%s %s: %s, of what does not exist: %s", method, path, answers[1], answers[0])
+	}
+}
+
+// lists asks for what is bob's own, also with cursors of ada's, and wants nothing of hers in it.
+func (s *street) lists(r *route, bob string, cursors, secrets []string) {
+	s.t.Helper()
+	if r.method != http.MethodGet {
+		return // it names nobody's; its tests are those of accounts and agents
+	}
+	for _, c := range append([]string{""}, cursors...) {
+		e := s.do("GET", r.pattern+"?cursor="+c, nil, bob)
+		if e.status >= 500 {
+			s.t.Errorf("%s: %d %s", r.pattern, e.status, e.body)
+		}
+		if i := slices.IndexFunc(secrets, func(secret string) bool { return strings.Contains(string(e.body), secret) }); i >= 0 && !strings.HasPrefix(r.pattern, "/api/v1/log") {
+			s.t.Errorf("%s with cursor %q tells %s: %s", r.pattern, c, secrets[i], e.body)
+		}
+	}
+}
+
+// cursors are those that ada was given.
+func (s *street) cursors(bearer string) (out []string) {
+	s.t.Helper()
+	for _, path := range []string{"/api/v1/log", "/api/v1/devices/" + s.hers[ofDevice] + "/log"} {
+		var page List[any]
+		s.want(200, "GET", path+"?limit=1", nil, bearer).into(s.t, &page)
+		if page.Next != "" {
+			out = append(out, page.Next)
+		}
+	}
+	return out
+}
