@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -27,6 +29,7 @@ type Config struct {
 	Heads        *eventlog.Signer // for those of the Event Log
 	Log          *slog.Logger     // nil discards
 	Now          func() time.Time
+	Streams      context.Context                                    // ends feeds and exports, which would keep a server from stopping; nil: nothing does
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks
 }
 
@@ -36,6 +39,9 @@ type API struct {
 	log      *slog.Logger
 	document []byte // openapi.json
 	routes   []route
+	reader   *history.Reader
+
+	writeWithin time.Duration
 }
 
 // New returns an API. An error is a mistake of the program: a route or a fragment that does not fit.
@@ -43,13 +49,17 @@ func New(cfg Config) (*API, error) {
 	if cfg.DB == nil || cfg.Authenticate == nil {
 		return nil, errors.New("api: no database, or nobody to say who asks")
 	}
-	a := &API{cfg: cfg, log: cfg.Log}
+	a := &API{cfg: cfg, log: cfg.Log, writeWithin: writeWithin}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	if a.cfg.Now == nil {
 		a.cfg.Now = time.Now
 	}
+	if a.cfg.Streams == nil {
+		a.cfg.Streams = context.Background()
+	}
+	a.reader = history.NewReader(cfg.DB, a.cfg.Now)
 	var err error
 	if a.document, err = mergeDocument(); err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func TestDEV1AUnitIsSeenRegisteredAndNamed(t *testing.T) {
 		}
 		d := s.register("AS1")
 		s.register("AS2")
-		for serial, want := range map[string]policy.Reason{"AS1": policy.AlreadyRegistered, "AS9": policy.NotFound, "none": policy.NotFound, "\x00\n": policy.NotFound} {
+		for serial, want := range map[string]policy.Reason{"AS1": policy.AlreadyRegistered, "AS9": policy.NotFound, "none": policy.NotFound, "\x01\n": policy.NotFound, "\x00": policy.Malformed} {
 			if e := s.do("POST", "/api/v1/devices", map[string]string{"serial": serial}, ada); e.reason() != want {
 				t.Errorf("%q: %d %s", serial, e.status, e.body)
 			}

@@ -203,7 +203,8 @@ func (q *Request) export(format string, v eventlog.View, f eventlog.Filter, head
 		Status: http.StatusOK,
 		Header: map[string]string{"Content-Type": ct, "Content-Disposition": `attachment; filename="event-log.` + format + `"`, "X-Log-Head": head},
 		Stream: func(ctx context.Context, w http.ResponseWriter) error {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportDeadline)) // where there is none, none is set
+			ctx, cancel := context.WithTimeout(ctx, exportDeadline)
+			defer cancel()
 			return eventlog.Export(ctx, q.DB(), io.Writer(w), format, v, f, head)
 		},
 	}

@@ -127,14 +127,19 @@ type seriesBody struct {
 }
 
 func (a *API) deviceHistory(q *Request) (Answer, error) {
-	question := history.Question{Device: q.PathValue("id")}
-	if err := q.reading(policy.MonitorHistory, func(context.Context, *store.Tx, *device.Device) error { return nil }); err != nil {
+	q.logRefusals(policy.MonitorHistory)
+	question := history.Question{Device: q.PathValue("id"), May: func(ctx context.Context, tx *store.Tx) error {
+		_, _, err := device.May(ctx, tx, q.Actor, q.PathValue("id"), policy.MonitorHistory, a.cfg.Now())
+		return err
+	}}
+	// Who may not ask is not told what is wrong with the question.
+	if err := q.DB().Read(q.Context(), question.May); err != nil {
 		return Answer{}, err
 	}
 	if err := askedFor(q, &question); err != nil {
 		return Answer{}, err
 	}
-	list, err := (&history.Reader{DB: q.DB(), Now: a.cfg.Now}).Ask(q.Context(), &question)
+	list, err := a.reader.Ask(q.Context(), &question)
 	if err != nil {
 		return Answer{}, err
 	}

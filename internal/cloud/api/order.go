@@ -208,15 +208,9 @@ func (a *API) feed(q *Request, device, id string) (Answer, error) {
 	}}, nil
 }
 
-// feedWrite is how long a word of a feed may take to get out.
-const feedWrite = 20 * time.Second
-
 func runFeed(ctx context.Context, f *order.Feed, w http.ResponseWriter) error {
 	out := http.NewResponseController(w)
 	say := func(text []byte) error {
-		if err := out.SetWriteDeadline(time.Now().Add(feedWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return err
-		}
 		if _, err := w.Write(text); err != nil {
 			return err
 		}
@@ -238,6 +232,9 @@ func runFeed(ctx context.Context, f *order.Feed, w http.ResponseWriter) error {
 		return say([]byte("event: end\ndata: {}\n\n"))
 	case errors.As(err, &refusal):
 		return say(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", refusal.Reason))
+	}
+	if ctx.Err() != nil {
+		return nil // every event is whole: who listens goes on elsewhere
 	}
 	return err
 }

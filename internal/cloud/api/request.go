@@ -77,6 +77,9 @@ func checkObject(b []byte) error {
 		if err != nil {
 			return errors.New("not a whole JSON object")
 		}
+		if text, isText := t.(string); isText && strings.ContainsRune(text, 0) {
+			return errors.New("a text with the character 0")
+		}
 		top := &levels[len(levels)-1]
 		if name, isText := t.(string); isText && top.names != nil && top.key {
 			if folded := strings.ToLower(name); top.names[folded] {

@@ -56,8 +56,8 @@ type Answer struct {
 	Body   any               // JSON, or nil
 	Header map[string]string // Location, for instance
 	Secret bool              // told once: an Idempotency-Key does not bring it again
-	// Stream writes the body itself: exports, server-sent events. The status has been sent; an error is logged and ends the connection.
-	// Only of a read.
+	// Stream writes the body itself: exports, server-sent events. The status has been sent; an error is logged and ends the connection,
+	// so that nobody takes what came for the whole. ctx ends when the server stops, too. Only of a read.
 	Stream func(ctx context.Context, w http.ResponseWriter) error
 }
 

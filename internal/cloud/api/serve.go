@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -32,6 +33,8 @@ func (a *API) outermost(next http.Handler) http.Handler {
 		id := cloud.NewID("r_")
 		h.Set("X-Request-Id", id)
 		r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
+		patience(w, 0) // what the last request on this connection has left
+		defer patience(w, a.writeWithin)
 		defer func() {
 			if fault := recover(); fault != nil {
 				if fault == http.ErrAbortHandler {
@@ -58,8 +61,11 @@ func (a *API) serve(rt route) http.Handler {
 	name := rt.method + " " + rt.pattern
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		out := &watched{ResponseWriter: w, status: http.StatusOK}
+		out := &watched{ResponseWriter: w, status: http.StatusOK, within: a.writeWithin}
 		rt.cleanIDs(r)
+		if a.cfg.Observe != nil {
+			defer func() { a.cfg.Observe(name, out.status, time.Since(began)) }()
+		}
 		q := &Request{Request: r, Now: a.cfg.Now().UTC(), W: out, api: a}
 		answer, err := a.run(rt, q)
 		if err == nil {
@@ -68,17 +74,29 @@ func (a *API) serve(rt route) http.Handler {
 		if err != nil {
 			a.refuse(out, r, err, requestID(r))
 		}
-		if a.cfg.Observe != nil {
-			a.cfg.Observe(name, out.status, time.Since(began))
-		}
 	})
 }
 
-// watched remembers what was answered.
+const (
+	writeWithin = 30 * time.Second // a piece of an answer must have left; who reads slower than that is cut off
+	pieceOut    = 64 << 10
+)
+
+// patience is how long what is written next may take; 0: as long as it wants. A writer that cannot tell, of a test, takes what it takes.
+func patience(w http.ResponseWriter, within time.Duration) {
+	by := time.Time{}
+	if within > 0 {
+		by = time.Now().Add(within)
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(by)
+}
+
+// watched remembers what was answered, and waits for nobody who does not read: each piece has its time.
 type watched struct {
 	http.ResponseWriter
 	status int
 	sent   bool
+	within time.Duration
 }
 
 func (w *watched) WriteHeader(status int) {
@@ -88,9 +106,15 @@ func (w *watched) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *watched) Write(b []byte) (int, error) {
+func (w *watched) Write(b []byte) (n int, err error) {
 	w.sent = true
-	return w.ResponseWriter.Write(b)
+	for err == nil && len(b) > 0 {
+		patience(w.ResponseWriter, w.within)
+		var more int
+		more, err = w.ResponseWriter.Write(b[:min(len(b), pieceOut)])
+		n, b = n+more, b[more:]
+	}
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.
@@ -148,8 +172,13 @@ func (a *API) write(w *watched, q *Request, answer Answer) error {
 	switch {
 	case answer.Stream != nil:
 		w.WriteHeader(answer.status())
-		if err := answer.Stream(q.Context(), w); err != nil && q.Context().Err() == nil {
-			a.log.Error("an answer broke off", "request", q.Actor.Request, "path", q.URL.Path, "err", err)
+		ctx, cancel := context.WithCancel(q.Context())
+		defer cancel()
+		defer context.AfterFunc(a.cfg.Streams, cancel)()
+		if err := answer.Stream(ctx, w); err != nil {
+			if ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				a.log.Error("an answer broke off", "request", q.Actor.Request, "path", q.URL.Path, "err", err)
+			}
 			panic(http.ErrAbortHandler) // so that who reads it sees that it is not whole
 		}
 		return nil

@@ -60,6 +60,7 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 		for body, detail := range map[string]string{
 			``: "not a JSON object", `[]`: "not a JSON object", `{"name":"x"`: "not a whole", `{"name":"x"}{}`: "behind the object", `{"name":"x"} x`: "behind the object",
 			`{"nmae":"x"}`: "no such field", `{"name":1}`: "number", `{"name":"x","Name":"y"}`: "twice", `{"deep":{"a":1,"a":2}}`: "twice",
+			`{"name":"a\u0000"}`: "character 0", `{"deep":{"\u0000":1}}`: "character 0",
 			`{"deep":` + strings.Repeat(`{"a":`, 30) + `1` + strings.Repeat(`}`, 31): "deeper",
 		} {
 			if got := s.do("POST", "/api/v1/test", body); got.status != 400 || got.reason() != policy.Malformed || !strings.Contains(string(got.body), detail) {

@@ -40,20 +40,20 @@ func Export(ctx context.Context, db *store.DB, out io.Writer, format string, v V
 	var after *Position
 	for {
 		var lines []Line
-		err := db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-			var page []*Logged
+		var page []*Logged
+		err := db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) { // it may run again: after is not its to move
 			if page, err = list(ctx, tx, v, f, after, exportPage, ">", "ASC"); err != nil {
 				return err
 			}
 			lines, err = named(ctx, tx, page, names)
-			if n := len(page); n > 0 {
-				at := page[n-1].Position()
-				after = &at
-			}
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		if n := len(page); n > 0 {
+			at := page[n-1].Position()
+			after = &at
 		}
 		for i := range lines {
 			if err := w.line(&lines[i]); err != nil {

@@ -176,7 +176,7 @@ var asked = []ups.Point{ups.InputVoltage, ups.Charge}
 func (w *world) ask(from, to, step time.Duration) []history.Series {
 	w.Helper()
 	q := history.Question{Device: dev, Points: asked, From: start.Add(from), To: start.Add(to), Step: step}
-	got, err := (&history.Reader{DB: w.db, Now: func() time.Time { return w.now }}).Ask(w.Context(), &q)
+	got, err := history.NewReader(w.db, func() time.Time { return w.now }).Ask(w.Context(), &q)
 	w.must(err)
 	width := q.Step.Milliseconds()
 	first, last := q.From.UnixMilli()/width*width, (q.To.UnixMilli()+width-1)/width*width
@@ -295,7 +295,7 @@ func TestT27ATimeThatIsKnownLaterIsMended(t *testing.T) {
 		w.now = start.Add(30 * time.Hour)
 		w.block(rows(r, 10*time.Minute, time.Second, 60), 1, false)
 		w.follow()
-		if _, err := (&history.Reader{DB: w.db}).Ask(t.Context(), &history.Question{Device: dev, Points: asked, From: start, To: start.Add(time.Hour), Step: time.Minute}); err != nil {
+		if _, err := history.NewReader(w.db, nil).Ask(t.Context(), &history.Question{Device: dev, Points: asked, From: start, To: start.Add(time.Hour), Step: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		w.block(rows(r, 20*time.Minute, time.Second, 60), 1, true) // of the same boot, with a time
@@ -391,7 +391,7 @@ func TestQuestionsBeyondTheBoundsAreRefused(t *testing.T) {
 			"a day by seconds": {Points: asked, From: start, To: start.Add(30 * time.Hour), Step: 90 * time.Second},
 		} {
 			q.Device = dev
-			if got, err := (&history.Reader{DB: w.db}).Ask(t.Context(), &q); err == nil {
+			if got, err := history.NewReader(w.db, nil).Ask(t.Context(), &q); err == nil {
 				t.Errorf("%s: %d series", name, len(got))
 			}
 		}

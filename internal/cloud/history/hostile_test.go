@@ -62,7 +62,7 @@ func TestABlockThatWasMovedLeavesNoTraceInSummaries(t *testing.T) {
 		w.follow()
 		w.now = start.Add(50 * time.Hour)
 		q := history.Question{Device: dev, Points: asked, From: start.Add(24 * time.Hour), To: start.Add(48 * time.Hour), Step: time.Hour}
-		got, err := (&history.Reader{DB: w.db, Now: func() time.Time { return w.now }}).Ask(t.Context(), &q)
+		got, err := history.NewReader(w.db, func() time.Time { return w.now }).Ask(t.Context(), &q)
 		w.must(err)
 		if len(got[0].Cells) != 2 {
 			t.Fatalf("%d cells where the blocks came, want 2", len(got[0].Cells))

@@ -2,9 +2,12 @@ package history
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/store"
@@ -28,6 +31,8 @@ type Question struct {
 	Points   []ups.Point
 	From, To time.Time
 	Step     time.Duration // 0: what makes about 300 of them
+	// May is asked in each snapshot that an answer is read from, whether it may be given; nil: the caller has decided.
+	May func(ctx context.Context, tx *store.Tx) error
 }
 
 // A Series is one point over time. Spans without a sample have no cell.
@@ -78,17 +83,25 @@ func (q *Question) check() error {
 	return nil
 }
 
-// A Reader answers questions about devices. Whether they may be asked, the caller has decided.
+// keepAtOnce summaries are written in one transaction: on SQLite everybody else who writes waits for it.
+const keepAtOnce = 32
+
+// asksAtOnce are answered at the same time in one process: each may hold maxRows rows.
+const asksAtOnce = 4
+
+// A Reader answers questions about devices. Use NewReader.
 type Reader struct {
-	DB  *store.DB
-	Now func() time.Time // nil: time.Now
+	db    *store.DB
+	now   func() time.Time
+	seats *semaphore.Weighted
 }
 
-func (r *Reader) now() time.Time {
-	if r.Now == nil {
-		return time.Now()
+// NewReader returns a Reader; now nil is time.Now.
+func NewReader(db *store.DB, now func() time.Time) *Reader {
+	if now == nil {
+		now = time.Now
 	}
-	return r.Now()
+	return &Reader{db, now, semaphore.NewWeighted(asksAtOnce)}
 }
 
 // Ask answers a question; the step it took is in q afterwards.
@@ -96,28 +109,37 @@ func (r *Reader) Ask(ctx context.Context, q *Question) ([]Series, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
+	if err := r.seats.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.seats.Release(1)
 	width := q.Step.Milliseconds()
 	from := q.From.UnixMilli() / width * width
 	to := (q.To.UnixMilli() + width - 1) / width * width
 	var fresh []kept
 	var g grid
-	err := r.DB.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+	err := r.db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		fresh = nil
+		if q.May != nil {
+			if err := q.May(ctx, tx); err != nil {
+				return err
+			}
+		}
 		g, err = r.gather(ctx, tx, q, from, to, func(k kept) { fresh = append(fresh, k) })
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(fresh) > 0 {
-		err = r.DB.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-			for _, k := range fresh {
+	for some := range slices.Chunk(fresh, keepAtOnce) {
+		err = errors.Join(err, r.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+			for _, k := range some {
 				if err := k.write(ctx, tx, q.Device); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
+		}))
 	}
 	return g.series(q.Points, from, to, width), err
 }

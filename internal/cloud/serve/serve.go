@@ -47,6 +47,8 @@ type Server struct {
 
 	seconds              chan string // agents with two connections, to be written down
 	https, mqtt, metrics net.Listener
+	streams              context.Context // ends the feeds and exports of the HTTP interface
+	endStreams           context.CancelFunc
 	serving              atomic.Bool // every part was started
 	stopping             atomic.Bool
 }
@@ -55,6 +57,7 @@ type Server struct {
 // works. version is that of the program.
 func Open(ctx context.Context, cfg *Config, version string, log *slog.Logger) (s *Server, err error) {
 	s = &Server{cfg: cfg, log: log, version: version, seconds: make(chan string, 64)}
+	s.streams, s.endStreams = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -111,7 +114,7 @@ func (s *Server) build() (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads,
+		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads,
 	})
 	return err
 }
@@ -174,18 +177,17 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// newHTTPS bounds what one connection may take (T-85): who sends slowly, and who does not read, which exports and streams bound themselves.
-func (s *Server) newHTTPS(ctx context.Context) *http.Server {
+// newHTTPS bounds what one connection may take (T-85): who sends slowly, and who does not read, for which
+// package api bounds each piece of an answer once it has begun.
+func (s *Server) newHTTPS() *http.Server {
 	return &http.Server{
 		Handler: s.api.Handler(), TLSConfig: s.authority.ServerTLS(), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		// Streams end when the server stops; everything else is given its time.
-		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 }
 
 func (s *Server) serveHTTPS(ctx context.Context) error {
-	server := s.newHTTPS(ctx)
+	server := s.newHTTPS()
 	ended := make(chan error, 1)
 	go func() { ended <- server.ServeTLS(s.https, "", "") }()
 	select {
@@ -194,6 +196,7 @@ func (s *Server) serveHTTPS(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true)
+	s.endStreams() // everything else is given its time
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := server.Shutdown(late); err != nil {
@@ -205,6 +208,7 @@ func (s *Server) serveHTTPS(ctx context.Context) error {
 }
 
 func (s *Server) close() error {
+	s.endStreams()
 	var errs []error
 	for _, l := range []net.Listener{s.https, s.mqtt, s.metrics} {
 		if l != nil {
