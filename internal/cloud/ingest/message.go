@@ -94,6 +94,9 @@ func (it *item) readState(msg []byte) (err error) {
 	if it.state, err = wire.DecodeState(msg); err != nil {
 		return err
 	}
+	if bytes.Contains(msg, []byte(`\u0000`)) {
+		return errors.New("a text with the character 0") // see readEvent
+	}
 	if it.state.Session > math.MaxInt64 {
 		return fmt.Errorf("session %d is more than 63 bits", it.state.Session)
 	}

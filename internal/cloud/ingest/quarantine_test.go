@@ -26,6 +26,8 @@ func testWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
 	newer := b.publish(b.block(1, 0, 1))
 	newer.Payload = bytes.Clone(newer.Payload)
 	newer.Payload[3] = 9
+	zero := b.first(1, 1)
+	zero.Payload = []byte(strings.Replace(string(zero.Payload), `"version":"1"`, `"version":"\u0000"`, 1))
 	foreignState := b.full(1, 1)
 	foreignState.Topic = wire.Topic("rack8", wire.TopicState)
 	for name, c := range map[string]struct {
@@ -43,6 +45,7 @@ func testWhatBreaksTheFormatIsSetAsideAndNeverAcknowledged(t *testing.T) {
 		"block of version 9":     {newer, UnknownVersion},
 		"flipped bit":            {damaged, Malformed},
 		"state of another agent": {foreignState, Malformed},
+		"state with a zero":      {zero, Malformed},
 		"a topic of ours":        {Message{Topic: "upsedge/v1/rack7/acks", Payload: []byte("{}")}, Malformed},
 		"no topic of agents":     {Message{Topic: "else/where", Payload: []byte("{}")}, Malformed},
 		"host that is no JSON":   {Message{Topic: "upsedge/v1/rack7/host", Payload: []byte("{")}, Malformed},
