@@ -23,7 +23,7 @@ func choose(open []*Order, a *agentRow, now time.Time) (send []*Order, later tim
 		}
 	}
 	for _, o := range open {
-		if o.State != Pending && o.State != Sent || !now.Before(o.ExpiresAt) {
+		if o.State != Pending && o.State != Sent || !now.Before(o.ExpiresAt) || o.ahead(now) {
 			continue
 		}
 		soon(o.ExpiresAt)

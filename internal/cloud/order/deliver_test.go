@@ -61,6 +61,33 @@ func TestEDGE4MaxAge(t *testing.T) {
 	}
 }
 
+// What waits when the clock is set back would begin long behind the end of its life.
+func TestEDGE4AClockSetBackMakesNoOrderLastLonger(t *testing.T) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		o := w.reboot()
+		w.clock = noon.Add(30*time.Second - 24*time.Hour)
+		w.connect()
+		w.pass()
+		w.deliver()
+		w.want(o.ID, wire.OrderExpired, policy.Expired)
+		if w.site.effects[o.ID] != 0 {
+			t.Error("it was carried out")
+		}
+		sent := w.reboot()
+		w.pass()
+		w.want(sent.ID, Sent, "")
+		w.disconnect() // it got lost
+		w.clock = w.clock.Add(-24 * time.Hour)
+		w.connect()
+		w.pass()
+		w.deliver()
+		if w.site.effects[sent.ID] != 0 {
+			t.Error("what was sent once was sent again, nobody knows how late")
+		}
+	})
+}
+
 func TestEDGE5NothingIsSentBeforeTheFullState(t *testing.T) {
 	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)

@@ -31,6 +31,8 @@ func (b *Book) sweep(ctx context.Context, tx *store.Tx, o *Order, now time.Time)
 		return nil
 	}
 	switch {
+	case o.State == Pending && o.ahead(now):
+		return b.end(ctx, tx, o, now, wire.OrderExpired, policy.Expired, "it was asked for later than now: a clock was set back, and its age is not known")
 	case o.State == Pending && !now.Before(o.ExpiresAt):
 		return b.end(ctx, tx, o, now, wire.OrderExpired, policy.Expired, "it could not be delivered in time")
 	case o.State == Sent && !now.Before(o.ExpiresAt.Add(AnswerTime)):
@@ -40,6 +42,13 @@ func (b *Book) sweep(ctx context.Context, tx *store.Tx, o *Order, now time.Time)
 	}
 	return nil
 }
+
+// clockSlack is by how much the clocks of processes on one database may differ.
+const clockSlack = time.Minute
+
+// ahead reports whether an order was requested later than now: the clock was set back since. How old it is nobody knows then, and it might
+// begin long behind the end of its life (EDGE-4).
+func (o *Order) ahead(now time.Time) bool { return o.RequestedAt.After(now.Add(clockSlack)) }
 
 // plan sets when sweep will have something to do.
 func (o *Order) plan() {

@@ -107,7 +107,8 @@ func (b *Book) sweepDue(ctx context.Context) error {
 	for {
 		var due []*Order
 		err := b.db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-			due, err = query(ctx, tx, `WHERE final_at = 0 AND due_at <= $1 ORDER BY due_at LIMIT $2`, millis(b.now()), sweepOnce)
+			due, err = query(ctx, tx, `WHERE final_at = 0 AND (due_at <= $1 OR state = 'pending' AND requested_at > $2) ORDER BY due_at LIMIT $3`,
+				millis(b.now()), millis(b.now().Add(clockSlack)), sweepOnce)
 			return err
 		})
 		if err != nil || len(due) == 0 {

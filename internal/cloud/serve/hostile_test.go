@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +238,68 @@ func TestT30NoMessageOfAnAgentFailsInTheDatabase(t *testing.T) {
 			})
 		}
 		v.t = t
+	})
+}
+
+// TestT30NoRecordOfAnAgentFailsInTheDatabase is that for alarms and results, of the agent's own device and order and of none.
+func TestT30NoRecordOfAnAgentFailsInTheDatabase(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, db store.Config) {
+		v := newVictim(t, db)
+		var own *order.Order
+		v.write(func(ctx context.Context, tx *store.Tx) error {
+			made, err := v.orders.Create(ctx, tx, actorOf("eve"), order.Request{Device: v.eve.ID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}})
+			if err == nil {
+				own = made.Order
+			}
+			return err
+		})
+		texts := []string{"local", "system", "u_eve", "owner", "basic", "reboot.ups", "eventlog.read", "device.replaced", "local.action", "\u202e", "ä", strings.Repeat("ä", 2000), "a b", "../x", "-1"}
+		states := []wire.OrderState{"received", "refused", "accepted", "running", "done", "failed", "cancelled", "expired", "unknown"}
+		text := func() string { return texts[rand.IntN(len(texts))] }
+		number := func() string {
+			return []string{"0", "1", "100", "18446744073709551615", "9223372036854775807", "4294967295"}[rand.IntN(6)]
+		}
+		for range 200 {
+			id := own.ID
+			if rand.IntN(2) == 0 {
+				id = wire.ID{byte(rand.IntN(200)), 9}
+			}
+			body := fmt.Sprintf(`{"order":%q,"device":"EV1","action":%q,"state":%q,"actor":%q,"role":%q,"plan":%q,"reason":%q,"detail":%q,"unit":%q,"progress":%d}`,
+				id, text(), states[rand.IntN(len(states))], text(), text(), text(), text(), text(), text(), rand.IntN(101))
+			class := wire.ClassResult
+			if rand.IntN(2) == 0 {
+				class = wire.ClassAlarm
+				body = fmt.Sprintf(`{"event_id":%d,"kind":%q,"severity":"critical","unit":%q,"device":"EV1","text":%q,"detail":%q,"inferred":true`,
+					1+rand.IntN(65000), []string{"raise", "clear", "event"}[rand.IntN(3)], text(), text(), text())
+				if strings.Contains(body, `"kind":"clear"`) {
+					body += `,"raised_by":` + number()
+				}
+				body += "}"
+			}
+			v.seq++
+			r := wire.Record{
+				Stream: wire.ID{1, 'e'}, Lane: wire.Events, Seq: v.seq, Class: class, Epoch: v.eve.Epoch, Boot: rand.Uint32(), Payload: []byte(body),
+				Stamp: wire.Stamp{BootID: wire.ID{byte(rand.IntN(3))}, Mono: time.Duration(rand.Int64()) / time.Microsecond * time.Microsecond},
+			}
+			if rand.IntN(2) == 0 {
+				r.Stamp.Wall = time.UnixMilli(rand.Int64N(9e12))
+			}
+			b, err := wire.EventMessage(nil, "g_eve", r)
+			if err != nil {
+				continue // it cannot be said
+			}
+			v.take(ingest.Message{Topic: wire.Topic("g_eve", class.Leaf()), Payload: b})
+		}
+		if n := v.count(`SELECT COUNT(*) FROM records WHERE lane IN (SELECT id FROM lanes WHERE agent = 'g_eve')`); n < 100 {
+			t.Errorf("only %d records were taken: the test tries little", n)
+		}
+		if n := v.count(`SELECT COUNT(*) FROM incidents`); n == 0 {
+			t.Error("no alarm was read")
+		}
+		var out bytes.Buffer
+		if err := VerifyLog(t.Context(), v.cfg, "", "", &out); err != nil {
+			t.Errorf("the event log: %v: %s", err, &out)
+		}
 	})
 }
 
