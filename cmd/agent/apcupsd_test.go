@@ -93,7 +93,12 @@ func askApcupsd(t *testing.T, tty, status string) map[string]string {
 				values[strings.TrimSpace(k)] = strings.TrimSpace(v)
 			}
 		}
-		return strings.Contains(values["STATUS"], status) && values["LINEV"] != "" && values["SERIALNO"] != ""
+		for _, c := range compared { // it reads value by value, and may have missed one
+			if values[c.theirs] == "" {
+				return false
+			}
+		}
+		return strings.Contains(values["STATUS"], status) && values["SERIALNO"] != ""
 	}, log.String)
 	return values
 }

@@ -28,7 +28,7 @@ const (
 	probeTogether = 16
 	mostPerSecond = 50
 	scanConnect   = time.Second             // per address of a network: a live host accepts at once
-	scanAnswer    = time.Second             // of a port that accepted; a unit of 700 ms was seen (protocol reference, section 2.3)
+	scanAnswer    = time.Second             // of a serial port, or one that accepted; a unit of 700 ms was seen (protocol reference, section 2.3)
 	relink        = 2500 * time.Millisecond // a line that met silence three times is opened again 2 s later
 	probeWithin   = 30 * time.Second        // per slave: some units take one request per connection and 2 s between two
 )
@@ -129,6 +129,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 // open describes the line to a candidate. Of a network the first connection is made here, so that silence costs little.
 func (s *searcher) open(ctx context.Context, c candidate) (modbus.Config, *handover, error) {
 	cfg := agent.LineConfig(c.unit, "probe", nil, slog.New(slog.DiscardHandler))
+	if c.unit.Serial != nil {
+		cfg.Timeout = scanAnswer // who misses this one question is not found
+	}
 	if !c.scan {
 		return cfg, nil, nil
 	}

@@ -76,7 +76,7 @@ func polledAt(t *testing.T, units []config.Unit, turnaround, d time.Duration) (m
 	return counts.units, l.budget()
 }
 
-// What a line is said to carry is what a simulated one carries: within 3 % and two reads in five minutes, whether the rates fit or not.
+// What a line is said to carry is what a simulated one carries: within 3 % and two reads in two minutes, whether the rates fit or not.
 func TestExpectedRatesAreThoseOfTheLine(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
@@ -102,7 +102,7 @@ func TestExpectedRatesAreThoseOfTheLine(t *testing.T) {
 				u.Poll = c.rates
 				units = append(units, u)
 			}
-			const d = 5 * time.Minute
+			const d = 2 * time.Minute
 			got, b := polledAt(t, units, c.turnaround, d)
 			t.Logf("%s: load %.2f, %s", name, b.Load, b.rates())
 			for i, want := range b.Expected() {

@@ -21,9 +21,7 @@ var blocks = regexp.MustCompile("(?s)<!-- try -->\n```sh\n(.*?)```")
 
 // TestTheLinesOfTheReadmeDoWhatItSays runs the demonstration and the lines as they stand in the README, but for ports and directories.
 func TestTheLinesOfTheReadmeDoWhatItSays(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
-	}
+	curl := testenv.Command(t, "curl")
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +61,7 @@ func TestTheLinesOfTheReadmeDoWhatItSays(t *testing.T) {
 	script = strings.Replace(script, "TOKEN=$(", "echo \"token at $(date +%s.%N)\"; TOKEN=$(", 1)
 	script = strings.Replace(script, "/status | grep -q input_voltage; do sleep 1; done", "/status | grep -q input_voltage; do sleep 0.2; done; echo \"value at $(date +%s.%N)\"", 1)
 	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	shell.Env = curl.Env // where curl and its libraries are
 	out, err := shell.CombinedOutput()
 	cancel()
 	_ = site.Wait()

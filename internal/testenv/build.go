@@ -1,11 +1,13 @@
 package testenv
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -13,6 +15,10 @@ import (
 
 // builds holds one result per command for the life of this test binary.
 var builds sync.Map // of string to func() (string, error)
+
+// RaceFlags is the environment variable with which `make` says how it builds under the race detector, so that programs share the build
+// of every dependency with the tests. Without it: -race.
+const RaceFlags = "UPSEDGE_RACE"
 
 // Build compiles a command of this module, such as "./cmd/agent", and returns the path of the program. The first call
 // of a test binary pays, later ones get the same file. Under the race detector the program has it too.
@@ -43,7 +49,7 @@ func compile(root, pkg string) (string, error) {
 	program := filepath.Join(dir, path.Base(pkg))
 	args := []string{"build", "-o", program}
 	if raceEnabled {
-		args = append(args, "-race")
+		args = append(args, strings.Fields(cmp.Or(os.Getenv(RaceFlags), "-race"))...)
 	}
 	cmd := exec.Command("go", append(args, pkg)...)
 	cmd.Dir = root

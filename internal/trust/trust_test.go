@@ -234,7 +234,11 @@ func TestListFileTellsAFlippedBit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for bit := range len(whole)*8 - 8 { // the line's end may be anything but a line's end
+	step := 7 // one bit of each byte, and of eight in a row each another
+	if os.Getenv("UPSEDGE_SOAK") != "" {
+		step = 1
+	}
+	for bit := 0; bit < len(whole)*8-8; bit += step { // the line's end may be anything but a line's end
 		b := append([]byte(nil), whole...)
 		b[bit/8] ^= 1 << (bit % 8)
 		if err := os.WriteFile(string(f), b, 0o600); err != nil {
