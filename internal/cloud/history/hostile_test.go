@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
@@ -158,5 +160,35 @@ func TestABlockOfManyDaysIsFound(t *testing.T) {
 		w.ask(10*time.Hour, 11*time.Hour, 10*time.Minute)
 		w.ask(0, 80*time.Hour, time.Hour)
 		w.ask(0, 80*time.Hour, 24*time.Hour)
+	})
+}
+
+// TestPERM10ALongQuestionIsJudgedInEachSnapshot, and what was reckoned before it ended is kept.
+func TestPERM10ALongQuestionIsJudgedInEachSnapshot(t *testing.T) {
+	each(t, func(w *world) {
+		r := rand.New(rand.NewPCG(17, 18))
+		w.now = start.Add(100 * time.Hour)
+		for d := range 4 {
+			w.block(rows(r, time.Duration(d)*24*time.Hour, time.Second, 5), 1, true)
+		}
+		w.follow()
+		asks := 0
+		q := history.Question{Device: dev, Points: asked, From: start, To: start.Add(96 * time.Hour), Step: time.Hour, May: func(context.Context, *store.Tx) error {
+			if asks++; asks > 2 {
+				return cloud.Refuse(policy.NotFound, "no more")
+			}
+			return nil
+		}}
+		if got, err := history.NewReader(w.db, func() time.Time { return w.now }).Ask(t.Context(), &q); err == nil {
+			t.Fatalf("%d series behind the end of the right", len(got))
+		}
+		var days int
+		w.read(func(ctx context.Context, tx *store.Tx) error {
+			return tx.QueryRow(ctx, `SELECT COUNT(*) FROM summaries WHERE level = 2`).Scan(&days)
+		})
+		if days != 2 {
+			t.Errorf("%d days kept, want 2", days)
+		}
+		w.ask(0, 96*time.Hour, time.Hour)
 	})
 }

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -83,9 +82,6 @@ func (q *Question) check() error {
 	return nil
 }
 
-// keepAtOnce summaries are written in one transaction: on SQLite everybody else who writes waits for it.
-const keepAtOnce = 32
-
 // asksAtOnce are answered at the same time in one process: each may hold maxRows rows.
 const asksAtOnce = 4
 
@@ -116,66 +112,71 @@ func (r *Reader) Ask(ctx context.Context, q *Question) ([]Series, error) {
 	width := q.Step.Milliseconds()
 	from := q.From.UnixMilli() / width * width
 	to := (q.To.UnixMilli() + width - 1) / width * width
+	g, err := r.gather(ctx, q, from, to)
+	return g.series(q.Points, from, to, width), err
+}
+
+// read runs fn in one snapshot, if the question may be answered from it, and keeps the summaries that were made in it.
+func (r *Reader) read(ctx context.Context, q *Question, fn func(ctx context.Context, tx *store.Tx, keep func(kept)) error) error {
 	var fresh []kept
-	var g grid
-	err := r.db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+	err := r.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		fresh = nil
 		if q.May != nil {
 			if err := q.May(ctx, tx); err != nil {
 				return err
 			}
 		}
-		g, err = r.gather(ctx, tx, q, from, to, func(k kept) { fresh = append(fresh, k) })
-		return err
+		return fn(ctx, tx, func(k kept) { fresh = append(fresh, k) })
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || len(fresh) == 0 {
+		return err
 	}
-	for some := range slices.Chunk(fresh, keepAtOnce) {
-		err = errors.Join(err, r.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-			for _, k := range some {
-				if err := k.write(ctx, tx, q.Device); err != nil {
-					return err
-				}
+	return r.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
+		for _, k := range fresh {
+			if err := k.write(ctx, tx, q.Device); err != nil {
+				return err
 			}
-			return nil
-		}))
-	}
-	return g.series(q.Points, from, to, width), err
+		}
+		return nil
+	})
 }
 
-// gather reckons the cells of a question.
-func (r *Reader) gather(ctx context.Context, tx *store.Tx, q *Question, from, to int64, keep func(kept)) (grid, error) {
+// gather reckons the cells of a question: of a long one span by span, each in a snapshot of its own, whose summary is kept at once. A year that
+// is asked for the first time takes long on a busy device; who gives up and asks again finds what was done.
+func (r *Reader) gather(ctx context.Context, q *Question, from, to int64) (g grid, err error) {
 	width := q.Step.Milliseconds()
 	want := func(p ups.Point) bool { return slices.Contains(q.Points, p) }
 	if width%hour.cell != 0 || to-from <= hour.span {
-		rows, whole, err := rowsBetween(ctx, tx, q.Device, from, to, maxRows)
-		if err == nil && !whole {
-			err = cloud.RefuseField(policy.Malformed, "from", "too many samples in this span; take a shorter one, or a step of a minute")
-		}
-		return reckon(rows, width, want), err
+		err = r.read(ctx, q, func(ctx context.Context, tx *store.Tx, _ func(kept)) error {
+			rows, whole, err := rowsBetween(ctx, tx, q.Device, from, to, maxRows)
+			if err == nil && !whole {
+				err = cloud.RefuseField(policy.Malformed, "from", "too many samples in this span; take a shorter one, or a step of a minute")
+			}
+			g = reckon(rows, width, want)
+			return err
+		})
+		return g, err
 	}
 	l := hour
 	if width%day.cell == 0 {
 		l = day
 	}
-	g := grid{}
+	g = grid{}
 	now := r.now()
 	for at := from / l.span * l.span; at < to && at <= now.UnixMilli(); at += l.span {
-		if any, err := hasBlocks(ctx, tx, q.Device, at, at+l.span); err != nil {
-			return nil, err
-		} else if !any {
-			continue
-		}
-		part, err := summary(ctx, tx, q.Device, l, at, now, keep)
+		var part grid
+		err := r.read(ctx, q, func(ctx context.Context, tx *store.Tx, keep func(kept)) error {
+			part = nil
+			any, err := hasBlocks(ctx, tx, q.Device, at, at+l.span)
+			if err == nil && any {
+				part, err = summary(ctx, tx, q.Device, l, at, now, keep)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		for p := range part {
-			if !want(p) {
-				delete(part, p)
-			}
-		}
+		maps.DeleteFunc(part, func(p ups.Point, _ map[int64]*Cell) bool { return !want(p) })
 		g.coarsen(part, l.cell, width)
 	}
 	return g, nil
