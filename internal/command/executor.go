@@ -63,7 +63,7 @@ type Executor struct {
 	slots  chan struct{}
 	repeat *rate.Limiter // of answers to orders that are known
 	alarms alarms
-	bound  atomic.Pointer[map[string]Bind]
+	bound  atomic.Pointer[map[string]Bind] // nil: not known yet
 	works  sync.WaitGroup
 
 	applying sync.Mutex // one statement at a time
@@ -102,7 +102,6 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
 		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{},
 	}
-	x.bound.Store(&map[string]Bind{})
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
 		return nil, err
 	} else if err != nil {
@@ -142,12 +141,13 @@ func (x *Executor) Rejected(r *trust.Refusal) {
 	x.security(622, "", r.Error())
 }
 
-// Binds returns what the cloud has said last of each device, by serial number. known is false while the journal has not been read yet.
+// Binds returns what the cloud has said last of each device, by serial number. known is false while the journal has not been read yet. It
+// never waits, for a disk that stands still neither: who reads units asks it.
 func (x *Executor) Binds() (binds map[string]Bind, known bool) {
-	x.mu.Lock()
-	known = x.j != nil || len(x.binds) > 0
-	x.mu.Unlock()
-	return *x.bound.Load(), known
+	if p := x.bound.Load(); p != nil {
+		return *p, true
+	}
+	return nil, false
 }
 
 // Apply takes what a verified statement says of devices. It is on disk when Apply returns. session is the one that it came on, came when.
@@ -227,6 +227,9 @@ func (x *Executor) take(session uint64, s *trust.Statement, came time.Time, next
 // setBinds puts the binds in place. The caller holds mu.
 func (x *Executor) setBinds(binds map[string]*bind) {
 	x.binds = binds
+	if x.j == nil && len(binds) == 0 {
+		return // nothing is known yet
+	}
 	shown := map[string]Bind{}
 	for device, b := range binds {
 		if b.Epoch != 0 {

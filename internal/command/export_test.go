@@ -11,3 +11,9 @@ func (o Options) AtMost(n int64) Options {
 	o.most = n
 	return o
 }
+
+// Stall keeps orders from being judged, as a disk that stands still does; the function returned lets them go on.
+func (x *Executor) Stall() (end func()) {
+	x.mu.Lock()
+	return x.mu.Unlock
+}

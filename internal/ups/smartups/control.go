@@ -111,7 +111,7 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 	c.cancelled.Store(false)
 	o := order{ev.Addr, ev.Word}
 	err = c.send(ctx, o)
-	c.of.cfg.Log.Info("command written", "registers", int(o.addr), "err", err)
+	c.tell(o, err)
 	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), answered: err == nil, progress: progress}
 	switch request := (*modbus.RequestError)(nil); {
 	case err == nil:
@@ -123,6 +123,20 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 		f.eye.d.trust = unsure
 	}
 	return f.run(ctx)
+}
+
+// tell logs what became of a write.
+func (c *Control) tell(o order, err error) {
+	switch request := (*modbus.RequestError)(nil); {
+	case err == nil:
+		c.of.cfg.Log.Info("command written to the unit", "write", o.String())
+	case exception(err) != 0:
+		c.of.cfg.Log.Warn("the unit refused a command", "write", o.String(), "exception", exception(err))
+	case errors.As(err, &request) && request.Sent:
+		c.of.cfg.Log.Warn("a command was sent to the unit and not confirmed", "write", o.String(), "err", err)
+	default:
+		c.of.cfg.Log.Warn("a command could not be sent to the unit", "write", o.String(), "err", err)
+	}
 }
 
 // notWritten is the outcome of a command that was not written for err.

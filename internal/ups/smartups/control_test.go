@@ -1,9 +1,12 @@
 package smartups
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,9 +180,13 @@ func TestDEV5AnotherUnitIsNotCommanded(t *testing.T) {
 // A unit whose port takes no writes, or that refuses a command, is one that failed, with the unit's answer.
 func TestARefusedWriteIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, c := newControl(t, upssim.Options{Variants: []string{"read-only"}}, Config{})
+		var log bytes.Buffer
+		_, c := newControl(t, upssim.Options{Variants: []string{"read-only"}}, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if out := run(t, c, ups.Command{Action: ups.ActionReboot}, ups.Failed); out.Reason != ups.ReasonUnsupported || len(out.Raw) == 0 {
 			t.Errorf("outcome %+v, want %s", out, ups.ReasonUnsupported)
+		}
+		if got := log.String(); !strings.Contains(got, "refused") || strings.Contains(got, "written") {
+			t.Errorf("the log says of a refused write: %s", got)
 		}
 	})
 }
