@@ -118,13 +118,6 @@ func (r *Reader) Records(ctx context.Context, l LaneInfo, fn func(Stored) error)
 	}
 }
 
-// Follow returns at most most records of a lane behind the arrival with the number behind, in the order of their arrival. That is
-// the order in which they are committed too: who remembers the number of the last one misses none. Their Time is not set.
-func Follow(ctx context.Context, tx *store.Tx, l LaneInfo, behind int64, most int) ([]Stored, error) {
-	const query = `SELECT ` + recordColumns + ` FROM records WHERE lane = $1 AND arrival > $2 ORDER BY arrival LIMIT $3`
-	return listIn(ctx, tx, query, []any{l.ID, behind, most}, l.scanRecord)
-}
-
 const recordColumns = `seq, arrival, arrived, late, class, epoch, boot, boot_id, mono, wall, payload`
 
 func (l LaneInfo) scanRecord(rows *sql.Rows) (Stored, error) {
