@@ -171,6 +171,37 @@ func TestT15AFloodWaitsInTheNetwork(t *testing.T) {
 	}
 }
 
+// What one agent tells of itself, again and again and also over new connections, keeps nobody else waiting.
+func TestT30StatesInAFloodWaitInTheNetwork(t *testing.T) {
+	s := newSite(t, nil)
+	s.states.rate = 1 // what is beyond the burst waits longer than the test
+	p := s.connect("flood", nil)
+	text := strings.Repeat("x", 1<<20)
+	await(t, "no room for another one", func() bool {
+		n := len(s.heap.messages())
+		if (n+1)*len(text) > statesBurst {
+			return true
+		}
+		p.send(message(topic("flood", wire.TopicState), uint16(n)+1, text))
+		p.acked(uint16(n) + 1)
+		return false
+	})
+	n := len(s.heap.messages())
+	p.send(message(topic("flood", wire.TopicState), uint16(n)+1, text))
+	other := s.connect("rack7", nil)
+	other.send(message(topic("rack7", wire.TopicState), 1, text))
+	other.acked(1)
+	again := s.connect("flood", nil)
+	again.send(message(topic("flood", wire.TopicEvents), 1, "x"))
+	again.acked(1)
+	again.send(message(topic("flood", wire.TopicState), 2, text))
+	other.send(message(topic("rack7", wire.TopicEvents), 2, "x"))
+	other.acked(2)
+	if got := len(s.heap.messages()); n == 0 || got != n+3 {
+		t.Errorf("%d messages kept, want %d and three", got, n)
+	}
+}
+
 // T-15: an agent that does not read what it is sent keeps nobody waiting, and ends.
 func TestT15WhoDoesNotReadIsNotWaitedFor(t *testing.T) {
 	s := newSite(t, nil)

@@ -82,6 +82,7 @@ type Front struct {
 	large   *semaphore.Weighted // large packets that come in
 	lines   lines
 	limits  limits
+	states  states
 
 	mu       sync.Mutex
 	stopping bool
@@ -103,7 +104,7 @@ func New(cfg Config) (*Front, error) {
 	f := &Front{
 		cfg: cfg, tls: harden(cfg.TLS), log: cfg.Log, waiting: semaphore.NewWeighted(maxWaiting), large: semaphore.NewWeighted(maxLarge),
 		conns: map[*session]struct{}{}, fresh: map[string]int{}, sessions: map[string]*session{},
-		lines: lines{limit: rate.NewLimiter(10, 100)}, limits: defaults,
+		lines: lines{limit: rate.NewLimiter(10, 100)}, limits: defaults, states: states{rate: statesRate, of: map[string]*rate.Limiter{}},
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)

@@ -126,7 +126,11 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 // OnPublish hands a message over. The library is told that it was refused, which is the one answer (of this hook) for which it
 // neither acknowledges nor distributes nor retains it; our acknowledgement comes behind the commit.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	sessionOf(cl).keep(pk.PacketID, ingest.Message{Topic: pk.TopicName, Payload: pk.Payload})
+	s := sessionOf(cl)
+	if h.front.states.wait(s.ctx, s.agent, s.leafOf(pk.TopicName), len(pk.Payload)) != nil {
+		return pk, packets.ErrRejectPacket // it ends
+	}
+	s.keep(pk.PacketID, ingest.Message{Topic: pk.TopicName, Payload: pk.Payload})
 	return pk, packets.ErrRejectPacket
 }
 
