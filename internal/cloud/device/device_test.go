@@ -394,3 +394,39 @@ func refusal(err error) *cloud.Error {
 	_ = errors.As(err, &e)
 	return e
 }
+
+// TestAReplacedBoxTakesTheDevicesOfTheOneBefore with their history, once the old agent was removed, and for their owner alone.
+func TestAReplacedBoxTakesTheDevicesOfTheOneBefore(t *testing.T) {
+	each(t, func(w *world) {
+		w.report("g_1", unit("rack-a", "AS1"))
+		d := w.mustRegister(w.ada, "AS1")
+		w.enrol("g_9", "o_1")
+		w.report("g_9", unit("rack-a", "AS1"))
+		if _, err := w.register(w.ada, "AS1"); reason(err) != policy.AlreadyRegistered || len(w.unregistered("o_1")) != 0 {
+			t.Errorf("while the old agent is one: %v", err)
+		}
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE enrolled_agents SET revoked_at = 1 WHERE agent = 'g_1'`)
+			return err
+		})
+		if seen := w.unregistered("o_1"); len(seen) != 1 || seen[0].Agent != "g_9" {
+			t.Errorf("reported: %+v", seen)
+		}
+		got, err := w.register(w.ada, "AS1")
+		must(t, err)
+		if got.ID != d.ID || got.Agent != "g_9" || got.Epoch != d.Epoch || got.GrantVersion != d.GrantVersion+1 {
+			t.Errorf("moved: %+v, was %+v", got, d)
+		}
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			for agent, want := range map[string]bool{"g_9": true, "g_1": false} {
+				keep, err := w.r.Keep(ctx, tx, agent, "AS1", d.Epoch)
+				must(t, err)
+				if keep != want {
+					t.Errorf("records of %s are kept: %v", agent, keep)
+				}
+			}
+			return nil
+		})
+		w.wantActions(d.ID, "device.register done", "device.move done")
+	})
+}

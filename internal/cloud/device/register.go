@@ -56,7 +56,7 @@ var claimed = eventlog.Declare("device.claim", eventlog.ByOwner)
 
 // Register makes the actor's account the owner of a unit that an agent of the account's own organisation reports, now (DEV-1). The
 // answer is NOT_FOUND for every serial that none does report: unknown, somebody else's or long not seen. ALREADY_REGISTERED is told to
-// those alone whose agent does (DEV-2).
+// those alone whose agent does (DEV-2). The owner's own device, whose agent was removed, goes on behind the agent that reports it now.
 func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor, what Registration) (*Device, error) {
 	if err := what.check(); err != nil {
 		return nil, err
@@ -65,11 +65,16 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 	if err != nil {
 		return nil, err
 	}
-	var owned int
-	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM devices WHERE serial = $1 AND ended_at IS NULL`, s.Serial).Scan(&owned); err != nil {
+	owned, err := list(ctx, tx, `SELECT `+columns+` FROM devices WHERE serial = $1 AND ended_at IS NULL`, s.Serial)
+	if err != nil {
 		return nil, err
 	}
-	if owned > 0 {
+	if len(owned) > 0 {
+		if d := &owned[0]; d.Owner == actor.Account {
+			if gone, err := removed(ctx, tx, d.Agent); err != nil || gone {
+				return d, errors.Join(err, r.move(ctx, tx, actor, d, s))
+			}
+		}
 		return nil, cloud.RefuseField(policy.AlreadyRegistered, "serial", "this unit has an owner; only that owner can delete it, and then it can be registered again")
 	}
 	now := fromMillis(r.now().UnixMilli())
@@ -95,6 +100,30 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 		"serial": d.Serial, "agent": d.Agent, "model": s.Model, "plan": string(d.Plan), "valid_until": text(d.ValidUntil), "epoch": strconv.Itoa(int(d.Epoch)),
 	}
 	return d, eventlog.Append(ctx, tx, e)
+}
+
+// moved tells that a device goes on behind another agent: the box of the one before was replaced.
+var moved = eventlog.Declare("device.move", eventlog.ByReaders, "serial", "agent", "old_agent")
+
+// removed reports whether an agent is one no more.
+func removed(ctx context.Context, tx *store.Tx, agent string) (bool, error) {
+	var n int
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM enrolled_agents WHERE agent = $1 AND revoked_at IS NULL`, agent).Scan(&n)
+	return n == 0, err
+}
+
+// move lets the owner's device go on behind another agent, whose agent was removed: the same device, epoch and history. The new agent is told
+// by its next statement; what the old one may still have is nobody's, as it is not let in any more.
+func (r *Registry) move(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *Device, s *Sighting) error {
+	old := d.Agent
+	d.Agent, d.GrantVersion = s.Agent, d.GrantVersion+1
+	if _, err := tx.Exec(ctx, `UPDATE devices SET agent = $1, grant_version = $2 WHERE id = $3`, d.Agent, int64(d.GrantVersion), d.ID); err != nil {
+		return err
+	}
+	r.changed(tx, d.Agent)
+	e := entry(actor, policy.Owner, moved)
+	e.Device, e.Outcome, e.Params = d.ID, eventlog.Done, map[string]string{"serial": d.Serial, "agent": d.Agent, "old_agent": old}
+	return eventlog.Append(ctx, tx, e)
 }
 
 // errNoProof is the one answer to who cannot prove possession.

@@ -59,13 +59,14 @@ func scanSighting(row interface{ Scan(...any) error }, seen *int64, more ...any)
 	return s, err
 }
 
-// Unregistered returns what the agents of an organisation report now and nobody owns, by agent and unit: at most limit, those behind
-// (agent, unit). Of a unit that somebody else owns nothing is said here: it is not there.
+// Unregistered returns what the agents of an organisation report now and nobody owns, or whose own agent was removed, by agent and unit: at most
+// limit, those behind (agent, unit). Of a unit that somebody else owns nothing is said here: it is not there.
 func Unregistered(ctx context.Context, tx *store.Tx, org, agent, unit string, limit int) (out []Sighting, err error) {
 	rows, err := tx.Query(ctx, `SELECT `+sightingColumns+`, p.state_at FROM sightings s
 		JOIN enrolled_agents e ON e.agent = s.agent JOIN agent_presence p ON p.agent = s.agent
 		WHERE e.org = $1 AND e.revoked_at IS NULL AND s.ended = '' AND (s.agent > $2 OR s.agent = $2 AND s.unit > $3)
-		AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.serial = s.serial AND d.ended_at IS NULL)
+		AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.serial = s.serial AND d.ended_at IS NULL
+			AND (d.org <> e.org OR EXISTS (SELECT 1 FROM enrolled_agents o WHERE o.agent = d.agent AND o.revoked_at IS NULL)))
 		ORDER BY s.agent, s.unit LIMIT $4`, org, agent, unit, limit)
 	if err != nil {
 		return nil, err
