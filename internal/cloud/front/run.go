@@ -70,8 +70,8 @@ func (f *Front) accept(ctx context.Context, conn net.Conn) *session {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopping || len(f.conns) >= f.cfg.MaxConnections || f.nfresh >= maxFresh || f.fresh[s.host] >= maxFresh/4 {
-		_ = conn.Close()
 		f.counts.ended[Crowded].Add(1)
+		_ = conn.Close()
 		f.warn("connection refused: too many", "address", s.host, "connections", len(f.conns), "not authorised yet", f.nfresh)
 		return nil
 	}
