@@ -67,12 +67,24 @@ var layers = []layer{
 	{"internal/cloud/eventlog", plane, "", "every change writes to it: it must rest on nothing that changes"},
 	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
 	{"internal/cloud/mail", plane, "", "letters; who gets one is decided elsewhere"},
-	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/mail"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
+	{"internal/cloud/onetime", nil, "std", "codes that people type; what they are for it is not asked"},
+	{"internal/cloud/limit", plane, "", "it counts; what, it is told"},
+	{"internal/cloud/invitation", append([]string{
+		"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime",
+	}, plane...), "", "who is asked to share what; it gives no right by itself"},
+	{"internal/cloud/licence", append([]string{
+		"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime",
+	}, plane...), "", "what was paid for"},
+	{"internal/cloud/notify", append([]string{
+		"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/ingest", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime",
+	}, plane...), "", "what people are told; what happened it takes from the others"},
+	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
 	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest"}, plane...), "", "who owns what"},
 	{"internal/cloud/history", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest"}, plane...), "", "what units said, for who may read it"},
 	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},
 	{"internal/cloud/api", append([]string{
-		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/mail", "internal/cloud/order",
+		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/invitation",
+		"internal/cloud/licence", "internal/cloud/mail", "internal/cloud/notify", "internal/cloud/order",
 	}, plane...), "", "it translates between HTTP and the packages that know the rules"},
 	{"internal/cloud/serve", []string{"..."}, "", wires},
 

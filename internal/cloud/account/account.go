@@ -54,6 +54,21 @@ func one(ctx context.Context, tx *store.Tx, where string, arg any) (*Account, er
 	return a, err
 }
 
+// ByID returns an account that is open, nil where there is none.
+func ByID(ctx context.Context, tx *store.Tx, id string) (*Account, error) {
+	return one(ctx, tx, `a.id = $1`, id)
+}
+
+// ByActor returns the open account of an opaque reference, nil where there is none.
+func ByActor(ctx context.Context, tx *store.Tx, ref string) (*Account, error) {
+	return one(ctx, tx, `a.actor = $1`, ref)
+}
+
+// ByAddress returns the open account whose verified address compares equal, nil where there is none.
+func ByAddress(ctx context.Context, tx *store.Tx, at Address) (*Account, error) {
+	return one(ctx, tx, `i.email_key = $1`, at.Key)
+}
+
 func scanAccount(row interface{ Scan(...any) error }) (*Account, error) {
 	var a Account
 	var founded, created, operator int64

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -12,15 +13,15 @@ import (
 // withPassword runs fn for the session of a token once its password was given, too. A wrong one counts like that of a sign-in.
 func (s *Service) withPassword(ctx context.Context, who cloud.Actor, token, password string, fn func(ctx context.Context, tx *store.Tx, ss *Session) (refused, err error)) error {
 	var sealed string
-	var limits []counted
+	var limits []limit.Count
 	err := s.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ss, err := s.resume(ctx, tx, token)
 		if err != nil {
 			return err
 		}
 		key := strings.ToLower(ss.Account.Email)
-		limits = []counted{{signInHere, key + "\x00" + source(who.Address)}, {signInAll, key}}
-		if err := anyReached(ctx, tx, s.now(), limits...); err != nil {
+		limits = []limit.Count{signInHere.Of(key + "\x00" + Source(who.Address)), signInAll.Of(key)}
+		if err := limit.Reached(ctx, tx, s.now(), limits...); err != nil {
 			return err
 		}
 		sealed, err = passwordOf(ctx, tx, key)
@@ -38,13 +39,13 @@ func (s *Service) withPassword(ctx context.Context, who cloud.Actor, token, pass
 		if err != nil {
 			return err, notOurs(err)
 		}
-		if err := anyReached(ctx, tx, s.now(), limits...); err != nil {
+		if err := limit.Reached(ctx, tx, s.now(), limits...); err != nil {
 			return err, notOurs(err)
 		}
 		if now, err := passwordOf(ctx, tx, strings.ToLower(ss.Account.Email)); err != nil {
 			return nil, err
 		} else if !right || now != sealed {
-			return cloud.RefuseField(policy.Unauthenticated, "password", "the password is wrong"), countAll(ctx, tx, s.now(), limits...)
+			return cloud.RefuseField(policy.Unauthenticated, "password", "the password is wrong"), limit.Add(ctx, tx, s.now(), limits...)
 		}
 		return fn(ctx, tx, ss)
 	})

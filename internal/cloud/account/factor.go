@@ -13,6 +13,8 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -77,12 +79,12 @@ func (s *Service) ConfirmFactor(ctx context.Context, who cloud.Actor, token, cod
 			return cloud.Refuse(policy.Conflict, "no second factor waits for its first code; begin again"), nil
 		}
 		limits := factorLimits(of(a, who), a)
-		if err := anyReached(ctx, tx, now, limits...); err != nil {
+		if err := limit.Reached(ctx, tx, now, limits...); err != nil {
 			return err, notOurs(err)
 		}
 		step := stepOf(secret, code, now)
 		if step == 0 {
-			return wrongFactor(), countAll(ctx, tx, now, limits...)
+			return wrongFactor(), limit.Add(ctx, tx, now, limits...)
 		}
 		if _, err := tx.Exec(ctx, `UPDATE identities SET totp_secret = $1, totp_step = $2, totp_pending = '' WHERE id = $3`, secret, step, a.identity); err != nil {
 			return nil, err
@@ -142,8 +144,8 @@ func (s *Service) changed(ctx context.Context, tx *store.Tx, who cloud.Actor, ol
 	return s.begin(ctx, tx, old.Account, "", old.Began, factorAt)
 }
 
-func factorLimits(who cloud.Actor, a *Account) []counted {
-	return []counted{{factorHere, a.identity + "\x00" + source(who.Address)}, {factorAll, a.identity}}
+func factorLimits(who cloud.Actor, a *Account) []limit.Count {
+	return []limit.Count{factorHere.Of(a.identity + "\x00" + Source(who.Address)), factorAll.Of(a.identity)}
 }
 
 func wrongFactor() error {
@@ -156,7 +158,7 @@ func (s *Service) factor(ctx context.Context, tx *store.Tx, who cloud.Actor, a *
 	if code == "" {
 		return cloud.RefuseField(policy.MFARequired, "code", "the code of your second factor is needed"), nil
 	}
-	if err := anyReached(ctx, tx, now, limits...); err != nil {
+	if err := limit.Reached(ctx, tx, now, limits...); err != nil {
 		return err, notOurs(err)
 	}
 	var secret string
@@ -171,7 +173,7 @@ func (s *Service) factor(ctx context.Context, tx *store.Tx, who cloud.Actor, a *
 	} else if used, err := s.recover(ctx, tx, who, a, code); used || err != nil {
 		return nil, err
 	}
-	if err := countAll(ctx, tx, now, limits...); err != nil {
+	if err := limit.Add(ctx, tx, now, limits...); err != nil {
 		return nil, err
 	}
 	return wrongFactor(), s.noteIn(ctx, tx, who.Org, who, factorGiven, policy.MFARequired, nil)
@@ -199,8 +201,8 @@ func newRecovery(ctx context.Context, tx *store.Tx, identity string) (codes []st
 		return nil, err
 	}
 	for range recoveryCodes {
-		code := newCode(recoveryCode)
-		if _, err := tx.Exec(ctx, `INSERT INTO recovery_codes (identity, sealed) VALUES ($1, $2)`, identity, sealCode(code)); err != nil {
+		code := onetime.New(onetime.Recovery)
+		if _, err := tx.Exec(ctx, `INSERT INTO recovery_codes (identity, sealed) VALUES ($1, $2)`, identity, onetime.Seal(code)); err != nil {
 			return nil, err
 		}
 		codes = append(codes, code)
@@ -216,7 +218,7 @@ func (s *Service) recover(ctx context.Context, tx *store.Tx, who cloud.Actor, a 
 	}
 	var fits []byte
 	for _, sealed := range list {
-		if codeFits(sealed, code, recoveryCode) {
+		if onetime.Fits(sealed, code, onetime.Recovery) {
 			fits = sealed
 		}
 	}

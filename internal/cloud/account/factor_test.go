@@ -98,26 +98,26 @@ func TestWrongCodesOfAFactorAreLimited(t *testing.T) {
 	w := newWorld(t, db)
 	a := w.member("jo@example.com")
 	_, secret, _ := w.withFactor("jo@example.com")
-	for range factorHere.most {
+	for range factorHere.Most {
 		if err := w.try(here, "jo@example.com", good, "000000"); reasonOf(err) != policy.MFARequired {
 			t.Fatal(err)
 		}
 	}
 	if err := w.try(here, "jo@example.com", good, w.code(secret)); reasonOf(err) != policy.RateLimit {
-		t.Errorf("the right one after %d wrong ones: %v", factorHere.most, err)
+		t.Errorf("the right one after %d wrong ones: %v", factorHere.Most, err)
 	}
-	for n := range factorAll.most - factorHere.most {
+	for n := range factorAll.Most - factorHere.Most {
 		_ = w.try(from("198.51.100."+string('0'+rune(n%8))), "jo@example.com", good, "000000")
 	}
 	if err := w.try(from("203.0.113.1"), "jo@example.com", good, w.code(secret)); reasonOf(err) != policy.RateLimit {
-		t.Errorf("after %d from everywhere: %v", factorAll.most, err)
+		t.Errorf("after %d from everywhere: %v", factorAll.Most, err)
 	}
 	w.move(time.Hour)
 	if err := w.try(here, "jo@example.com", good, w.code(secret)); err != nil {
 		t.Error(err)
 	}
-	if n := strings.Count(strings.Join(w.logged(a.Org.ID), " "), "factor.give refused"); n != int(factorAll.most) {
-		t.Errorf("%d refusals are logged, want %d: %v", n, factorAll.most, w.logged(a.Org.ID))
+	if n := strings.Count(strings.Join(w.logged(a.Org.ID), " "), "factor.give refused"); n != int(factorAll.Most) {
+		t.Errorf("%d refusals are logged, want %d: %v", n, factorAll.Most, w.logged(a.Org.ID))
 	}
 }
 

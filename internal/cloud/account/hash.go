@@ -32,6 +32,7 @@ const (
 	hashWaiters = 64               // who waits for one of them; more are told to come again
 	hashPatient = 10 * time.Second // and how long they wait
 	hashBytes   = 32
+	saltBytes   = 16
 )
 
 // A hasher makes and compares hashes of passwords, a few at a time.

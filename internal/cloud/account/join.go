@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -23,8 +25,8 @@ func (s *Service) Join(ctx context.Context, who cloud.Actor, token, code string)
 		}
 		a, now := old.Account, s.now()
 		key := strings.ToLower(a.Email)
-		limits := []counted{{codesWrong, key}, {codesSource, source(who.Address)}}
-		if err := anyReached(ctx, tx, now, limits...); err != nil {
+		limits := []limit.Count{CodesWrong.Of(key), CodesSource.Of(Source(who.Address))}
+		if err := limit.Reached(ctx, tx, now, limits...); err != nil {
 			return err, notOurs(err)
 		}
 		list, err := invitations(ctx, tx, `email_key = $1 ORDER BY created_at DESC, id LIMIT 100`, key)
@@ -33,12 +35,12 @@ func (s *Service) Join(ctx context.Context, who cloud.Actor, token, code string)
 		}
 		var meant *Invitation
 		for _, i := range list {
-			if codeFits(i.sealed, code, mailCode) {
+			if onetime.Fits(i.sealed, code, onetime.Mail) {
 				meant = i
 			}
 		}
 		if meant == nil {
-			if err := countAll(ctx, tx, now, limits...); err != nil {
+			if err := limit.Add(ctx, tx, now, limits...); err != nil {
 				return nil, err
 			}
 			return codeUnknown(), s.wrongCode(ctx, tx, of(a, who), list)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -143,15 +145,15 @@ func (s *Service) Invite(ctx context.Context, tx *store.Tx, who cloud.Actor, ema
 	if len(open) > 0 {
 		return nil, cloud.RefuseField(policy.AlreadyInvited, "email", "that address has an invitation that is open")
 	}
-	if err := spend(ctx, tx, now, counted{invitesBy, who.Account}, counted{lettersTo, at.Key}); err != nil {
+	if err := limit.Spend(ctx, tx, now, invitesBy.Of(who.Account), LettersTo.Of(at.Key)); err != nil {
 		return nil, err
 	}
-	code := newCode(mailCode)
+	code := onetime.New(onetime.Mail)
 	i := &Invitation{
 		ID: cloud.NewID(idInvitation), Email: at.Mail, State: InviteOpen, Inviter: who.Ref, Created: now, Expires: now.Add(inviteLife), org: a.Org.ID,
 	}
 	if _, err := tx.Exec(ctx, `INSERT INTO invitations (id, org, email, email_key, sealed, state, inviter, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, i.ID, i.org, at.Mail, at.Key, sealCode(code), i.State, i.Inviter, now.UnixMilli(), i.Expires.UnixMilli()); err != nil {
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, i.ID, i.org, at.Mail, at.Key, onetime.Seal(code), i.State, i.Inviter, now.UnixMilli(), i.Expires.UnixMilli()); err != nil {
 		return nil, err
 	}
 	if err := s.note(ctx, tx, who, inviteSent, map[string]string{"invitation": i.ID}); err != nil {
@@ -198,12 +200,12 @@ func (s *Service) ResendInvitation(ctx context.Context, tx *store.Tx, who cloud.
 		return nil, err
 	}
 	now := s.now()
-	if err := spend(ctx, tx, now, counted{resendsOften, i.ID}, counted{resendsDay, i.ID}); err != nil {
+	if err := limit.Spend(ctx, tx, now, resendsOften.Of(i.ID), resendsDay.Of(i.ID)); err != nil {
 		return nil, err
 	}
-	code := newCode(mailCode)
+	code := onetime.New(onetime.Mail)
 	i.Expires = now.Add(inviteLife)
-	if _, err := tx.Exec(ctx, `UPDATE invitations SET sealed = $1, tries = 0, expires_at = $2 WHERE id = $3`, sealCode(code), i.Expires.UnixMilli(), i.ID); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE invitations SET sealed = $1, tries = 0, expires_at = $2 WHERE id = $3`, onetime.Seal(code), i.Expires.UnixMilli(), i.ID); err != nil {
 		return nil, err
 	}
 	if err := s.note(ctx, tx, who, inviteResent, map[string]string{"invitation": i.ID}); err != nil {

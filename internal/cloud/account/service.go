@@ -115,8 +115,8 @@ func place(address string) string {
 	return p.String()
 }
 
-// source is what is counted as one caller: an IPv4 address, or the /64 that a site has in IPv6.
-func source(address string) string {
+// Source is what is counted as one caller: an IPv4 address, or the /64 that a site has in IPv6.
+func Source(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return "unknown"

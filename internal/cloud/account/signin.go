@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -25,10 +26,10 @@ func (s *Service) SignIn(ctx context.Context, who cloud.Actor, c Credentials, re
 	if err != nil {
 		return nil, err
 	}
-	limits := []counted{{signInHere, at.Key + "\x00" + source(who.Address)}, {signInAll, at.Key}, {signInSource, source(who.Address)}}
+	limits := []limit.Count{signInHere.Of(at.Key + "\x00" + Source(who.Address)), signInAll.Of(at.Key), signInSource.Of(Source(who.Address))}
 	var sealed string
 	err = s.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if err := anyReached(ctx, tx, s.now(), limits...); err != nil {
+		if err := limit.Reached(ctx, tx, s.now(), limits...); err != nil {
 			return err
 		}
 		var err error
@@ -51,13 +52,13 @@ func (s *Service) SignIn(ctx context.Context, who cloud.Actor, c Credentials, re
 	var ss *Session
 	err = s.decide(ctx, func(ctx context.Context, tx *store.Tx) (refused, err error) {
 		// Asked again where it counts: of those who guess at once none gets more tries than one after the other.
-		if err := anyReached(ctx, tx, s.now(), limits...); err != nil {
+		if err := limit.Reached(ctx, tx, s.now(), limits...); err != nil {
 			return err, notOurs(err)
 		}
 		if now, err := passwordOf(ctx, tx, at.Key); err != nil {
 			return nil, err
 		} else if !right || now != sealed { // changed meanwhile: what was right is not any more
-			return wrongSignIn(), countAll(ctx, tx, s.now(), limits...)
+			return wrongSignIn(), limit.Add(ctx, tx, s.now(), limits...)
 		}
 		ss, refused, err = s.admit(ctx, tx, who, at, c.Code, renewed, replaced)
 		return refused, err

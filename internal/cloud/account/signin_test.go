@@ -24,19 +24,19 @@ func TestT84GuessersAreStoppedOverRestartsAndTheAnswerTellsNothing(t *testing.T)
 	w := newWorld(t, db)
 	w.member("known@example.com")
 	for _, email := range []string{"known@example.com", "unknown@example.com"} {
-		for n := range signInHere.most {
+		for n := range signInHere.Most {
 			if err := w.try(here, email, "wrong "+good, ""); err.Error() != wrongSignIn().Error() {
 				t.Fatalf("%s, try %d: %v", email, n, err)
 			}
-			if n == signInHere.most/2 {
+			if n == signInHere.Most/2 {
 				again := newWorld(t, db) // a restart, with the same clock
 				again.at = w.at
 				w = again
 			}
 		}
 		err := w.try(here, email, good, "")
-		if reasonOf(err) != policy.RateLimit || err.(*cloud.Error).Retry != signInHere.per {
-			t.Errorf("%s: the right password after %d wrong ones: %v", email, signInHere.most, err)
+		if reasonOf(err) != policy.RateLimit || err.(*cloud.Error).Retry != signInHere.Per {
+			t.Errorf("%s: the right password after %d wrong ones: %v", email, signInHere.Most, err)
 		}
 		if err := w.try(here, strings.ToUpper(email), good, ""); reasonOf(err) != policy.RateLimit {
 			t.Errorf("in another spelling: %v", err)
@@ -45,14 +45,14 @@ func TestT84GuessersAreStoppedOverRestartsAndTheAnswerTellsNothing(t *testing.T)
 	if err := w.try(from("198.51.100.9"), "known@example.com", good, ""); err != nil {
 		t.Errorf("its owner, from elsewhere, is kept out: %v", err)
 	}
-	w.move(signInHere.per)
-	for n := range signInHere.most - 1 { // the count begins anew
+	w.move(signInHere.Per)
+	for n := range signInHere.Most - 1 { // the count begins anew
 		if err := w.try(here, "known@example.com", "wrong "+good, ""); reasonOf(err) != policy.Unauthenticated {
-			t.Fatalf("after %v, try %d: %v", signInHere.per, n, err)
+			t.Fatalf("after %v, try %d: %v", signInHere.Per, n, err)
 		}
 	}
 	if err := w.try(here, "known@example.com", good, ""); err != nil {
-		t.Errorf("after %v: %v", signInHere.per, err)
+		t.Errorf("after %v: %v", signInHere.Per, err)
 	}
 }
 
@@ -61,8 +61,8 @@ func TestT84GuessesAtOnceAreNoMoreThanOneAfterTheOther(t *testing.T) {
 		w := newWorld(t, db)
 		w.member("jo@example.com")
 		got := in(atOnce(40, func(int) error { return w.try(here, "jo@example.com", "wrong "+good, "") }))
-		if got[policy.Unauthenticated] != int(signInHere.most) || got[policy.RateLimit] != 40-int(signInHere.most) {
-			t.Errorf("%v, want %d tries", got, signInHere.most)
+		if got[policy.Unauthenticated] != int(signInHere.Most) || got[policy.RateLimit] != 40-int(signInHere.Most) {
+			t.Errorf("%v, want %d tries", got, signInHere.Most)
 		}
 	})
 }
@@ -71,7 +71,7 @@ func TestT84AListOfStolenPasswordsFromOneSourceIsStopped(t *testing.T) {
 	db := storetest.Open(t, storetest.SQLite(t))
 	w := newWorld(t, db)
 	w.member("jo@example.com")
-	for n := range signInSource.most {
+	for n := range signInSource.Most {
 		if err := w.try(here, "somebody"+strings.Repeat("a", int(n)%40+1)+strings.Repeat("b", int(n)/40)+"@example.com", good, ""); reasonOf(err) != policy.Unauthenticated {
 			t.Fatalf("try %d: %v", n, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -45,12 +47,12 @@ func (s *Service) SignUp(ctx context.Context, who cloud.Actor, p Person) (*Pendi
 // askLetters refuses before the dear part when no letter can be sent; pend asks again where it counts.
 func (s *Service) askLetters(ctx context.Context, who cloud.Actor, at Address) error {
 	return s.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return anyReached(ctx, tx, s.now(), letters(who, at)...)
+		return limit.Reached(ctx, tx, s.now(), letters(who, at)...)
 	})
 }
 
-func letters(who cloud.Actor, at Address) []counted {
-	return []counted{{lettersTo, at.Key}, {lettersFrom, source(who.Address)}}
+func letters(who cloud.Actor, at Address) []limit.Count {
+	return []limit.Count{LettersTo.Of(at.Key), lettersFrom.Of(Source(who.Address))}
 }
 
 // codeRow is a row of codes.
@@ -69,17 +71,17 @@ func (s *Service) pend(ctx context.Context, who cloud.Actor, at Address, row cod
 	pending := &Pending{}
 	err := s.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		now := s.now()
-		if err := spend(ctx, tx, now, letters(who, at)...); err != nil {
+		if err := limit.Spend(ctx, tx, now, letters(who, at)...); err != nil {
 			return err
 		}
 		identity, err := identityOf(ctx, tx, at.Key)
 		if err != nil {
 			return err
 		}
-		code := newCode(mailCode)
+		code := onetime.New(onetime.Mail)
 		*pending = Pending{ID: cloud.NewID(idCode), Expires: now.Add(codeLife)}
 		_, err = tx.Exec(ctx, `INSERT INTO codes (id, purpose, email, email_key, sealed, password, name, organisation, identity, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, pending.ID, row.purpose, at.Mail, at.Key, sealCode(code), row.password, row.name,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, pending.ID, row.purpose, at.Mail, at.Key, onetime.Seal(code), row.password, row.name,
 			row.organisation, identity, pending.Expires.UnixMilli())
 		if err != nil {
 			return err
@@ -121,18 +123,18 @@ func (s *Service) Verify(ctx context.Context, who cloud.Actor, pending, code str
 // through it that ends in CODE_UNKNOWN costs the same statements but one.
 func (s *Service) redeem(ctx context.Context, tx *store.Tx, who cloud.Actor, purpose, id, typed string) (row *codeRow, refused, err error) {
 	now := s.now()
-	here := counted{codesSource, source(who.Address)}
-	if err := here.reached(ctx, tx, now, here.of); err != nil {
+	here := CodesSource.Of(Source(who.Address))
+	if err := limit.Reached(ctx, tx, now, here); err != nil {
 		return nil, err, notOurs(err)
 	}
 	if row, err = findCode(ctx, tx, purpose, id); err != nil {
 		return nil, nil, err
 	}
-	there := counted{codesWrong, row.emailKey}
-	right := codeFits(row.sealed, typed, mailCode)
+	there := CodesWrong.Of(row.emailKey)
+	right := onetime.Fits(row.sealed, typed, onetime.Mail)
 	switch {
 	case row.emailKey == "": // there is no such code
-		return nil, codeUnknown(), here.count(ctx, tx, now, here.of)
+		return nil, codeUnknown(), limit.Add(ctx, tx, now, here)
 	case row.used:
 		return nil, cloud.RefuseField(policy.CodeUsed, "code", "that code was used"), nil
 	case !now.Before(row.expires):
@@ -140,14 +142,14 @@ func (s *Service) redeem(ctx context.Context, tx *store.Tx, who cloud.Actor, pur
 	case row.tries >= codeTries:
 		return nil, cloud.RefuseField(policy.CodeLocked, "code", "too many wrong codes; ask for a new one"), nil
 	}
-	if err := there.reached(ctx, tx, now, there.of); err != nil {
+	if err := limit.Reached(ctx, tx, now, there); err != nil {
 		return nil, err, notOurs(err)
 	}
 	if !right {
 		if _, err := tx.Exec(ctx, `UPDATE codes SET tries = tries + 1 WHERE id = $1`, id); err != nil {
 			return nil, nil, err
 		}
-		return nil, codeUnknown(), countAll(ctx, tx, now, here, there)
+		return nil, codeUnknown(), limit.Add(ctx, tx, now, here, there)
 	}
 	_, err = tx.Exec(ctx, `UPDATE codes SET used_at = $1, password = '' WHERE id = $2`, now.UnixMilli(), id)
 	return row, nil, err
@@ -167,7 +169,7 @@ func notOurs(err error) error {
 }
 
 // nothing is compared with what is typed where there is no code.
-var nothing = sealCode(newCode(mailCode))
+var nothing = onetime.Seal(onetime.New(onetime.Mail))
 
 // findCode returns a row, one without an address where there is none.
 func findCode(ctx context.Context, tx *store.Tx, purpose, id string) (*codeRow, error) {

@@ -171,7 +171,7 @@ func TestINV9SignUpAndResetTellNobodyWhoHasAnAccount(t *testing.T) {
 				}
 				w.move(codeLife)
 				answers = append(answers, f.finish(p.ID, "2222-2222-2222").Error())
-				for range lettersTo.most + 1 {
+				for range LettersTo.Most + 1 {
 					_, err = f.begin(email)
 				}
 				return append(answers, err.Error())
@@ -207,7 +207,7 @@ func TestLettersToAnAddressAndFromASourceAreLimited(t *testing.T) {
 	db := storetest.Open(t, storetest.SQLite(t))
 	w, ctx := newWorld(t, db), t.Context()
 	got := in(atOnce(20, func(int) error { _, err := w.StartReset(ctx, here, "jo@example.com"); return err }))
-	if got[""] != int(lettersTo.most) || got[policy.RateLimit] != 20-int(lettersTo.most) || len(w.letters("jo@example.com")) != int(lettersTo.most) {
+	if got[""] != int(LettersTo.Most) || got[policy.RateLimit] != 20-int(LettersTo.Most) || len(w.letters("jo@example.com")) != int(LettersTo.Most) {
 		t.Errorf("%v, %d letters", got, len(w.letters("")))
 	}
 	w = newWorld(t, db) // a restart forgets nothing
@@ -219,7 +219,7 @@ func TestLettersToAnAddressAndFromASourceAreLimited(t *testing.T) {
 		t.Errorf("after an hour: %v", err)
 	}
 	var err error
-	for n := range lettersFrom.most {
+	for n := range lettersFrom.Most {
 		if _, err = w.StartReset(ctx, from("2001:db8::1"), "somebody"+strings.Repeat("x", int(n)%50)+string('a'+rune(n%26))+"@example.com"); err != nil {
 			t.Fatal(n, err)
 		}

@@ -103,21 +103,3 @@ func list(ctx context.Context, tx *store.Tx, query string, args ...any) (out []D
 	}
 	return out, rows.Err()
 }
-
-// Role says what an actor is to a device now (PERM-10). Who is nobody is to be answered with ErrNone, whatever the truth (ROLE-6).
-// Shared users and partners have no grants in this version: there is the owner, and nobody.
-func Role(_ context.Context, _ *store.Tx, actor cloud.Actor, d *Device) (policy.Role, error) {
-	if actor.Account != "" && actor.Account == d.Owner && d.EndedAt.IsZero() {
-		return policy.Owner, nil
-	}
-	return policy.Nobody, nil
-}
-
-// An EndedGrant says that grants of an actor on a device, below a version, are over (EDGE-5).
-type EndedGrant struct {
-	Actor        string
-	GrantVersion uint64
-}
-
-// Ended returns the grants on a device that have ended. Only the owner has rights in this version, and they end with the epoch: none.
-func Ended(context.Context, *store.Tx, string) ([]EndedGrant, error) { return nil, nil }
