@@ -19,6 +19,7 @@ name: localhost
 https: {listen: "%s:%s"}
 mqtt: {listen: "%s:%s"}
 metrics: {listen: "%s"}
+orders: {load_10m: 30, load_day: 100}
 mail: {server: "%s", tls: none, from: "upsedge demo <demo@localhost>"}
 `, filepath.Join(o.dir, "cloud"), o.host, o.https, o.host, o.mqtt, o.cloudMetrics, smtp)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

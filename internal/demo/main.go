@@ -105,25 +105,43 @@ func run(ctx context.Context, o options) error {
 	g.Go(func() error { return (&mailsink.Sink{Dir: filepath.Join(o.dir, "mail")}).Serve(ctx, letters) })
 	s.serve(ctx, g)
 	g.Go(func() error { return s.failures(ctx, o.failures) })
-	g.Go(func() error { return supervise(ctx, "cloud", o.cloud, "--config", cloud, "serve") })
-	g.Go(func() error { return supervise(ctx, "agent", o.agent, "--config", config, "run") })
+	g.Go(func() error { return supervise(ctx, "cloud", "", o.cloud, "--config", cloud, "serve") })
+	g.Go(func() error {
+		return supervise(ctx, "agent", filepath.Join(o.dir, "unplugged"), o.agent, "--config", config, "run")
+	})
 	g.Go(func() error { return greet(ctx, o) })
 	return g.Wait()
 }
 
-// supervise keeps a program running: killed, it is started again after a second.
-func supervise(ctx context.Context, what, program string, args ...string) error {
+// supervise keeps a program running: killed, it is started again after a second. While there is a file unplugged its machine has no power.
+func supervise(ctx context.Context, what, unplugged, program string, args ...string) error {
 	for {
-		cmd := exec.CommandContext(ctx, program, args...)
+		if !plugged(ctx, unplugged, true) {
+			return nil
+		}
+		power, cut := context.WithCancel(ctx)
+		go func() {
+			if plugged(power, unplugged, false) {
+				fmt.Printf("demo  the box of the %s has no power\n", what)
+			}
+			cut()
+		}()
+		cmd := exec.CommandContext(power, program, args...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true} // Ctrl-C is ours to hand on
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.Cancel = func() error {
+			if ctx.Err() == nil {
+				return cmd.Process.Kill() // no power, no farewell
+			}
+			return cmd.Process.Signal(syscall.SIGTERM)
+		}
 		cmd.WaitDelay = 15 * time.Second
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		fmt.Printf("demo  the %s runs as process %d\n", what, cmd.Process.Pid)
 		err := cmd.Wait()
+		cut()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -135,6 +153,25 @@ func supervise(ctx context.Context, what, program string, args ...string) error 
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Second):
+		}
+	}
+}
+
+// plugged waits until the file of a switch is there or not; without a file the power is always on. It reports false when ctx ended.
+func plugged(ctx context.Context, file string, want bool) bool {
+	if file == "" && !want {
+		<-ctx.Done()
+		return false
+	}
+	for {
+		_, err := os.Stat(file)
+		if on := file == "" || err != nil; on == want {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -17,9 +17,14 @@ type Limits struct {
 	Waiting           int // orders of one device that have not been answered
 }
 
+// DefaultLimits are those of an operator who has not said otherwise.
+func DefaultLimits() Limits {
+	return Limits{Actor: 20, ActorDay: 500, Device: 20, DeviceDay: 200, Load: 3, LoadDay: 12, Waiting: 8}
+}
+
 func (l Limits) orDefault() Limits {
 	if l == (Limits{}) {
-		return Limits{Actor: 20, ActorDay: 500, Device: 20, DeviceDay: 200, Load: 3, LoadDay: 12, Waiting: 8}
+		return DefaultLimits()
 	}
 	return l
 }

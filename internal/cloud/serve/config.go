@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud/mail"
+	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/config/strict"
 )
@@ -30,6 +31,7 @@ type file struct {
 	TLS      fileTLS          `yaml:"tls"`
 	Mail     fileMail         `yaml:"mail"`
 	Trial    *strict.Duration `yaml:"trial"`
+	Orders   fileOrders       `yaml:"orders"`
 	Log      fileLog          `yaml:"log"`
 }
 
@@ -56,6 +58,11 @@ type fileMail struct {
 	From         *string `yaml:"from"`
 }
 
+type fileOrders struct {
+	Load    *int `yaml:"load_10m"`
+	LoadDay *int `yaml:"load_day"`
+}
+
 type fileLog struct {
 	Level  *string `yaml:"level"`
 	Format *string `yaml:"format"`
@@ -75,6 +82,7 @@ type Config struct {
 	KeyFile  string
 	Mail     mail.Config   // its Server is "" where no letters leave: they wait
 	Trial    time.Duration // PLAN-13
+	Orders   order.Limits
 	LogLevel slog.Level
 	LogJSON  bool
 }
@@ -149,6 +157,7 @@ func (c checker) build(f *file) *Config {
 		c.At("tls", "has one of cert_file and key_file; both or none are needed")
 	}
 	c.mail(&cfg.Mail)
+	c.orders(cfg, f.Orders)
 	c.log(cfg, f.Log)
 	return cfg
 }
@@ -231,6 +240,24 @@ func (c checker) mail(m *mail.Config) {
 	}
 	if (m.User == "") != (m.PasswordFile == "") {
 		c.At("mail", "has one of user and password_file; both or none are needed")
+	}
+}
+
+// orders bounds what can switch off people's servers, of one device. That there is a bound is not for the operator to decide (T-07).
+func (c checker) orders(cfg *Config, f fileOrders) {
+	cfg.Orders = order.DefaultLimits()
+	for _, l := range []struct {
+		key  string
+		from *int
+		to   *int
+	}{{"orders.load_10m", f.Load, &cfg.Orders.Load}, {"orders.load_day", f.LoadDay, &cfg.Orders.LoadDay}} {
+		if l.from == nil {
+			continue
+		}
+		if *l.from < 1 || *l.from > 1000 {
+			c.At(l.key, "%d is not between 1 and 1000", *l.from)
+		}
+		*l.to = *l.from
 	}
 }
 

@@ -33,6 +33,7 @@ func TestWrongFilesAreRefusedByKeyAndLine(t *testing.T) {
 		"database: mysql://x":               "f:1: database: is not like postgres://",
 		"database: postgres://u:secret@h/d": "f:1: database: has a password in it",
 		"tls: {cert_file: x}":               "f:1: tls: has one of",
+		"orders: {load_10m: 0}":             "f:1: orders.load_10m: 0 is not between 1 and 1000",
 		"trial: 90":                         "f:1: trial: 90 has no unit",
 		"mail: {server: mail.example:25, from: a@b.example, tls: none}": "f:1: mail.tls: is none",
 		"mail: {server: mail.example}":                                  "f:1: mail.server:",

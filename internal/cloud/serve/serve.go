@@ -93,7 +93,7 @@ func (s *Server) build() (err error) {
 		trial = -1
 	}
 	s.devices = device.New(device.Config{Trial: trial, Log: s.log})
-	if s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log}); err != nil {
+	if s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log, Limits: cfg.Orders}); err != nil {
 		return err
 	}
 	s.devices.AfterChange(s.orders.Refresh)
