@@ -96,8 +96,9 @@ type deviceBody struct {
 	Role         policy.Role    `json:"role"` // of who asks
 	Agent        string         `json:"agent"`
 	Connected    bool           `json:"agent_connected"`
-	Plan         policy.Plan    `json:"plan"` // in force now
-	ValidUntil   *Time          `json:"valid_until"`
+	Plan         policy.Plan    `json:"plan"`        // in force now
+	ValidUntil   *Time          `json:"valid_until"` // of it; null: nothing ends it
+	Next         *nextPlanBody  `json:"next_plan"`   // what follows then; null: nothing ends the plan
 	Epoch        uint32         `json:"epoch"`
 	GrantVersion uint64         `json:"grant_version"`
 	RegisteredAt Time           `json:"registered_at"`
@@ -128,9 +129,7 @@ func describe(ctx context.Context, tx *store.Tx, d *device.Device, role policy.R
 		ID: d.ID, Serial: d.Serial, Name: d.Name, Site: d.Site, Notes: d.Notes, Role: role, Agent: d.Agent, Connected: st.Connected,
 		Plan: d.PlanAt(now), Epoch: d.Epoch, GrantVersion: d.GrantVersion, RegisteredAt: Time(d.RegisteredAt), State: "online", Why: st.Why,
 	}
-	if !d.ValidUntil.Equal(device.Forever) {
-		b.ValidUntil = timeOf(d.ValidUntil)
-	}
+	b.ValidUntil, b.Next = planEnd(d, now)
 	if st.Why != "" {
 		b.State = "no_communication"
 	}

@@ -22,40 +22,39 @@ type Device struct {
 
 	Name, Site, Notes string
 
-	Plan         policy.Plan // what was last set; PlanAt says what is in force
-	ValidUntil   time.Time   // of Plan; Forever (or zero): no end
-	GrantVersion uint64      // from 1; rises with each change of grants or plan
+	// The stretch of its Terms that was last written down. PlanAt and EndAt say what is in force.
+	Plan          policy.Plan
+	ValidUntil    time.Time // of Plan; Forever: no end
+	StandardUntil time.Time // Standard follows an Advanced plan until then; zero: Basic does
+	PlanSet       time.Time // when Plan and ValidUntil became what they are
+	paid          time.Time // see PaidSince
+
+	GrantVersion uint64 // from 1; rises with each change of grants or plan
 	RegisteredAt time.Time
 	EndedAt      time.Time // when it was deleted; zero while it lives
-}
-
-// Forever is the end of a plan that has none. Agents take no time beyond 2199.
-var Forever = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// PlanAt returns the plan that is in force at an instant: it ends by itself (PLAN-9).
-func (d *Device) PlanAt(now time.Time) policy.Plan {
-	if !d.ValidUntil.IsZero() && !now.Before(d.ValidUntil) {
-		return policy.Basic
-	}
-	return d.Plan
 }
 
 // ErrNone is what everybody is told who has no right on a device, and of one that does not exist (PERM-9).
 var ErrNone = cloud.Refuse(policy.NotFound, "there is no such device")
 
-const columns = `id, serial, epoch, agent, owner, org, name, site, notes, plan, valid_until, grant_version, registered_at, ended_at`
+const columns = `id, serial, epoch, agent, owner, org, name, site, notes, plan, valid_until, standard_until, plan_set, paid_since, grant_version,
+	registered_at, ended_at`
 
 func scan(row interface{ Scan(...any) error }) (*Device, error) {
 	var d Device
-	var epoch, validUntil, version, registered int64
+	var epoch, validUntil, standard, set, paid, version, registered int64
 	var ended sql.NullInt64
-	err := row.Scan(&d.ID, &d.Serial, &epoch, &d.Agent, &d.Owner, &d.Org, &d.Name, &d.Site, &d.Notes, &d.Plan, &validUntil, &version,
-		&registered, &ended)
+	err := row.Scan(&d.ID, &d.Serial, &epoch, &d.Agent, &d.Owner, &d.Org, &d.Name, &d.Site, &d.Notes, &d.Plan, &validUntil, &standard,
+		&set, &paid, &version, &registered, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNone
 	}
 	d.Epoch, d.GrantVersion = uint32(epoch), uint64(version)
-	d.ValidUntil, d.RegisteredAt, d.EndedAt = fromMillis(validUntil), fromMillis(registered), fromMillis(ended.Int64)
+	d.RegisteredAt, d.EndedAt = fromMillis(registered), fromMillis(ended.Int64)
+	d.ValidUntil, d.StandardUntil, d.PlanSet, d.paid = fromMillis(validUntil), fromMillis(standard), fromMillis(set), fromMillis(paid)
+	if d.ValidUntil.IsZero() {
+		d.ValidUntil = Forever
+	}
 	return &d, err
 }
 
@@ -76,6 +75,11 @@ func millis(t time.Time) int64 {
 // Get returns a device that lives; ErrNone where there is none.
 func Get(ctx context.Context, tx *store.Tx, id string) (*Device, error) {
 	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM devices WHERE id = $1 AND ended_at IS NULL`, id))
+}
+
+// Registered returns the device that a unit is now; ErrNone where it has no owner.
+func Registered(ctx context.Context, tx *store.Tx, serial string) (*Device, error) {
+	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM devices WHERE serial = $1 AND ended_at IS NULL`, serial))
 }
 
 // BySerial returns the device of one epoch of a unit behind an agent, also one that has ended; ErrNone where there was none.

@@ -1,80 +1,114 @@
 package device
 
 import (
-	"context"
 	"time"
 
 	"upsedge/internal/cloud"
-	"upsedge/internal/cloud/eventlog"
-	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
 
-// planChanged is logged when a plan was set or has ended (LOG-3).
-var planChanged = eventlog.Declare("plan.change", eventlog.ByReaders, "old", "new", "valid_until")
+// Forever is the end of a plan that has none. Agents take no time beyond 2199.
+var Forever = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// SetPlan gives a device a plan until an instant, or Forever. role is that of the actor on the device.
-func (r *Registry) SetPlan(ctx context.Context, tx *store.Tx, actor cloud.Actor, role policy.Role, d *Device, plan policy.Plan, until time.Time) error {
-	old := d.PlanAt(r.now())
-	d.Plan, d.ValidUntil = plan, fromMillis(millis(until))
-	d.GrantVersion++
-	_, err := tx.Exec(ctx, `UPDATE devices SET plan = $1, valid_until = $2, grant_version = $3 WHERE id = $4`,
-		string(plan), millis(until), int64(d.GrantVersion), d.ID)
-	if err != nil {
-		return err
+// Terms say which plan a device has and when: Advanced before one instant, Standard before another, Basic behind both (PLAN-1, PLAN-9). Each
+// stretch ends at its instant: of it, the next plan is in force. A zero instant: no such stretch.
+type Terms struct{ AdvancedUntil, StandardUntil time.Time }
+
+// PlanAt returns the plan that is in force at an instant.
+func (t Terms) PlanAt(now time.Time) policy.Plan {
+	switch {
+	case now.Before(t.AdvancedUntil):
+		return policy.Advanced
+	case now.Before(t.StandardUntil):
+		return policy.Standard
 	}
-	r.changed(tx, d.Agent)
-	e := entry(actor, role, planChanged)
-	e.Device, e.At, e.Outcome = d.ID, r.now(), eventlog.Done
-	e.Params = map[string]string{"old": string(old), "new": string(plan), "valid_until": text(until)}
-	return eventlog.Append(ctx, tx, e)
+	return policy.Basic
 }
 
-// EndPlans writes down that plans have ended by themselves: basic is in force from valid_until on whether this has run or not, but an
-// agent believes a plan only with a higher grant version.
-func (r *Registry) EndPlans(ctx context.Context, db *store.DB) error {
-	return db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		over, err := list(ctx, tx, `SELECT `+columns+` FROM devices
-			WHERE ended_at IS NULL AND valid_until <> 0 AND valid_until <= $1 AND plan <> 'basic' ORDER BY id LIMIT 500`, r.now().UnixMilli())
-		if err != nil {
-			return err
-		}
-		for i := range over {
-			d := &over[i]
-			old := d.Plan
-			d.Plan, d.GrantVersion = policy.Basic, d.GrantVersion+1
-			_, err := tx.Exec(ctx, `UPDATE devices SET plan = $1, grant_version = $2 WHERE id = $3`, string(policy.Basic), int64(d.GrantVersion), d.ID)
-			if err != nil {
-				return err
-			}
-			r.changed(tx, d.Agent)
-			err = eventlog.Append(ctx, tx, eventlog.Entry{
-				Device: d.ID, At: d.ValidUntil, Arrived: r.now(), Actor: cloud.SystemRef, Action: planChanged, Outcome: eventlog.Done,
-				Params: map[string]string{"old": string(old), "new": string(policy.Basic), "valid_until": text(d.ValidUntil)},
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// EndAt returns when the stretch ends that is in force at an instant; Forever on Basic, which nothing ends by itself.
+func (t Terms) EndAt(now time.Time) time.Time {
+	switch t.PlanAt(now) {
+	case policy.Advanced:
+		return t.AdvancedUntil
+	case policy.Standard:
+		return t.StandardUntil
+	}
+	return Forever
 }
 
-// planEvery is the pause between two looks for plans that have ended.
-const planEvery = time.Minute
+// day is what licences are counted in.
+const day = 24 * time.Hour
 
-// Run ends plans until ctx ends, which is no error.
-func (r *Registry) Run(ctx context.Context, db *store.DB) error {
-	tick := time.NewTicker(planEvery)
-	defer tick.Stop()
-	for {
-		if err := r.EndPlans(ctx, db); err != nil && ctx.Err() == nil {
-			r.log.Error("plans that ended were not written down", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+// Longer returns the terms with days more of a plan, at an instant. More of Advanced begins at the end of what is left of it, and pushes what is
+// left of Standard behind its own end; more of Standard begins at the end of both: nothing that was paid for is lost. It returns CONFLICT where
+// the days would add nothing, as the plan has no end.
+func (t Terms) Longer(plan policy.Plan, days int, now time.Time) (Terms, error) {
+	more := time.Duration(days) * day
+	advanced := later(now, t.AdvancedUntil)      // from when on there is no Advanced
+	standard := later(advanced, t.StandardUntil) // from when on there is neither
+	switch {
+	case plan != policy.Advanced && plan != policy.Standard || days < 1:
+		return t, cloud.Refuse(policy.Malformed, "%d days of the plan %q", days, plan)
+	case !advanced.Before(Forever) || plan == policy.Standard && !standard.Before(Forever):
+		return t, cloud.Refuse(policy.Conflict, "the device has the plan %s without an end", t.PlanAt(now))
+	case plan == policy.Standard:
+		return Terms{t.AdvancedUntil, before(standard.Add(more), Forever)}, nil
+	}
+	out := Terms{AdvancedUntil: before(advanced.Add(more), Forever)}
+	if left := standard.Sub(advanced); left > 0 {
+		out.StandardUntil = before(out.AdvancedUntil.Add(left), Forever)
+		if !standard.Before(Forever) {
+			out.StandardUntil = Forever
 		}
 	}
+	return out, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+func before(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Terms returns what the row says: one stretch, and what is left behind it.
+func (d *Device) Terms() Terms {
+	switch d.Plan {
+	case policy.Advanced:
+		return Terms{AdvancedUntil: d.ValidUntil, StandardUntil: d.StandardUntil}
+	case policy.Standard:
+		return Terms{StandardUntil: d.ValidUntil}
+	}
+	return Terms{}
+}
+
+// PlanAt returns the plan that is in force at an instant: it ends by itself (PLAN-9), whether that has been written down or not.
+func (d *Device) PlanAt(now time.Time) policy.Plan { return d.Terms().PlanAt(now) }
+
+// EndAt returns when the plan ends that is in force at an instant; Forever where nothing ends it.
+func (d *Device) EndAt(now time.Time) time.Time { return d.Terms().EndAt(now) }
+
+// Next returns the plan that follows when the one in force at an instant has ended, and until when; "" where nothing ends it.
+func (d *Device) Next(now time.Time) (policy.Plan, time.Time) {
+	end := d.EndAt(now)
+	if !end.Before(Forever) {
+		return "", time.Time{}
+	}
+	return d.PlanAt(end), d.EndAt(end)
+}
+
+// PaidSince returns since when a device has been on Standard or better without a break, as of an instant; zero while it is on Basic. What
+// happened before is nothing to notify anybody of (PLAN-7).
+func (d *Device) PaidSince(now time.Time) time.Time {
+	if d.PlanAt(now) == policy.Basic {
+		return time.Time{}
+	}
+	return d.paid
 }

@@ -36,11 +36,14 @@ type Registry struct {
 	mu    sync.Mutex
 	after []func(agent string)
 	onEnd []func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error
+
+	onPlanEnd []func(ctx context.Context, tx *store.Tx, d *Device, old policy.Plan, end time.Time) error
+	wake      chan struct{} // of Run
 }
 
 // New returns a Registry.
 func New(c Config) *Registry {
-	r := &Registry{trial: cmp.Or(c.Trial, DefaultTrial), now: c.Now, log: c.Log}
+	r := &Registry{trial: cmp.Or(c.Trial, DefaultTrial), now: c.Now, log: c.Log, wake: make(chan struct{}, 1)}
 	if r.now == nil {
 		r.now = time.Now
 	}

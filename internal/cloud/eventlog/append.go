@@ -44,8 +44,9 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 func (l *Logged) ofDevice(ctx context.Context, tx *store.Tx) error {
 	var org string
 	var plan policy.Plan
-	var epoch, validUntil int64
-	err := tx.QueryRow(ctx, `SELECT org, epoch, plan, valid_until FROM devices WHERE id = $1`, l.Device).Scan(&org, &epoch, &plan, &validUntil)
+	var epoch, validUntil, standardUntil int64
+	err := tx.QueryRow(ctx, `SELECT org, epoch, plan, valid_until, standard_until FROM devices WHERE id = $1`, l.Device).
+		Scan(&org, &epoch, &plan, &validUntil, &standardUntil)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return &FieldError{l.Action, "device", "was never registered"}
@@ -54,7 +55,7 @@ func (l *Logged) ofDevice(ctx context.Context, tx *store.Tx) error {
 	}
 	l.Org, l.Epoch = org, uint32(epoch)
 	if l.Plan == "" {
-		l.Plan = planThen(plan, validUntil, l.At)
+		l.Plan = planThen(plan, validUntil, standardUntil, l.At)
 	}
 	return nil
 }

@@ -103,9 +103,12 @@ func scan(rows interface{ Scan(...any) error }) (l *Logged, plain bool, err erro
 }
 
 // planThen is the plan a device had at an instant, by its row (PLAN-9).
-func planThen(plan policy.Plan, validUntil int64, at time.Time) policy.Plan {
-	if validUntil != 0 && at.UnixMilli() >= validUntil {
-		return policy.Basic
+func planThen(plan policy.Plan, validUntil, standardUntil int64, at time.Time) policy.Plan {
+	switch ms := at.UnixMilli(); {
+	case validUntil == 0 || ms < validUntil:
+		return plan
+	case plan == policy.Advanced && ms < standardUntil:
+		return policy.Standard
 	}
-	return plan
+	return policy.Basic
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
@@ -88,7 +89,7 @@ func TestAStatementNamesPlanAndEndOfEachDevice(t *testing.T) {
 		w := newWorld(t, db)
 		w.exec(`UPDATE devices SET valid_until = $1`, noon.UnixMilli()) // ends now
 		w.connect()
-		if b := w.site.bind; b.Plan != "basic" || !b.ValidUntil.Equal(noon) || b.Epoch != 1 || b.GrantVersion != 1 {
+		if b := w.site.bind; b.Plan != "basic" || !b.ValidUntil.Equal(device.Forever) || b.Epoch != 1 || b.GrantVersion != 1 {
 			t.Errorf("the site was told %+v", b)
 		}
 	})

@@ -29,7 +29,7 @@ func (b *Book) Statement(ctx context.Context, tx *store.Tx, agent string, nonce 
 	room := entriesRoom - len(devices)*bindSize
 	for i := range devices {
 		d := &devices[i]
-		bind := &trust.Bind{Epoch: d.Epoch, Plan: string(d.PlanAt(now)), ValidUntil: d.ValidUntil, GrantVersion: d.GrantVersion}
+		bind := &trust.Bind{Epoch: d.Epoch, Plan: string(d.PlanAt(now)), ValidUntil: d.EndAt(now), GrantVersion: d.GrantVersion}
 		if bind.Ended, err = ended(ctx, tx, d, max(0, room/endedSize)); err != nil {
 			return nil, err
 		}
