@@ -123,7 +123,7 @@ func run(ctx context.Context, o Options) error {
 func (a *agent) open(ctx context.Context) (*store.Store, error) {
 	s, err := store.Open(ctx, a.Config.StateDir, store.Options{
 		BootID: a.clock.Boot(), Now: func() wire.Stamp { return a.clock.Stamp(time.Now()) }, MaxBytes: a.Config.Spool.MaxBytes, Log: a.Log,
-		Accepted: a.Accepted,
+		Accepted: a.Accepted, Units: a.named(), Before: a.disk.last(),
 	}.Through(a.outside.driver))
 	if err != nil || !a.owners.cloud() {
 		return s, err
@@ -132,6 +132,20 @@ func (a *agent) open(ctx context.Context) (*store.Store, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %w", store.ErrDisk, err), s.Close())
 	}
 	return s, nil
+}
+
+// named are the names of the units.
+func (a *agent) named() (names []string) {
+	if a.site == nil { // at the start
+		for _, u := range a.Config.Units {
+			names = append(names, u.Name)
+		}
+		return names
+	}
+	for _, u := range a.site.all() {
+		names = append(names, u.cfg.Name)
+	}
+	return names
 }
 
 func (a *agent) build(ctx context.Context, cfg *config.Config) error {
@@ -190,6 +204,7 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.site.passTime(ctx) })
 	g.Go(func() error { return a.own.run(ctx) })
 	g.Go(func() error { return a.followTime(ctx) })
+	g.Go(func() error { return a.settleGaps(ctx) })
 	a.startUpstream(ctx, sending, g)
 	g.Go(func() error { return a.local.Run(ctx) })
 	if a.metrics != nil {

@@ -31,13 +31,13 @@ func (a *agent) arrived(ctx context.Context, s *store.Store) error {
 		if err := s.Begin(ctx, u.cfg.Name, from(u.cfg.Name)); err != nil {
 			return err
 		}
-		known, err := a.knownTo(ctx, s, u.cfg.Name)
+		saved, known, err := a.knownTo(ctx, s, u.cfg.Name)
 		if err != nil {
 			return err
 		}
-		a.site.takeOver(u, known)
+		a.site.takeOver(u, saved, known)
 	}
-	known, err := a.knownTo(ctx, s, "")
+	_, known, err := a.knownTo(ctx, s, "")
 	if err != nil {
 		return err
 	}
@@ -51,29 +51,33 @@ func (a *agent) arrived(ctx context.Context, s *store.Store) error {
 	return nil
 }
 
-// knownTo returns the alarms of a unit, or of the agent itself, that are raised in what a store holds.
-func (a *agent) knownTo(ctx context.Context, s *store.Store, unit string) ([]alarm.Active, error) {
-	saved, err := s.AlarmState(ctx, unit)
+// knownTo returns the state of the alarms of a unit, or of the agent itself, that a store holds, and which of them are raised in it.
+func (a *agent) knownTo(ctx context.Context, s *store.Store, unit string) (saved []byte, known []alarm.Active, err error) {
+	saved, err = s.AlarmState(ctx, unit)
 	if damaged := (*store.CorruptError)(nil); errors.As(err, &damaged) {
 		err, saved = nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	known, err := alarm.ActiveIn(unit, saved)
-	if err != nil {
+	if known, err = alarm.ActiveIn(unit, saved); err != nil {
 		a.Log.Error("the saved alarms cannot be read; alarms begin anew", "unit", unit, "err", err)
+		return nil, nil, nil
 	}
-	return known, nil
+	return saved, known, nil
 }
 
-func (s *site) takeOver(u *unit, known []alarm.Active) {
+func (s *site) takeOver(u *unit, saved []byte, known []alarm.Active) {
 	s.recorder.writing.Lock()
 	defer s.recorder.writing.Unlock()
 	u.turn.Lock()
 	defer u.turn.Unlock()
 	waits := s.recorder.match(u.cfg.Name, known)
 	u.mu.Lock()
+	if u.state.Text(ups.Serial) == "" { // it has not said yet who it is
+		u.alarms.Recall(saved)
+		u.owner = u.owners.was(u.alarms)
+	}
 	out := join(u.alarms, known, waits, ups.Event{Unit: u.cfg.Name, Device: u.owner.Device, At: time.Now()})
 	out.owner = u.owner
 	u.mu.Unlock()
@@ -172,62 +176,4 @@ func (r *recorder) withdraw(e *entry, n int) {
 		e.picture, e.encoded, e.of = nil, nil, 0
 		r.pictures--
 	}
-}
-
-// reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come. They end
-// where the samples of this run begin. Where the store does not know since when, the zero stamp says so.
-func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
-	if name := s.SetAside(); name != "" || a.disk.lostStream(s) {
-		a.Log.Error("the database was lost and a new stream has begun", "set_aside", name)
-		if err := a.reportLostStream(ctx, s, from); err != nil {
-			return err
-		}
-	}
-	for _, i := range s.Crashed() {
-		to := i.Resumed
-		if (to == wire.Stamp{}) {
-			to = from(i.Unit)
-		}
-		reason := wire.GapCrash
-		if i.Last == (wire.Stamp{}) {
-			reason = wire.GapDamage
-		}
-		of := a.site.lastOwner(i.Unit)
-		if of.Local {
-			if err := s.Forgo(ctx, i); errors.Is(err, store.ErrBroken) {
-				return err
-			}
-			continue
-		}
-		err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
-		if errors.Is(err, store.ErrBroken) {
-			return err
-		} else if err != nil { // it stays owed: the next start tries again
-			a.Log.Error("a gap record cannot be stored", "unit", i.Unit, "err", err)
-			continue
-		}
-		a.Log.Warn("the agent was stopped without warning; a gap record names the samples that are lost", "unit", i.Unit)
-	}
-	return nil
-}
-
-// reportLostStream says in a new stream that what the one before held of each unit may never come: since when nobody knows, so
-// the gap begins with the zero stamp.
-func (a *agent) reportLostStream(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
-	if !s.First() {
-		return nil // said before
-	}
-	for _, u := range a.Config.Units {
-		to, of := from(u.Name), a.site.lastOwner(u.Name)
-		if of.Local {
-			continue
-		}
-		err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: u.Name, To: to, Reason: wire.GapDamage}, to)
-		if errors.Is(err, store.ErrBroken) {
-			return err
-		} else if err != nil { // a full disk keeps no unit from being polled
-			a.Log.Error("a gap record cannot be stored", "unit", u.Name, "err", err)
-		}
-	}
-	return nil
 }

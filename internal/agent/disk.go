@@ -144,6 +144,13 @@ func (d *disk) lostStream(s *store.Store) bool {
 	return d.before != wire.ID{} && d.before != s.Stream()
 }
 
+// last returns the stream of the last store of this run, zero without one.
+func (d *disk) last() wire.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.before
+}
+
 // now returns the store, with a channel that is closed when it is out of use.
 func (d *disk) now() (s *store.Store, gone <-chan struct{}, err error) {
 	d.mu.Lock()

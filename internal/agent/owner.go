@@ -25,6 +25,7 @@ type owners struct {
 	mu    sync.Mutex
 	binds map[string]command.Bind                // by serial number; only those with an epoch
 	said  func() (map[string]command.Bind, bool) // what the cloud has said of devices; nil: there is nobody to ask
+	heard bool                                   // binds are what it has said
 }
 
 // of returns whose the unit with this serial number is.
@@ -73,8 +74,8 @@ type known interface {
 func (o *owners) ask(said func() (map[string]command.Bind, bool)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.said, o.binds = said, nil; said != nil {
-		o.binds, _ = said()
+	if o.said, o.binds, o.heard = said, nil, false; said != nil {
+		o.binds, o.heard = said()
 	}
 }
 
@@ -90,7 +91,7 @@ func (o *owners) learn() bool {
 		return false
 	}
 	news := !maps.EqualFunc(o.binds, binds, func(a, b command.Bind) bool { return a == b })
-	o.binds = maps.Clone(binds)
+	o.binds, o.heard = maps.Clone(binds), true
 	return news
 }
 
@@ -213,12 +214,21 @@ func (u *unit) belongs() sampler.Owner {
 	return u.owner
 }
 
-// lastOwner returns whose a unit of that name is, or was when it was read last.
-func (s *site) lastOwner(name string) sampler.Owner {
-	for _, u := range s.all() {
-		if u.cfg.Name == name {
-			return u.belongs()
-		}
+// certain reports whether what is known of owners is what the cloud has said: that a unit is nobody's may else only not be known.
+func (o *owners) certain() bool {
+	if !o.cloud() {
+		return true
 	}
-	return sampler.Owner{Local: s.owners.cloud()}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.heard
+}
+
+// lastOwner returns whose a unit is, or was when it was read last, and whether that is certain. That it is nobody's is certain once it has
+// said in this run who it is: its alarms, by which the run before knew, are saved behind the first samples of an epoch, and a kill may
+// have come in between.
+func (u *unit) lastOwner() (of sampler.Owner, certain bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.owner, !u.owner.Local || u.state.Text(ups.Serial) != "" && u.owners.certain()
 }

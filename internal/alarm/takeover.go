@@ -43,5 +43,16 @@ func (e *Engine) Adopt(a Active) bool {
 	return true
 }
 
+// Recall takes from a state that State returned in an earlier run whose the unit is: which one belongs here, which one answered last, and
+// in which epoch what is active was told. It is for an engine that began without the state and that no unit has answered yet; of another
+// one, and by what is no state, nothing changes.
+func (e *Engine) Recall(blob []byte) {
+	var s saved
+	if e.answering != "" || blob == nil || json.Unmarshal(blob, &s) != nil || s.V < 1 || s.V > savedVersion {
+		return
+	}
+	e.registered, e.answering, e.told, e.dirty = s.Registered, s.Answering, s.Told, true
+}
+
 // Adopt is that of Engine.
 func (s *Self) Adopt(a Active) bool { return s.e.Adopt(a) }

@@ -71,7 +71,7 @@ func (t *tx) saveMeta(setAside string) {
 	t.exec("UPDATE meta SET version = ?, stream = ?, boot = ?, set_aside = ?, crc = ? WHERE id = 1", m.version, m.stream, m.boot, m.setAside, m.crc())
 }
 
-// beginRun counts the opening, and turns what the last run left into the list of Crashed and into gap records.
+// beginRun counts the opening, and turns what the last run left, or a stream that was lost, into the list of Crashed and into gap records.
 func (t *tx) beginRun(setAside string) {
 	s := t.s
 	m, ok := t.loadMeta()
@@ -99,6 +99,11 @@ func (t *tx) beginRun(setAside string) {
 	t.missExpected()
 	t.mendRaises()
 	t.interrupt()
+	if s.first && (setAside != "" || s.o.Before != wire.ID{} && s.o.Before != s.stream) {
+		for _, unit := range s.o.Units {
+			t.putInterruption(Interrupted{Unit: unit})
+		}
+	}
 	list := t.loadInterruptions()
 	for _, l := range wire.Lanes {
 		t.oldest[l] = true

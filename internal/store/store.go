@@ -25,6 +25,10 @@ type Options struct {
 	// returns: the records as a reader gets them. What the commit dropped or replaced shows as the gap records among them; a gap
 	// record that has grown comes again under its number. It must not call the store.
 	Accepted func([]wire.Record)
+	// Units are those of which a database that is lost may have held something: a new stream that takes its place, or that of the stream
+	// Before, begins with an interruption of each, since when nobody knows. Zero: there was no stream before.
+	Units  []string
+	Before wire.ID
 
 	driver    string // tests: a SQLite driver that fails
 	unchecked bool   // tests: the file is not checked as a whole at Open, like one that is too large for it

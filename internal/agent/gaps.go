@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"upsedge/internal/alarm"
+	"upsedge/internal/sampler"
+	"upsedge/internal/store"
+	"upsedge/internal/wire"
+)
+
+// reportGaps turns what earlier runs left unfinished into gap records: the cloud learns which samples will never come. They end
+// where the samples of this run begin. Where the store does not know since when, the zero stamp says so. What cannot be said yet, because
+// the store refuses or because it is not known whose the unit is, stays owed: see settleGaps.
+func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit string) wire.Stamp) error {
+	if name := s.SetAside(); name != "" || a.disk.lostStream(s) {
+		a.Log.Error("the database was lost and a new stream has begun", "set_aside", name)
+	}
+	for _, i := range s.Crashed() {
+		if err := a.reportGap(ctx, s, i, from); errors.Is(err, store.ErrBroken) {
+			return err
+		} else if err != nil { // a full disk keeps no unit from being polled
+			a.Log.Error("a gap record cannot be stored", "unit", i.Unit, "err", err)
+		}
+	}
+	return nil
+}
+
+func (a *agent) reportGap(ctx context.Context, s *store.Store, i store.Interrupted, from func(unit string) wire.Stamp) error {
+	of, certain := a.lastOwner(ctx, s, i.Unit)
+	switch {
+	case !certain:
+		return nil
+	case of.Local:
+		return s.Forgo(ctx, i)
+	}
+	to := i.Resumed
+	if (to == wire.Stamp{}) {
+		to = from(i.Unit)
+	}
+	reason := wire.GapCrash
+	if i.Last == (wire.Stamp{}) {
+		reason = wire.GapDamage
+	}
+	err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
+	switch {
+	case err != nil:
+	case reason == wire.GapCrash:
+		a.Log.Warn("the agent was stopped without warning; a gap record names the samples that are lost", "unit", i.Unit)
+	default:
+		a.Log.Warn("a gap record says that samples may be lost, since when nobody knows", "unit", i.Unit)
+	}
+	return err
+}
+
+// lastOwner returns whose a unit of that name is, or was when it was read last, and whether that is certain.
+func (a *agent) lastOwner(ctx context.Context, s *store.Store, name string) (of sampler.Owner, certain bool) {
+	for _, u := range a.site.all() {
+		if u.cfg.Name == name {
+			return u.lastOwner()
+		}
+	}
+	// It is not in the configuration any more, and will not say who it is.
+	saved, _, err := a.knownTo(ctx, s, name)
+	if err != nil {
+		return of, false
+	}
+	var e alarm.Engine
+	e.Recall(saved)
+	return a.owners.was(&e), a.owners.certain()
+}
+
+// settleGaps reports until ctx ends what stayed owed, once it is known whose the unit is and where its samples go on.
+func (a *agent) settleGaps(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			a.settle(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+func (a *agent) settle(ctx context.Context) {
+	_ = a.disk.with(func(s *store.Store) error { // what fails is tried again
+		for _, i := range s.Crashed() {
+			if of, certain := a.lastOwner(ctx, s, i.Unit); (i.Resumed == wire.Stamp{}) && !(certain && of.Local) {
+				continue
+			}
+			if err := a.reportGap(ctx, s, i, nil); errors.Is(err, store.ErrBroken) {
+				return err
+			}
+		}
+		return nil
+	})
+}
