@@ -25,6 +25,7 @@ const password = "plum teapot 7 gravel"
 
 // A town is the interface with accounts and a mail server, all real.
 type town struct {
+	mails *mail.Queue
 	*site
 	sink     *mailsink.Sink
 	db       *store.DB
@@ -58,7 +59,7 @@ func newTown(t *testing.T, db *store.DB) *town {
 			}
 		}
 	})
-	w.db, w.accounts = db, accounts
+	w.db, w.accounts, w.mails = db, accounts, q
 	w.site = newSite(t, db, func(c *Config) { c.Accounts, c.Authenticate = accounts, accounts.Authenticate })
 	return w
 }

@@ -13,6 +13,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/history"
+	"upsedge/internal/cloud/invitation"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -27,7 +28,8 @@ type Config struct {
 	Agents       *authority.Authority
 	Devices      *device.Registry // for the routes of devices
 	Heads        *eventlog.Signer // for those of the Event Log
-	Log          *slog.Logger     // nil discards
+	Invitations  *invitation.Service
+	Log          *slog.Logger // nil discards
 	Now          func() time.Time
 	Streams      context.Context                                    // ends feeds and exports, which would keep a server from stopping; nil: nothing does
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks
@@ -77,6 +79,7 @@ func New(cfg Config) (*API, error) {
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
 		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
+		a.invitationRoutes(),
 	} {
 		all = append(all, some...)
 	}

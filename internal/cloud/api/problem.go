@@ -20,6 +20,8 @@ type problem struct {
 	Reason  policy.Reason `json:"reason"`
 	Field   string        `json:"field,omitempty"`
 	Request string        `json:"request_id"`
+	// Outcomes of a request about several devices of which none was done: of each, why.
+	Outcomes []outcomeBody `json:"outcomes,omitempty"`
 }
 
 // statuses maps reasons to HTTP (rules, section 14). One that is missing is refused by a test.
@@ -38,13 +40,13 @@ const internalError policy.Reason = "INTERNAL"
 func problemOf(err error, request string) (p problem, ok bool) {
 	var e *cloud.Error
 	if !errors.As(err, &e) {
-		return problem{"about:blank", "Internal Server Error", 500, "this is a fault of the service; it is in its log under the request's id", internalError, "", request}, false
+		return problem{"about:blank", "Internal Server Error", 500, "this is a fault of the service; it is in its log under the request's id", internalError, "", request, nil}, false
 	}
 	status := statuses[e.Reason]
 	if status == 0 {
 		status = http.StatusConflict
 	}
-	return problem{"about:blank", http.StatusText(status), status, e.Detail, e.Reason, e.Field, request}, true
+	return problem{"about:blank", http.StatusText(status), status, e.Detail, e.Reason, e.Field, request, refusedOutcomes(err)}, true
 }
 
 func (p problem) write(w http.ResponseWriter, e *cloud.Error) {

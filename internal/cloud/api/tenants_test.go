@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/invitation"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
@@ -27,6 +28,7 @@ const (
 	ofOrder      = "order"
 	ofAgent      = "agent"
 	ofInvitation = "invitation"
+	ofShare      = "invitation to share"
 	ofNothing    = "nothing but who asks"
 )
 
@@ -46,6 +48,8 @@ var tenants = map[string]string{
 	"GET /api/v1/log.json": ofNothing, "GET /api/v1/devices/{id}/status": ofDevice, "GET /api/v1/devices/{id}/history": ofDevice,
 	"GET /api/v1/devices/{id}/incidents": ofDevice, "GET /api/v1/devices/{id}/inventory": ofDevice, "GET /api/v1/points": ofNothing,
 	"POST /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/events": ofDevice,
+	"GET /api/v1/invitations": ofNothing, "POST /api/v1/invitations": ofNothing, "DELETE /api/v1/invitations/{invitation}": ofShare,
+	"POST /api/v1/invitations/{invitation}/resend": ofShare, "POST /api/v1/invitations/accept": ofNothing, "POST /api/v1/invitations/decline": ofNothing,
 	"GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
 }
 
@@ -69,14 +73,16 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	book, err := order.New(order.Config{DB: db, Signer: unsigned{}})
 	must(t, err)
 	devices := device.New(device.Config{})
+	invitations, err := invitation.New(invitation.Options{DB: db, Mail: w.mails, Devices: devices, URL: "https://cloud.example"})
+	must(t, err)
 	a, err := New(Config{
-		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices,
+		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices, Invitations: invitations,
 		Heads: eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
 	})
 	must(t, err)
 	w.site = serveSite(t, a)
 	s := &street{town: w, routes: a.routes, none: map[string]string{
-		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofInvitation: cloud.NewID("i_"), ofOrder: strings.Repeat("7", 32),
+		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofInvitation: cloud.NewID("i_"), ofShare: cloud.NewID("si_"), ofOrder: strings.Repeat("7", 32),
 	}}
 	s.hers, s.his = s.household("ada", devices), s.household("bob", devices)
 	return s
@@ -108,6 +114,9 @@ func (s *street) household(name string, devices *device.Registry) map[string]str
 	has[ofDevice] = id(s.want(201, "POST", "/api/v1/devices", obj{"serial": has["serial"]}, bearer))
 	has[ofOrder] = id(s.want(201, "POST", "/api/v1/devices/"+has[ofDevice]+"/orders", obj{"action": "diagnostics.run", "params": obj{"test": "self"}}, bearer, "Idempotency-Key: of-"+name))
 	has[ofInvitation] = id(s.want(201, "POST", "/api/v1/organisation/invitations", obj{"email": "guest-of-" + name + "@example.com"}, bearer))
+	var shared invitedBodyRead
+	s.want(201, "POST", "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest-of-" + name + "@example.com"}, bearer).into(s.t, &shared)
+	has[ofShare] = shared.Invitation.ID
 	return has
 }
 
@@ -132,7 +141,7 @@ func (s *street) view() (out string) {
 	s.t.Helper()
 	for _, path := range []string{
 		"/devices/" + s.hers[ofDevice], "/devices/" + s.hers[ofDevice] + "/log", "/orders/" + s.hers[ofOrder], "/devices/" + s.hers[ofDevice] + "/orders",
-		"/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/log", "/sightings", "/account",
+		"/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/invitations", "/log", "/sightings", "/account",
 	} {
 		e := s.want(200, "GET", "/api/v1"+path, nil, s.hers["bearer"])
 		out += path + ": " + age.ReplaceAllString(string(e.body), "") + "\n"
@@ -187,6 +196,10 @@ func TestT80EveryRouteTellsNothingOfOtherTenants(t *testing.T) {
 		s.alike("POST", func(has map[string]string) (string, any) {
 			return "/api/v1/devices/" + s.his[ofDevice] + "/orders", obj{"action": "order.cancel", "params": obj{"order": has[ofOrder]}}
 		})
+		s.alike("POST", func(has map[string]string) (string, any) {
+			return "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest@example.com"}
+		})
+		s.alike("GET", func(has map[string]string) (string, any) { return "/api/v1/invitations?device=" + has[ofDevice], nil })
 		for _, what := range []string{ofDevice, ofOrder, ofAgent} {
 			s.alike("GET", func(has map[string]string) (string, any) { return "/api/v1/log?device=" + has[what], nil })
 		}
@@ -208,6 +221,7 @@ func (s *street) alike(method string, ask func(has map[string]string) (path stri
 		}
 		e := s.do(method, path, body, headers...)
 		text := strings.ReplaceAll(string(e.body), e.header.Get("X-Request-Id"), "")
+		text = strings.ReplaceAll(text, has[ofDevice], "DEVICE") // an answer may say what the question said
 		if e.status == http.StatusOK {
 			text = age.ReplaceAllString(text, "")
 		} else if e.status != http.StatusNotFound {

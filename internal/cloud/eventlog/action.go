@@ -86,6 +86,7 @@ func init() {
 		policy.RebootGroup:     {"order", "delay", "group"},
 		policy.ControlOutlet:   {"order", "delay", "group", "state"},
 		policy.LicenceApply:    {"plan", "old", "valid_until"},
+		policy.ShareInvite:     {"invitation"},
 		policy.DeviceRegister:  {"serial", "agent", "model", "plan", "valid_until", "epoch"},
 		policy.DeviceDelete:    {"serial", "epoch"},
 		policy.AgentEnroll:     {"agent", "name"},

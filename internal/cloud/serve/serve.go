@@ -20,6 +20,7 @@ import (
 	"upsedge/internal/cloud/front"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/invitation"
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
@@ -31,19 +32,20 @@ type Server struct {
 	log     *slog.Logger
 	version string
 
-	db        *store.DB
-	authority *authority.Authority
-	mail      *mail.Queue
-	accounts  *account.Service
-	devices   *device.Registry
-	orders    *order.Book
-	receiver  *ingest.Receiver
-	group     *ingest.Group
-	front     *front.Front
-	follower  *history.Follower
-	heads     *eventlog.Signer
-	api       *api.API
-	watch     *watch
+	db          *store.DB
+	authority   *authority.Authority
+	mail        *mail.Queue
+	accounts    *account.Service
+	devices     *device.Registry
+	invitations *invitation.Service
+	orders      *order.Book
+	receiver    *ingest.Receiver
+	group       *ingest.Group
+	front       *front.Front
+	follower    *history.Follower
+	heads       *eventlog.Signer
+	api         *api.API
+	watch       *watch
 
 	seconds              chan string // agents with two connections, to be written down
 	https, mqtt, metrics net.Listener
@@ -93,6 +95,10 @@ func (s *Server) build() (err error) {
 		trial = -1
 	}
 	s.devices = device.New(device.Config{Trial: trial, Log: s.log})
+	s.invitations, err = invitation.New(invitation.Options{DB: s.db, Mail: s.mail, Devices: s.devices, URL: cfg.URL, Log: s.log})
+	if err != nil {
+		return err
+	}
 	if s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log, Limits: cfg.Orders}); err != nil {
 		return err
 	}
@@ -114,7 +120,7 @@ func (s *Server) build() (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads,
+		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations,
 	})
 	return err
 }
@@ -161,6 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.orders.Run(ctx, s.front) })
 	g.Go(func() error { return s.devices.Run(ctx, s.db) })
 	g.Go(func() error { return s.accounts.Run(ctx) })
+	g.Go(func() error { return s.invitations.Run(ctx) })
 	g.Go(func() error { return s.heads.Run(ctx, s.db) })
 	g.Go(func() error { return s.noteSeconds(ctx) })
 	g.Go(func() error { return s.serveHTTPS(ctx) })
