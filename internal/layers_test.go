@@ -65,9 +65,10 @@ var layers = []layer{
 	{"internal/cloud/ingest/receiver", []string{"..."}, "", "a process around the parts, for tests"},
 	{"internal/cloud/front", append([]string{"internal/cloud/ingest"}, plane...), "", "it moves messages; what they mean it is not asked"},
 	{"internal/cloud/eventlog", plane, "", "every change writes to it: it must rest on nothing that changes"},
-	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
+	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/cloud/secret", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
 	{"internal/cloud/mail", plane, "", "letters; who gets one is decided elsewhere"},
 	{"internal/cloud/onetime", nil, "std", "codes that people type; what they are for it is not asked"},
+	{"internal/cloud/secret", nil, "std", "it seals; where keys lie it is not asked"},
 	{"internal/cloud/limit", plane, "", "it counts; what, it is told"},
 	{"internal/cloud/invitation", append([]string{
 		"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime",
@@ -77,8 +78,9 @@ var layers = []layer{
 	}, plane...), "", "what was paid for"},
 	{"internal/cloud/notify", append([]string{
 		"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/ingest", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime",
+		"internal/cloud/secret",
 	}, plane...), "", "what people are told; what happened it takes from the others"},
-	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
+	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime", "internal/cloud/secret"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
 	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest"}, plane...), "", "who owns what"},
 	{"internal/cloud/history", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest"}, plane...), "", "what units said, for who may read it"},
 	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},

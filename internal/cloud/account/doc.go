@@ -7,7 +7,8 @@
 // same work for both; what differs goes by mail (rules, INV-9).
 //
 // Secrets are never logged, not even partly (LOG-10). At rest passwords are argon2id, codes and session tokens are hashes; the secret of
-// a second factor is kept as it is, since it must be computed with, and codes stand in mails that wait for their sending.
+// a second factor, which must be computed with, is sealed with a key that is not in the database, and codes stand in mails that wait for
+// their sending.
 //
 // Rights on devices are not decided here: membership of an organisation gives none (ORG-3).
 //

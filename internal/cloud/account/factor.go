@@ -33,6 +33,10 @@ const pendingLife = 15 * time.Minute
 // recoveryCodes are what a person has left without the phone.
 const recoveryCodes = 10
 
+// What a secret is sealed for: it opens in its own row alone.
+func factorOf(identity string) string  { return "totp " + identity }
+func pendingOf(identity string) string { return "totp pending " + identity }
+
 // A NewFactor is told once.
 type NewFactor struct {
 	Secret string // base32, to be typed
@@ -52,7 +56,7 @@ func (s *Service) StartFactor(ctx context.Context, who cloud.Actor, token, passw
 			return nil, err
 		}
 		made = &NewFactor{Secret: key.Secret(), URI: key.URL()}
-		_, err = tx.Exec(ctx, `UPDATE identities SET totp_pending = $1, totp_pending_at = $2 WHERE id = $3`, made.Secret, s.now().UnixMilli(), ss.Account.identity)
+		_, err = tx.Exec(ctx, `UPDATE identities SET totp_pending = $1, totp_pending_at = $2 WHERE id = $3`, s.secrets.Seal(pendingOf(ss.Account.identity), made.Secret), s.now().UnixMilli(), ss.Account.identity)
 		return nil, err
 	})
 	if err != nil {
@@ -78,6 +82,9 @@ func (s *Service) ConfirmFactor(ctx context.Context, who cloud.Actor, token, cod
 		if secret == "" || a.Factor || now.Sub(time.UnixMilli(since)) > pendingLife {
 			return cloud.Refuse(policy.Conflict, "no second factor waits for its first code; begin again"), nil
 		}
+		if secret, err = s.secrets.Open(pendingOf(a.identity), secret); err != nil {
+			return nil, err
+		}
 		limits := factorLimits(of(a, who), a)
 		if err := limit.Reached(ctx, tx, now, limits...); err != nil {
 			return err, notOurs(err)
@@ -86,7 +93,7 @@ func (s *Service) ConfirmFactor(ctx context.Context, who cloud.Actor, token, cod
 		if step == 0 {
 			return wrongFactor(), limit.Add(ctx, tx, now, limits...)
 		}
-		if _, err := tx.Exec(ctx, `UPDATE identities SET totp_secret = $1, totp_step = $2, totp_pending = '' WHERE id = $3`, secret, step, a.identity); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE identities SET totp_secret = $1, totp_step = $2, totp_pending = '' WHERE id = $3`, s.secrets.Seal(factorOf(a.identity), secret), step, a.identity); err != nil {
 			return nil, err
 		}
 		a.Factor = true
@@ -163,6 +170,10 @@ func (s *Service) factor(ctx context.Context, tx *store.Tx, who cloud.Actor, a *
 	}
 	var secret string
 	if err := tx.QueryRow(ctx, `SELECT totp_secret FROM identities WHERE id = $1`, a.identity).Scan(&secret); err != nil {
+		return nil, err
+	}
+	secret, err = s.secrets.Open(factorOf(a.identity), secret)
+	if err != nil {
 		return nil, err
 	}
 	if step := stepOf(secret, code, now); step != 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"upsedge/internal/cloud/mail"
+	"upsedge/internal/cloud/secret"
 	"upsedge/internal/cloud/store"
 )
 
@@ -18,6 +19,7 @@ type Options struct {
 	URL      string           // where people find the cloud, https://cloud.example: it stands in mails
 	Hash     HashCost         // zero: DefaultHashCost
 	Lifetime time.Duration    // of a session; zero: DefaultLifetime
+	Secrets  *secret.Keys     // seal second factors; nil: keys of this process alone, for where none is set up or asked
 	Log      *slog.Logger     // nil: nothing is logged
 	Now      func() time.Time // nil: time.Now
 }
@@ -33,6 +35,7 @@ type Service struct {
 	log      *slog.Logger
 	now      func() time.Time
 	hasher   *hasher
+	secrets  *secret.Keys
 	sessions *scs.SessionManager
 }
 
@@ -47,13 +50,16 @@ func New(db *store.DB, q *mail.Queue, o Options) (*Service, error) {
 	if o.Lifetime == 0 {
 		o.Lifetime = DefaultLifetime
 	}
+	if o.Secrets == nil {
+		o.Secrets = secret.Random()
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{db: db, mail: q, opts: o, log: o.Log, now: o.Now, hasher: newHasher(o.Hash)}
+	s := &Service{db: db, mail: q, opts: o, log: o.Log, now: o.Now, hasher: newHasher(o.Hash), secrets: o.Secrets}
 	s.sessions = newManager(s)
 	return s, nil
 }

@@ -60,8 +60,8 @@ func TestINV10AndLOG10NothingThatIsSecretIsAtRest(t *testing.T) {
 			t.Errorf("%q stands in %v", secret, where)
 		}
 	}
-	if where := holds(t, w, secret); len(where) != 1 || where[0] != "identities" {
-		t.Errorf("the secret of the second factor stands in %v; only there it must be: it is computed with", where)
+	if where := holds(t, w, secret); len(where) > 0 {
+		t.Errorf("the secret of the second factor stands in %v", where)
 	}
 }
 

@@ -39,7 +39,7 @@ func Init(dir string, names []string) (*Made, error) {
 	if there(dir, onlineFile) && there(dir, serverFile) { // made last
 		return nil, fmt.Errorf("%s: %w", dir, ErrInitialised)
 	}
-	for _, step := range []func(string) error{initCA, initRoot, initOnline, func(dir string) error { return initServer(dir, names) }} {
+	for _, step := range []func(string) error{initCA, initRoot, initOnline, initSecrets, func(dir string) error { return initServer(dir, names) }} {
 		if err := step(dir); err != nil {
 			return nil, fmt.Errorf("make the keys: %w", err)
 		}

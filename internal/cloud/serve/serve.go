@@ -68,14 +68,14 @@ func Open(ctx context.Context, cfg *Config, version string, log *slog.Logger) (s
 	if s.db, err = store.Open(ctx, cfg.Database); err != nil {
 		return s, err
 	}
-	if err = s.build(); err != nil {
+	if err = s.build(ctx); err != nil {
 		return s, err
 	}
 	return s, s.listen()
 }
 
 // build makes the parts, from the database outwards.
-func (s *Server) build() (err error) {
+func (s *Server) build(ctx context.Context) (err error) {
 	cfg := s.cfg
 	s.authority, err = authority.Open(cfg.DataDir, authority.Options{
 		DB: s.db, Names: []string{cfg.Name}, CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, Brokers: []string{cfg.Broker}, Log: s.log,
@@ -87,7 +87,14 @@ func (s *Server) build() (err error) {
 	if s.mail, err = mail.New(s.db, cfg.Mail, mail.Options{Log: s.log}); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	if s.accounts, err = account.New(s.db, s.mail, account.Options{URL: cfg.URL, Log: s.log}); err != nil {
+	secrets, err := s.authority.Secrets(ctx)
+	if err != nil {
+		return err
+	}
+	if s.accounts, err = account.New(s.db, s.mail, account.Options{URL: cfg.URL, Secrets: secrets, Log: s.log}); err != nil {
+		return err
+	}
+	if err = s.accounts.SealFactors(ctx); err != nil {
 		return err
 	}
 	trial := cfg.Trial
