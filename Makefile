@@ -97,6 +97,11 @@ soak: ## tests named TestSoak…, under load for SOAK (10m), with ROUNDS (1000) 
 	@grep -rqE --include='*_test.go' '^func TestSoak' cmd internal || { echo "there is no test named TestSoak…" >&2; exit 1; }
 	UPSEDGE_SOAK=$(SOAK) UPSEDGE_SOAK_ROUNDS=$(ROUNDS) go test $(RACE) -vet=off -count=1 -v -timeout 0 -run '^TestSoak' ./...
 
+# One change at a time, on SQLite: ARGS="-only SHARE-3,INV-7", a file, or MATRIX for a part of it.
+.PHONY: mutate
+mutate: ## every check of a rule taken away, every cell of the matrix flipped: which tests notice (20 minutes)
+	@nice go run ./internal/mutate $(ARGS)
+
 .PHONY: bench
 bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON
 	@$(GOBUILD) -o .cache/bin/bench ./internal/bench

@@ -101,6 +101,8 @@ var layers = []layer{
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
 	{"internal/asyncapi", nil, "", "it holds messages against the document; what it shared with their makers, both could have wrong"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
+	{"internal/rules", nil, "std", "it reads names of tests, and no rule"},
+	{"internal/mutate", []string{"internal/rules"}, "std", "it changes what it tests: what it shared with that, it would change, too"},
 	{"internal/mailsink", nil, "", "a mail server for the demonstration and for tests; what it shared with the sender, both could have wrong"},
 	{"internal/soak", nil, "", "it holds tests alone, of everything together"},
 }
@@ -119,6 +121,7 @@ var fences = []fence{
 	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
 	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
 	{"upsedge/internal/cloud/store/storetest", nil, false, "it opens databases for tests; a program opens its own"},
+	{"upsedge/internal/rules", []string{"internal/mutate"}, false, "names of tests are no part of a program"},
 	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest"}, false, "it skips and fails tests; a program has none"},
 	{"testing", []string{"internal/testenv", "internal/ups/upstest", "internal/cloud/store/storetest"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
