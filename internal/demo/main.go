@@ -45,11 +45,16 @@ func main() {
 	flag.StringVar(&o.cloudMetrics, "cloud-metrics", "127.0.0.1:9821", "`address` of the cloud's metrics")
 	flag.StringVar(&o.metrics, "metrics", "127.0.0.1:9811", "`address` of the agent's metrics")
 	flag.StringVar(&o.page, "page", "127.0.0.1:9812", "`address` of the agent's status page")
+	serial := flag.String("overrule", "", "do nothing but alter the database of a demo that runs: the device with this `serial` number is on Advanced, as the cloud believes")
 	flag.Parse()
 	o.host = "127.0.0.1"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	work := func() error { return run(ctx, o) }
+	if *serial != "" {
+		work = func() error { return overrule(ctx, o.dir, *serial) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
