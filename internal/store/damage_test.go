@@ -309,6 +309,40 @@ func TestForgottenCommitsBecomeAGapAndNumbersAreNotGivenTwice(t *testing.T) {
 	}
 }
 
+// TestAFileThatWasNeverMoreThanBegunIsBegunAgain: the power went while the first page was written, and left zeros. Where there is
+// anything else, a log beside it or one byte, the file is broken.
+func TestAFileThatWasNeverMoreThanBegunIsBegunAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, journal, log []byte
+		aside              bool
+	}{
+		"a page of zeros":             {file: make([]byte, 4096), journal: make([]byte, 512)},
+		"the most that can be begun":  {file: make([]byte, mostBlank)},
+		"longer":                      {file: make([]byte, mostBlank+1), aside: true},
+		"one byte is not zero":        {file: append(make([]byte, 4095), 1), aside: true},
+		"a log that holds something":  {file: make([]byte, 4096), log: []byte("frames"), aside: true},
+		"a log that was begun, empty": {file: make([]byte, 4096), log: []byte{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, fileName)
+			must(t, os.WriteFile(path, c.file, 0o600))
+			for suffix, b := range map[string][]byte{"-journal": c.journal, "-wal": c.log} {
+				if b != nil {
+					must(t, os.WriteFile(path+suffix, b, 0o600))
+				}
+			}
+			s, err := Open(t.Context(), dir, Options{BootID: bootID})
+			must(t, err)
+			defer s.crash()
+			if (s.SetAside() != "") != c.aside {
+				t.Errorf("set aside as %q, want that: %v", s.SetAside(), c.aside)
+			}
+			must(t, s.PutSamples(t.Context(), []Samples{{Unit: "rack-a", First: at(1), Last: at(2), Payload: stuff(1, 100)}}))
+		})
+	}
+}
+
 func TestKeepsOnlyAFewBrokenFiles(t *testing.T) {
 	dir := t.TempDir()
 	for range 5 {

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -210,6 +213,9 @@ func prepareFile(path string) (fresh bool, err error) {
 	if err := f.Chmod(0o600); err != nil {
 		return false, err
 	}
+	if err := emptyBlank(f); err != nil {
+		return false, err
+	}
 	if err := checkHeader(f); err != nil {
 		return false, err
 	}
@@ -218,6 +224,26 @@ func prepareFile(path string) (fresh bool, err error) {
 		return false, err
 	}
 	return fi.Size() == 0, syncDir(filepath.Dir(path))
+}
+
+// mostBlank is how long a file may be that was never more than begun: its first pages.
+const mostBlank = 64 << 10
+
+// emptyBlank empties a short file of nothing but zeros, without a log beside it: its first page was on the way to the disk when the power went,
+// and no commit can have come behind it. To set it aside as broken would alarm people about nothing.
+func emptyBlank(f *os.File) error {
+	b := make([]byte, mostBlank+1)
+	n, err := f.ReadAt(b, 0)
+	if n == 0 || n > mostBlank || !errors.Is(err, io.EOF) || len(bytes.Trim(b[:n], "\x00")) > 0 {
+		return nil // empty, or what the check of the header judges
+	}
+	if log, err := os.Stat(f.Name() + "-wal"); err == nil && log.Size() > 0 {
+		return nil
+	}
+	if err := os.Remove(f.Name() + "-journal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.Truncate(0)
 }
 
 // checkHeader tells a foreign or broken first page, which SQLite in part answers with "read only" or takes for its own.
