@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -60,7 +61,7 @@ func (b *bind) join(e trust.Entry) (*bind, bool) {
 	case e.Erase != nil:
 		return b.erased(e.Erase)
 	case e.Bind.Epoch <= b.gone, e.Bind.Epoch < b.Epoch, e.Bind.Epoch == b.Epoch && e.Bind.GrantVersion <= b.GrantVersion:
-		return b, false
+		return b, false // an owner changes with a higher epoch alone (SHARE-14)
 	}
 	next := &bind{Bind: Bind{e.Device, e.Bind.Epoch, policy.Plan(e.Bind.Plan), e.Bind.ValidUntil, e.Bind.GrantVersion}, ended: map[string]uint64{}, gone: b.gone}
 	if next.Epoch == b.Epoch {
@@ -70,13 +71,17 @@ func (b *bind) join(e trust.Entry) (*bind, bool) {
 	for _, a := range e.Bind.Ended {
 		next.ended[a.Actor] = max(next.ended[a.Actor], a.GrantVersion)
 	}
+	if len(e.Bind.Ended) == trust.MaxEnded { // the list may have been cut: what ended before its oldest counts as ended for everybody
+		oldest := slices.MinFunc(e.Bind.Ended, func(x, y trust.Ended) int { return cmp.Compare(x.GrantVersion, y.GrantVersion) })
+		next.floor = max(next.floor, oldest.GrantVersion)
+	}
 	next.shorten()
 	return next, true
 }
 
 // erased ends a bind whose epoch is to be erased. Only the owner, or the cloud when it deletes an account, may have asked (PERM-3).
 func (b *bind) erased(e *trust.Erase) (*bind, bool) {
-	if e.Epoch <= b.gone || e.Role != string(policy.Owner) && e.Role != "system" {
+	if e.Epoch <= b.gone || !mayErase(e.Role) {
 		return b, false
 	}
 	if e.Epoch < b.Epoch {
@@ -85,6 +90,14 @@ func (b *bind) erased(e *trust.Erase) (*bind, bool) {
 		return &next, true
 	}
 	return &bind{Bind: Bind{Device: b.Device}, gone: e.Epoch}, true
+}
+
+// system is the role of an erasure that the cloud orders itself, when it deletes an account.
+const system = "system"
+
+// mayErase reports whether an erasure may be of somebody with a role (PERM-3, SHARE-9).
+func mayErase(role string) bool {
+	return role == system || policy.Decide(policy.DeviceDelete, policy.Role(role), policy.Basic, true).Allowed
 }
 
 // shorten forgets the oldest ended grants beyond maxEnded, and ends everybody's grants of that time for it.

@@ -40,6 +40,7 @@ func (x *Executor) judge(o *Order, e *entry) *ups.Refusal {
 		return refuse(policy.OutOfOrder, "its counter is %d, %d was seen before", c, x.counter)
 	}
 	x.counter, e.counted = o.Command.Counter, o.Command.Counter
+	x.differs(b, o.Command)
 	if r := x.mayStill(b, o, e); r != nil {
 		return r
 	}
@@ -121,13 +122,13 @@ func (x *Executor) mayStill(b *bind, o *Order, e *entry) *ups.Refusal {
 	if b.stale(c.Actor, c.GrantVersion) {
 		return refuse(policy.GrantStale, "grant version %d of the actor has ended", c.GrantVersion)
 	}
+	if c.GrantVersion > b.GrantVersion { // EDGE-10: nothing that was stated says that there is such a grant
+		return refuse(policy.GrantStale, "grant version %d was not stated yet, %d was", c.GrantVersion, b.GrantVersion)
+	}
 	now := time.Now()
-	wall := x.o.Clock.Time(now)
-	plan := b.plan(wall, x.signed(now))
-	e.plan = policy.Lesser(plan, policy.Plan(c.Plan))
+	e.plan = policy.Lesser(x.planOf(b, now), policy.Plan(c.Plan))
 	group := policy.Action(c.Action).Group()
 	if d := policy.Decide(policy.Action(c.Action), policy.Role(c.Role), e.plan, c.MFA); !d.Allowed {
-		x.differs(c)
 		return refuse(d.Reason, "role %s on plan %s", c.Role, e.plan)
 	}
 	if c.Action == string(policy.OrderCancel) {
@@ -137,16 +138,30 @@ func (x *Executor) mayStill(b *bind, o *Order, e *entry) *ups.Refusal {
 		}
 		group = policy.Action(target.Action).Group()
 	}
-	if detail := x.policy.refusal(group, wall); detail != "" {
+	if detail := x.policy.refusal(group, x.o.Clock.Time(now)); detail != "" {
 		return refuse(policy.LocalPolicy, "%s", detail)
 	}
 	return nil
 }
 
-// differs reports an order that should never have been signed: by its own word the matrix does not allow it (PERM-11).
-func (x *Executor) differs(c *trust.Command) {
-	if d := policy.Decide(policy.Action(c.Action), policy.Role(c.Role), policy.Plan(c.Plan), c.MFA); !d.Allowed {
-		x.security(841, c.Device, fmt.Sprintf("the cloud signed %s for %s on plan %s; here it is %s", c.Action, c.Role, c.Plan, d.Reason))
+// planOf is the plan of a bind that is in force now (PLAN-9).
+func (x *Executor) planOf(b *bind, now time.Time) policy.Plan {
+	return b.plan(x.o.Clock.Time(now), x.signed(now))
+}
+
+// differs reports what the cloud signed and no race explains (PERM-11). The stricter decision holds in any case.
+//
+// By its own word the matrix does not allow it: role, plan and second factor stand in the command, and time changes none of them. Or it
+// claims a higher plan than was stated with the very grant version it carries: each change of a plan has a version of its own, and
+// without one a plan only falls. A plan or grant that was lost, or gained, since the last statement has another version, and is told by
+// the result alone.
+func (x *Executor) differs(b *bind, c *trust.Command) {
+	own := policy.Decide(policy.Action(c.Action), policy.Role(c.Role), policy.Plan(c.Plan), c.MFA)
+	switch {
+	case !own.Allowed:
+		x.security(841, c.Device, fmt.Sprintf("the cloud signed %s for %s on plan %s; here it is %s", c.Action, c.Role, c.Plan, own.Reason))
+	case c.GrantVersion == b.GrantVersion && policy.Lesser(policy.Plan(c.Plan), b.Plan) != policy.Plan(c.Plan):
+		x.security(841, c.Device, fmt.Sprintf("the cloud signed %s on plan %s, and stated %s with grant version %d", c.Action, c.Plan, b.Plan, c.GrantVersion))
 	}
 }
 

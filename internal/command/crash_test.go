@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 )
 
 // mortals are the devices of a life, one order each: so a unit's counter of writes is that of its order.
-var mortals = []string{"AS1", "AS2", "AS3", "AS4"}
+var mortals = []string{"AS1", "AS2", "AS3", "AS4", "AS5"}
 
 // A life is one run of processes that die, over one journal, one store and the same units. The cloud sends every order that has no end
 // yet again after each death, with a new nonce and counter, and replays the old envelopes besides.
@@ -32,6 +33,8 @@ func newLife(t testing.TB, dir string) *life {
 		u.crash, u.takes = mortal.crash, 2*time.Second
 	}
 	l.unit("AS4").slow = 3 * time.Second // its order is cancelled before it begins
+	falls := l.unit("AS5")               // its plan falls while its reboot waits for the delay
+	falls.takes, falls.stays, falls.early = 8*time.Second, true, true
 	return l
 }
 
@@ -61,6 +64,8 @@ func (l *life) once() {
 	for _, c := range old {
 		l.post(c)
 	}
+	time.Sleep(100 * time.Millisecond)
+	l.say(bind("AS5", 4, policy.Basic, 10))
 	for range 100 {
 		time.Sleep(200 * time.Millisecond)
 		if mortal.crash.died() {
@@ -87,6 +92,10 @@ func (l *life) check(what string) {
 			ok = ok && n == 1
 		case "failed", "cancelled CANCELLED", "expired EXPIRED", "refused RATE_LIMIT", "refused LOCAL_POLICY":
 			ok = ok && n == 0
+		case "refused PLAN_BASIC":
+			ok = d == "AS5" && n == 0
+		case "cancelled PLAN_BASIC":
+			ok = d == "AS5" && n == 1 && l.unit(d).recalled() == 1
 		case "unknown":
 		default:
 			ok = false
@@ -95,9 +104,23 @@ func (l *life) check(what string) {
 			l.t.Errorf("%s: order %d was written %d times and ended as %q", what, id, n, end)
 		}
 	}
+	// PLAN-11 over crashes: it is taken back at most once, and an order that was not says why.
+	if u := l.unit("AS5"); u.recalled() > 1 || u.written() == 1 && !strings.Contains(l.said(5), "PLAN_BASIC") {
+		l.t.Errorf("%s: told %d times to take it back; order 5 ended as %q", what, u.recalled(), l.said(5))
+	}
 	if end := l.final(9); end == "" || len(end) > 24 {
 		l.t.Errorf("%s: the cancellation ended as %q", what, end)
 	}
+}
+
+// said is all that the end of an order says.
+func (l *life) said(id byte) (out string) {
+	for _, r := range l.sink.of(wire.ID{id}) {
+		if r.State.Final() && !r.Repeated {
+			out += string(r.State) + " " + r.Reason + ": " + r.Detail
+		}
+	}
+	return out
 }
 
 // live dies at each of the steps given, one after the other, each counted from the start of its process, and then lives to the end.

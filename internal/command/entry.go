@@ -25,6 +25,14 @@ type entry struct {
 	detail   string
 	progress int
 	raw      []ups.RawValue
+	recall   recall
+	ended    wire.Stamp // when it ended, zero while it has not
+}
+
+// A recall is what was done to take back an order that runs. It goes to disk before the unit is told.
+type recall struct {
+	Why  policy.Reason `json:"why,omitempty"`  // the right that was lost; "": somebody ordered it
+	Told bool          `json:"told,omitempty"` // the unit was told, or about to be
 }
 
 const (
@@ -99,6 +107,31 @@ type entryJSON struct {
 	Reason       policy.Reason     `json:"reason,omitempty"`
 	Detail       string            `json:"detail,omitempty"`
 	Raw          []rawJSON         `json:"raw,omitempty"`
+	Recall       recall            `json:"recall,omitzero"`
+	Ended        *stampJSON        `json:"ended,omitempty"`
+}
+
+// stampJSON is how an instant is kept.
+type stampJSON struct {
+	Boot wire.ID       `json:"boot"`
+	Mono time.Duration `json:"mono"`
+	Wall *time.Time    `json:"wall,omitempty"`
+}
+
+func stampOf(s wire.Stamp) *stampJSON {
+	v := &stampJSON{Boot: s.BootID, Mono: s.Mono}
+	if !s.Wall.IsZero() {
+		v.Wall = &s.Wall
+	}
+	return v
+}
+
+func (v *stampJSON) stamp() wire.Stamp {
+	s := wire.Stamp{BootID: v.Boot, Mono: v.Mono}
+	if v.Wall != nil {
+		s.Wall = v.Wall.UTC()
+	}
+	return s
 }
 
 type rawJSON struct {
@@ -111,7 +144,10 @@ func (e *entry) encode() ([]byte, error) {
 	v := entryJSON{
 		Device: c.Device, Epoch: c.Epoch, Counter: c.Counter, Nonce: c.Nonce, MaxAge: c.MaxAge, Action: c.Action, Params: c.Params, Actor: c.Actor,
 		Role: c.Role, Plan: c.Plan, GrantVersion: c.GrantVersion, MFA: c.MFA, IssuedAt: c.IssuedAt, Unit: e.unit, Bound: e.bound, Judged: e.plan,
-		Before: e.before, Reason: e.reason, Detail: e.detail,
+		Before: e.before, Reason: e.reason, Detail: e.detail, Recall: e.recall,
+	}
+	if e.ended.BootID != (wire.ID{}) {
+		v.Ended = stampOf(e.ended)
 	}
 	for _, r := range e.raw {
 		v.Raw = append(v.Raw, rawJSON{r.Point.String(), r.Raw})
@@ -137,6 +173,10 @@ func decodeEntry(id wire.ID, state int64, body []byte) (*entry, error) {
 			Actor: v.Actor, Role: v.Role, Plan: v.Plan, GrantVersion: v.GrantVersion, MFA: v.MFA, IssuedAt: v.IssuedAt,
 		},
 		unit: v.Unit, bound: v.Bound, plan: v.Judged, before: v.Before, state: wire.OrderStates[state], reason: v.Reason, detail: v.Detail,
+		recall: v.Recall,
+	}
+	if v.Ended != nil {
+		e.ended = v.Ended.stamp()
 	}
 	for _, r := range v.Raw {
 		if p, ok := ups.PointByName(r.Point); ok {

@@ -51,6 +51,8 @@ const (
 	waitingOrders = 256
 	// atOnce is how many devices are worked on at a time.
 	atOnce = 64
+	// maxForeign is of how many erasures that nobody may order it is remembered that they were reported.
+	maxForeign = 256
 )
 
 // An Executor judges orders and carries them out. Use Open.
@@ -66,7 +68,8 @@ type Executor struct {
 	bound  atomic.Pointer[map[string]Bind] // nil: not known yet
 	works  sync.WaitGroup
 
-	applying sync.Mutex // one statement at a time
+	applying sync.Mutex       // one statement at a time
+	foreign  map[wire.ID]bool // erasures that were reported, at most maxForeign
 
 	mu      sync.Mutex
 	policy  Policy
@@ -100,7 +103,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 	x := &Executor{
 		o: o, log: o.Log, policy: o.Policy, queue: make(chan *Order, waitingOrders), news: make(chan struct{}, 1), lose: make(chan struct{}, 1),
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
-		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{},
+		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{}, foreign: map[wire.ID]bool{},
 	}
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
 		return nil, err
@@ -155,6 +158,7 @@ func (x *Executor) Binds() (binds map[string]Bind, known bool) {
 func (x *Executor) Apply(session uint64, s *trust.Statement, came time.Time) ([]Change, error) {
 	x.applying.Lock()
 	defer x.applying.Unlock()
+	x.foreignErasures(s)
 	next, changes := x.join(s)
 	if len(changes) > 0 {
 		err := x.write("keep what a statement says", func(t *tx) {
@@ -167,8 +171,22 @@ func (x *Executor) Apply(session uint64, s *trust.Statement, came time.Time) ([]
 		}
 	}
 	x.take(session, s, came, next)
-	x.planFell(changes)
+	x.recallLost()
 	return changes, nil
+}
+
+// foreignErasures reports erasures that were ordered for somebody who may not (SHARE-9, PERM-11): nothing ends by them. A statement comes
+// again and again; each order is reported once in a run.
+func (x *Executor) foreignErasures(s *trust.Statement) {
+	for _, e := range s.Entries {
+		if e.Erase == nil || mayErase(e.Erase.Role) || x.foreign[e.Erase.Order] {
+			continue
+		}
+		if len(x.foreign) < maxForeign {
+			x.foreign[e.Erase.Order] = true
+		}
+		x.security(841, e.Device, fmt.Sprintf("the cloud signed an erasure for %s; here it is %s", e.Erase.Role, policy.OwnerOnly))
+	}
 }
 
 func (c Change) device() string { return c.After.Device }
@@ -221,7 +239,10 @@ func (x *Executor) take(session uint64, s *trust.Statement, came time.Time, next
 			x.named[e.Device] = true
 		}
 	}
-	x.told, x.toldAt = s.Time, x.o.Clock.Mono(came)
+	// It never goes back: what was signed earlier and comes later, or again, prolongs no plan (PLAN-9).
+	if at := x.o.Clock.Mono(came); x.told.IsZero() || s.Time.After(x.told.Add(at-x.toldAt)) {
+		x.told, x.toldAt = s.Time, at
+	}
 }
 
 // setBinds puts the binds in place. The caller holds mu.
@@ -247,14 +268,17 @@ func (x *Executor) Run(ctx context.Context) error {
 	wg.Go(func() { x.keepJournal(ctx) })
 	wg.Go(func() { x.report(ctx) })
 	defer x.works.Wait()
-	tick := time.NewTicker(alarmEvery)
+	tick, watch := time.NewTicker(alarmEvery), time.NewTicker(watchEvery)
 	defer tick.Stop()
+	defer watch.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case o := <-x.queue:
 			x.decide(ctx, o)
+		case <-watch.C:
+			x.recallLost()
 		case <-tick.C:
 			x.alarms.total()
 			x.sayDropped()

@@ -318,7 +318,7 @@ func TestARunningOrderIsTakenBackIfTheUnitCan(t *testing.T) {
 				s.want(3, "done")
 				s.want(1, "cancelled CANCELLED")
 			} else {
-				s.want(3, "refused UNSUPPORTED")
+				s.want(3, "refused BUSY")
 				s.want(1, "done")
 			}
 			s.renew()

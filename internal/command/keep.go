@@ -65,7 +65,10 @@ func (x *Executor) openJournal(ctx context.Context) error {
 		if x.active[e.cmd.ID] {
 			continue
 		}
-		h := &hand{e: e, phase: running}
+		h := &hand{e: e, phase: running, told: e.recall.Told}
+		if h.told {
+			h.why = e.recall.Why
+		}
 		x.left = append(x.left, h)
 		if e.inUnit() {
 			x.hands[e.cmd.Device], x.active[e.cmd.ID] = h, true

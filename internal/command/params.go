@@ -14,6 +14,7 @@ import (
 type action struct {
 	params func(map[string]string) error // strictly; nil: this version carries it out at no unit
 	limit  bool                          // orders.min_interval and orders.daily_max hold for it
+	waits  bool                          // the unit may wait before it acts: until then it can be taken back (PLAN-11)
 }
 
 // paramOrder is the parameter of order.cancel: which order.
@@ -21,11 +22,11 @@ const paramOrder = "order"
 
 // actions are the commands of the matrix. A test holds the list against it.
 var actions = map[policy.Action]action{
-	policy.RebootUPS:       {params: choice(ups.ParamDelay, false, ups.DelayConfigured, ups.DelayNone), limit: true},
+	policy.RebootUPS:       {params: choice(ups.ParamDelay, false, ups.DelayConfigured, ups.DelayNone), limit: true, waits: true},
 	policy.DiagnosticsRun:  {params: choice(ups.ParamTest, true, ups.TestSelf)},
 	policy.OrderCancel:     {params: cancelParams},
-	policy.RebootGroup:     {limit: true},
-	policy.ControlOutlet:   {limit: true},
+	policy.RebootGroup:     {limit: true, waits: true},
+	policy.ControlOutlet:   {limit: true, waits: true},
 	policy.ConfigureDevice: {},
 	policy.AlarmMute:       {},
 	policy.AlarmAck:        {},

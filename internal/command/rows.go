@@ -70,9 +70,22 @@ func (t *tx) add(e *entry) {
 
 // update writes an order that has not ended yet. One that has gets no second end: that would be a mistake of this program.
 func (t *tx) update(e *entry) {
+	if was := t.order(e.cmd.ID); was != nil {
+		e.recall = was.recall // others note it than who works on the order
+	}
 	if n := t.save("UPDATE orders SET state = ?, ended = ?, body = ?, crc = ? WHERE id = ? AND ended < 0", e); t.err == nil && n != 1 {
 		t.fail(fmt.Errorf("order %v has ended before, or is not there", e.cmd.ID))
 	}
+}
+
+// recall notes that an order is taken back, as long as it has not ended.
+func (t *tx) recall(id wire.ID, r recall) {
+	e := t.order(id)
+	if e == nil || e.state.Final() {
+		return
+	}
+	e.recall = r
+	t.save("UPDATE orders SET state = ?, ended = ?, body = ?, crc = ? WHERE id = ? AND ended < 0", e)
 }
 
 func (t *tx) save(query string, e *entry) int64 {

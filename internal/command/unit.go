@@ -23,6 +23,8 @@ type Canceller interface {
 	// Cancel tells the unit to take back the command that Execute or Judge follows, which then ends as Cancelled. A *ups.Refusal says
 	// that it cannot be taken back; nothing was written then.
 	Cancel(ctx context.Context, c ups.Command) error
+	// Recalled is called before Judge where Cancel may have written before a crash.
+	Recalled(c ups.Command)
 }
 
 // A Target is a unit of the site under the serial number it reports itself.

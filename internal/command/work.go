@@ -19,7 +19,8 @@ type hand struct {
 	phase  phase
 	unit   Unit          // while running
 	revoke bool          // it is to end before it begins
-	why    policy.Reason // of the end that was brought about; "": somebody ordered it
+	told   bool          // the unit was told to take it back, or a process before may have told it
+	why    policy.Reason // the right it lost while it ran (PLAN-11), "": none
 }
 
 type phase uint8
@@ -160,7 +161,7 @@ func (x *Executor) ready(ctx context.Context, h *hand) (Unit, *ups.Refusal) {
 
 // accept writes down that an order is taken. Nothing was written to the unit before.
 func (x *Executor) accept(ctx context.Context, h *hand) bool {
-	if r := x.still(h); r != nil {
+	if r := x.still(h, func() {}); r != nil {
 		x.end(ctx, h, r)
 		return false
 	}
@@ -191,18 +192,6 @@ func (x *Executor) accept(ctx context.Context, h *hand) bool {
 
 // begin writes down that an order runs, directly before it does. Rights are judged for the last time (PERM-10).
 func (x *Executor) begin(ctx context.Context, h *hand, unit Unit) bool {
-	if r := x.still(h); r != nil {
-		x.end(ctx, h, r)
-		return false
-	}
-	x.mu.Lock()
-	if h.revoke { // in between
-		x.mu.Unlock()
-		x.end(ctx, h, revoked(h))
-		return false
-	}
-	h.phase, h.unit = running, unit
-	x.mu.Unlock()
 	h.e.state = wire.OrderRunning
 	err := x.write("begin an order", func(t *tx) {
 		t.update(h.e)
@@ -213,24 +202,25 @@ func (x *Executor) begin(ctx context.Context, h *hand, unit Unit) bool {
 		return false
 	}
 	x.stir()
+	if r := x.still(h, func() { h.phase, h.unit = running, unit }); r != nil {
+		x.end(ctx, h, r)
+		return false
+	}
 	return true
 }
 
-// still returns why an order must not go on.
-func (x *Executor) still(h *hand) *ups.Refusal {
+// still returns why an order must not go on; if nothing says so, then is done before anything else can be.
+func (x *Executor) still(h *hand, then func()) *ups.Refusal {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if h.revoke {
-		return revoked(h)
+		return refuse(policy.Cancelled, "it was cancelled before it began")
 	}
-	return x.again(h.o, h.e)
-}
-
-func revoked(h *hand) *ups.Refusal {
-	if h.why != "" {
-		return refuse(h.why, "it was taken back before it began")
+	if r := x.again(h.o, h.e); r != nil {
+		return r
 	}
-	return refuse(policy.Cancelled, "it was cancelled before it began")
+	then()
+	return nil
 }
 
 // end ends an order before anything was written to the unit.
@@ -253,7 +243,7 @@ func (x *Executor) finish(ctx context.Context, h *hand, o ups.Outcome) {
 	if h.why != "" && h.e.state == wire.OrderCancelled {
 		h.e.reason = h.why
 	} else if h.why != "" {
-		h.e.detail = oneLine(h.e.detail+"; "+string(h.why)+" came when it could not be taken back", maxDetail)
+		h.e.detail = oneLine(string(h.why)+" came while it ran, and it was not taken back: "+h.e.detail, maxDetail)
 	}
 	x.mu.Unlock()
 	if h.e.state == wire.OrderCancelled && h.e.reason == "" {
@@ -273,6 +263,9 @@ func (x *Executor) judgeUnit(ctx context.Context, h *hand) {
 			x.mu.Lock()
 			h.unit = t.Unit
 			x.mu.Unlock()
+			if c, can := t.Unit.(Canceller); can && h.e.recall.Told {
+				c.Recalled(h.e.command())
+			}
 			o := t.Unit.Judge(ctx, h.e.command(), h.e.before)
 			if o.State != ups.Unknown || o.Reason != ups.ReasonUnreachable {
 				x.finish(ctx, h, o)
@@ -319,10 +312,12 @@ func (x *Executor) conclude(e *entry) error {
 			received := final
 			received.Result.State, received.Result.Reason, received.Result.Detail, received.Result.Raw = wire.OrderReceived, "", "", nil
 			t.tell(received)
+			e.ended = at
 			t.add(e)
 			t.tell(final)
 			first = true
 		case !was.state.Final():
+			e.ended = at
 			t.update(e)
 			t.tell(e.outgoing(at))
 			first = true

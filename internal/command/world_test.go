@@ -271,8 +271,11 @@ type unit struct {
 	stays  bool          // the command can be taken back until it has its effect
 
 	mu      sync.Mutex
-	count   int // writes
+	count   int       // writes
+	at      time.Time // of the last one
+	told    int       // how often it was told to take a command back
 	back    bool
+	early   bool // it has just been connected: Cancel finds nothing to take back yet
 	checked int
 }
 
@@ -305,7 +308,7 @@ func (u *unit) Execute(ctx context.Context, _ ups.Command, before []byte, progre
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.count++
-		u.back = false
+		u.at, u.back = time.Now(), false
 		return nil
 	})
 	if err != nil {
@@ -334,18 +337,41 @@ func (u *unit) Judge(ctx context.Context, _ ups.Command, before []byte) ups.Outc
 	if fmt.Sprint(u.written()) == string(before) {
 		return ups.Outcome{State: ups.Failed, Detail: "nothing was written"}
 	}
+	u.mu.Lock()
+	left := time.Until(u.at.Add(u.takes))
+	u.mu.Unlock()
+	if left > 0 && !wait(ctx, left) {
+		return ups.Outcome{State: ups.Unknown}
+	}
 	return u.outcome()
 }
 
 func (u *unit) Cancel(context.Context, ups.Command) error {
+	var refused error
+	err := u.crash.step(func() error {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		switch {
+		case u.early:
+			u.early, refused = false, &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "nothing is followed yet"}
+		case !u.stays:
+			refused = &ups.Refusal{Reason: ups.ReasonBusy, Detail: "it is off already"}
+		default:
+			u.back = true
+			u.told++
+		}
+		return nil
+	})
+	return errors.Join(err, refused)
+}
+
+func (u *unit) recalled() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.stays {
-		return &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "it is off already"}
-	}
-	u.back = true
-	return nil
+	return u.told
 }
+
+func (u *unit) Recalled(ups.Command) {}
 
 func wait(ctx context.Context, d time.Duration) bool {
 	if d == 0 {

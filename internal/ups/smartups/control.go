@@ -169,7 +169,7 @@ func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups
 const judgeWaits = 2 * time.Minute
 
 // Cancel takes back the command that Execute or Judge follows: a reboot that waits for its off-delay, a test that runs. nil means that
-// it was written; how the command ended Execute then says. The error is a *ups.Refusal.
+// it was written; how the command ended Execute then says. Of a *ups.Refusal nothing was taken; of another error nobody knows.
 func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 	c.mu.Lock()
 	ev := c.running
@@ -190,15 +190,23 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 		return err
 	}
 	c.cancelled.Store(true)
-	if err := c.send(ctx, o); err != nil {
+	err = c.send(ctx, o)
+	switch request := (*modbus.RequestError)(nil); {
+	case err == nil:
+		return nil
+	case exception(err) != 0:
 		c.cancelled.Store(false)
-		if code := exception(err); code != 0 {
-			return &ups.Refusal{Reason: ups.ReasonUPSRefused, Detail: fmt.Sprintf("the unit refused %v with exception %d", o, code)}
-		}
+		return &ups.Refusal{Reason: ups.ReasonUPSRefused, Detail: fmt.Sprintf("the unit refused %v with exception %d", o, exception(err))}
+	case !errors.As(err, &request) || !request.Sent:
+		c.cancelled.Store(false)
 		return unreachable(err)
 	}
-	return nil
+	return fmt.Errorf("%v was sent, and %s", o, plainly(err)) // it may have been taken
 }
+
+// Recalled says, before Judge, that a process before may have told the unit to take the command back: that the unit was told something
+// since is then no sign that the command was carried out.
+func (c *Control) Recalled(ups.Command) { c.cancelled.Store(true) }
 
 // follows notes which command is followed.
 func (c *Control) follows(ev *evidence) {
