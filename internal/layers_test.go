@@ -65,7 +65,7 @@ var layers = []layer{
 	{"internal/cloud/ingest/receiver", []string{"..."}, "", "a process around the parts, for tests"},
 	{"internal/cloud/front", append([]string{"internal/cloud/ingest"}, plane...), "", "it moves messages; what they mean it is not asked"},
 	{"internal/cloud/eventlog", plane, "", "every change writes to it: it must rest on nothing that changes"},
-	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/cloud/secret", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
+	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/secret", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},
 	{"internal/cloud/mail", plane, "", "letters; who gets one is decided elsewhere"},
 	{"internal/cloud/onetime", nil, "std", "codes that people type; what they are for it is not asked"},
 	{"internal/cloud/secret", nil, "std", "it seals; where keys lie it is not asked"},
@@ -86,7 +86,7 @@ var layers = []layer{
 	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},
 	{"internal/cloud/api", append([]string{
 		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/invitation",
-		"internal/cloud/licence", "internal/cloud/mail", "internal/cloud/notify", "internal/cloud/order",
+		"internal/cloud/licence", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/notify", "internal/cloud/order",
 	}, plane...), "", "it translates between HTTP and the packages that know the rules"},
 	{"internal/cloud/serve", []string{"..."}, "", wires},
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -62,11 +63,17 @@ func New(cfg Config) (*API, error) {
 		a.cfg.Streams = context.Background()
 	}
 	a.reader = history.NewReader(cfg.DB, a.cfg.Now)
-	var err error
-	if a.document, err = mergeDocument(); err != nil {
+	a.routes = a.table()
+	whole, err := mergeDocument()
+	if err == nil {
+		err = nameKeys(whole, a.routes)
+	}
+	if err == nil {
+		a.document, err = json.Marshal(whole)
+	}
+	if err != nil {
 		return nil, err
 	}
-	a.routes = a.table()
 	for _, r := range a.routes {
 		if err := r.check(); err != nil {
 			return nil, err

@@ -10,12 +10,28 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
 
 // keepAnswers is how long an answer to an Idempotency-Key is kept.
 const keepAnswers = 24 * time.Hour
+
+// Bounds of one account over all processes. A person, and a script that does what a person does, meets neither; without them an account fills
+// tables that are kept for a day (answers) or for ever (the Event Log).
+var (
+	changesBy = limit.Limit{Name: "changes", Most: 1000, Per: time.Hour}        // requests that change something, done
+	answersBy = limit.Limit{Name: "answers kept", Most: 1000, Per: keepAnswers} // of them with an Idempotency-Key
+)
+
+// spend counts a change that is about to be done.
+func (q *Request) spend(ctx context.Context, tx *store.Tx, of limit.Limit) error {
+	if q.Actor.Account == "" {
+		return nil // routes without a sign-in have limits of their own
+	}
+	return limit.Spend(ctx, tx, q.Now, of.Of(q.Actor.Account))
+}
 
 // change runs the function of a route in one transaction, with what the key of the request asks for.
 func (a *API) change(rt route, q *Request) (answer Answer, err error) {
@@ -30,7 +46,13 @@ func (a *API) change(rt route, q *Request) (answer Answer, err error) {
 				return err
 			}
 		}
+		if err = q.spend(ctx, tx, changesBy); err != nil {
+			return err
+		}
 		if answer, err = rt.change(ctx, tx, q); err != nil || key == "" {
+			return err
+		}
+		if err = q.spend(ctx, tx, answersBy); err != nil {
 			return err
 		}
 		return keep(ctx, tx, q, key, &answer)

@@ -12,6 +12,7 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 	"upsedge/internal/trust"
@@ -26,6 +27,9 @@ const (
 	// keepTokens is how long it can be said of a token what became of it.
 	keepTokens = 90 * 24 * time.Hour
 )
+
+// tokensADay bounds what an organisation can add to tables and log by asking for tokens and withdrawing them.
+var tokensADay = limit.Limit{Name: "enrolment tokens", Most: 500, Per: 24 * time.Hour}
 
 var (
 	actionToken = eventlog.Declare("agent.token", eventlog.ByReaders, "token", "name", "expires")
@@ -59,6 +63,9 @@ func (a *Authority) IssueToken(ctx context.Context, tx *store.Tx, actor cloud.Ac
 	}
 	if live >= maxTokens {
 		return nil, cloud.Refuse(policy.RateLimit, "there are %d tokens that nobody has used yet; use them, or wait until they end", live)
+	}
+	if err := limit.Spend(ctx, tx, at, tokensADay.Of(actor.Org)); err != nil {
+		return nil, err
 	}
 	secret := a.newToken()
 	t := &Token{ID: cloud.NewID("t_"), Text: secret.String(), Name: name, Expires: at.Add(TokenLife)}

@@ -12,7 +12,8 @@ import (
 )
 
 // Append writes an entry behind the last one of its chain, in the transaction of what it tells of. It fails for what is not declared
-// (*FieldError) and for a device that was never registered; then nothing of the transaction may stay.
+// (*FieldError) and for a device that was never registered; then nothing of the transaction may stay. A refusal of the cloud's that comes
+// again and again is counted instead (refusals.go).
 func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	e, err := e.complete(time.Now())
 	if err != nil {
@@ -21,6 +22,11 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	l := &Logged{Entry: e, Chain: e.chain()}
 	if e.Device != "" {
 		if err := l.ofDevice(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if l.counted() {
+		if write, err := l.admit(ctx, tx); err != nil || !write {
 			return err
 		}
 	}

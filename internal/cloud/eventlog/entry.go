@@ -29,6 +29,9 @@ type Entry struct {
 	Request string            // id of the request, or of the order
 	Plan    policy.Plan       // at the time; "": the device's as of At
 	Decided string            // ByCloud or ByAgent; "": ByCloud
+	Own     bool              // a refusal that is an entry however often it comes, since something else bounds it
+
+	more int64 // refusals that had no entry
 }
 
 // Outcomes.
@@ -98,6 +101,7 @@ func (e Entry) complete(now time.Time) (Entry, error) {
 		params[name] = Clean(value)
 	}
 	e.Params = params
+	e.addMore()
 	e.Request, e.Reason = Clean(e.Request), policy.Reason(Clean(string(e.Reason)))
 	e.Role, e.Plan = policy.Role(Clean(string(e.Role))), policy.Plan(Clean(string(e.Plan)))
 	return e, nil

@@ -52,7 +52,9 @@ func logRequest(ctx context.Context, tx *store.Tx, o *Order) error {
 
 // logEnd logs the final state that the cloud gave.
 func logEnd(ctx context.Context, tx *store.Tx, o *Order) error {
-	return eventlog.Append(ctx, tx, o.entry())
+	e := o.entry()
+	e.Own = true
+	return eventlog.Append(ctx, tx, e)
 }
 
 // Refused logs a request that Create or Cancel refused (LOG-1), in a transaction of its own. Where who asked has no right on the device, it
@@ -75,11 +77,21 @@ func (b *Book) RefusedCancel(ctx context.Context, tx *store.Tx, actor cloud.Acto
 	return b.refused(ctx, tx, actor, r, "", refusal)
 }
 
+// asked are the parameters of a request that its action has: an entry of a refusal says nothing of another order or device because somebody
+// wrote so (T-85).
+func asked(r Request) map[string]string {
+	params := maps.Clone(r.Params)
+	maps.DeleteFunc(params, func(name, _ string) bool {
+		return name == "device" || name == targetParam && r.Action != policy.OrderCancel
+	})
+	return params
+}
+
 // refused logs a request for r.Device. named is what the request said of it.
 func (b *Book) refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request, named string, refusal *cloud.Error) error {
 	action := string(r.Action)
 	e := eventlog.Entry{
-		Device: r.Device, At: b.now(), Actor: actor.Ref, Action: action, Params: eventlog.Allowed(action, r.Params), Outcome: eventlog.Refused,
+		Device: r.Device, At: b.now(), Actor: actor.Ref, Action: action, Params: eventlog.Allowed(action, asked(r)), Outcome: eventlog.Refused,
 		Reason: refusal.Reason, Request: actor.Request,
 	}
 	if !r.Action.Command() {

@@ -176,6 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.accounts.Run(ctx) })
 	g.Go(func() error { return s.invitations.Run(ctx) })
 	g.Go(func() error { return s.heads.Run(ctx, s.db) })
+	g.Go(func() error { return s.heads.RunSums(ctx, s.db) })
 	g.Go(func() error { return s.noteSeconds(ctx) })
 	g.Go(func() error { return s.serveHTTPS(ctx) })
 	if s.metrics != nil {
