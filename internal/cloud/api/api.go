@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -64,14 +63,8 @@ func New(cfg Config) (*API, error) {
 	}
 	a.reader = history.NewReader(cfg.DB, a.cfg.Now)
 	a.routes = a.table()
-	whole, err := mergeDocument()
-	if err == nil {
-		err = nameKeys(whole, a.routes)
-	}
-	if err == nil {
-		a.document, err = json.Marshal(whole)
-	}
-	if err != nil {
+	var err error
+	if a.document, err = mergeDocument(a.routes); err != nil {
 		return nil, err
 	}
 	for _, r := range a.routes {

@@ -41,7 +41,7 @@ func nameKeys(whole map[string]any, routes []route) error {
 }
 
 // mergeDocument makes one OpenAPI document of the fragments: paths and components of all, the rest from base.yaml. Nothing may stand in two.
-func mergeDocument() (map[string]any, error) {
+func mergeDocument(routes []route) ([]byte, error) {
 	whole := map[string]any{}
 	if err := readFragment("openapi/base.yaml", &whole); err != nil {
 		return nil, err
@@ -67,7 +67,10 @@ func mergeDocument() (map[string]any, error) {
 			return nil, fmt.Errorf("openapi/%s: %w", e.Name(), err)
 		}
 	}
-	return whole, nil
+	if err := nameKeys(whole, routes); err != nil {
+		return nil, err
+	}
+	return json.Marshal(whole)
 }
 
 func readFragment(name string, dst *map[string]any) error {
