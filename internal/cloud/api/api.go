@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Devices      *device.Registry // for the routes of devices
 	Heads        *eventlog.Signer // for those of the Event Log
 	Invitations  *invitation.Service
+	Licences     *licence.Service
 	Log          *slog.Logger // nil discards
 	Now          func() time.Time
 	Streams      context.Context                                    // ends feeds and exports, which would keep a server from stopping; nil: nothing does
@@ -79,7 +81,7 @@ func New(cfg Config) (*API, error) {
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
 		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
-		a.invitationRoutes(),
+		a.invitationRoutes(), a.licenceRoutes(),
 	} {
 		all = append(all, some...)
 	}

@@ -49,6 +49,7 @@ func deviceSite(t *testing.T, db *store.DB, units map[string][]string) *site {
 	}
 	sign := func(payload []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", payload), nil }
 	return newSite(t, db, func(c *Config) {
+		c.Licences = licences(t, db, r)
 		c.Devices, c.Heads = r, eventlog.NewSigner(sign, nil, nil)
 		c.Authenticate = func(r *http.Request) (cloud.Actor, error) {
 			actor, err := known(r)

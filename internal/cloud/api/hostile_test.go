@@ -29,8 +29,9 @@ func TestT85NoPathAndNoCursorIsAFault(t *testing.T) {
 		must(t, err)
 		s := deviceSite(t, db, map[string][]string{"g_ada": {"AS1"}})
 		id := s.register("AS1").ID
+		devices := device.New(device.Config{})
 		a, err := New(Config{
-			DB: db, Authenticate: known, Orders: book, Devices: device.New(device.Config{}), Heads: eventlog.NewSigner(func([]byte) (string, error) { return "e30.AA.AA", nil }, nil, nil),
+			DB: db, Authenticate: known, Orders: book, Devices: devices, Licences: licences(t, db, devices), Heads: eventlog.NewSigner(func([]byte) (string, error) { return "e30.AA.AA", nil }, nil, nil),
 		})
 		must(t, err)
 		s = serveSite(t, a)

@@ -50,6 +50,7 @@ var tenants = map[string]string{
 	"POST /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/events": ofDevice,
 	"GET /api/v1/invitations": ofNothing, "POST /api/v1/invitations": ofNothing, "DELETE /api/v1/invitations/{invitation}": ofShare,
 	"POST /api/v1/invitations/{invitation}/resend": ofShare, "POST /api/v1/invitations/accept": ofNothing, "POST /api/v1/invitations/decline": ofNothing,
+	"POST /api/v1/devices/{id}/licences": ofDevice, "GET /api/v1/devices/{id}/licences": ofDevice,
 	"GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
 }
 
@@ -77,7 +78,8 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	must(t, err)
 	a, err := New(Config{
 		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices, Invitations: invitations,
-		Heads: eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
+		Licences: licences(t, db, devices),
+		Heads:    eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
 	})
 	must(t, err)
 	w.site = serveSite(t, a)

@@ -83,23 +83,34 @@ func (r *Registry) settle(ctx context.Context, tx *store.Tx, d *Device, now time
 // writePlan writes down the stretch of terms that begins at an instant, with the next grant version, of which the site is told: without one
 // it would not believe it.
 func (r *Registry) writePlan(ctx context.Context, tx *store.Tx, d *Device, t Terms, at time.Time) error {
-	d.Plan, d.ValidUntil, d.StandardUntil, d.PlanSet = t.PlanAt(at), t.EndAt(at), time.Time{}, at
-	if d.Plan == policy.Advanced && d.ValidUntil.Before(t.StandardUntil) {
-		d.StandardUntil = t.StandardUntil
-	}
-	switch {
-	case d.Plan == policy.Basic:
-		d.paid = time.Time{}
-	case d.paid.IsZero():
-		d.paid = at
-	}
-	_, err := tx.Exec(ctx, `UPDATE devices SET plan = $1, valid_until = $2, standard_until = $3, paid_since = $4, plan_set = $5 WHERE id = $6`,
-		string(d.Plan), millis(d.ValidUntil), millis(d.StandardUntil), millis(d.paid), millis(d.PlanSet), d.ID)
+	d.begin(t, at)
+	_, err := tx.Exec(ctx, `UPDATE devices SET plan = $1, valid_until = $2, standard_until = $3, paid_since = $4, plan_set = $5, warn_at = $6 WHERE id = $7`,
+		string(d.Plan), millis(d.ValidUntil), millis(d.StandardUntil), millis(d.paid), millis(d.PlanSet), millis(d.warnAt), d.ID)
 	if err != nil {
 		return err
 	}
 	tx.After(r.look)
 	return r.raise(ctx, tx, d)
+}
+
+// begin takes over the stretch of terms that begins at an instant.
+func (d *Device) begin(t Terms, at time.Time) {
+	plan, end := t.PlanAt(at), t.EndAt(at)
+	same := d.Plan == plan && d.ValidUntil.Equal(end)
+	d.Plan, d.ValidUntil, d.StandardUntil = plan, end, time.Time{}
+	if plan == policy.Advanced && end.Before(t.StandardUntil) {
+		d.StandardUntil = t.StandardUntil
+	}
+	switch {
+	case plan == policy.Basic:
+		d.paid = time.Time{}
+	case d.paid.IsZero():
+		d.paid = at
+	}
+	if !same { // else its warnings go on as they were
+		d.PlanSet = at
+		d.warnAt = d.nextWarning(at)
+	}
 }
 
 // logPlan completes an entry of a change of plan.

@@ -28,6 +28,7 @@ type Device struct {
 	StandardUntil time.Time // Standard follows an Advanced plan until then; zero: Basic does
 	PlanSet       time.Time // when Plan and ValidUntil became what they are
 	paid          time.Time // see PaidSince
+	warnAt        time.Time // when people are warned next that ValidUntil comes; zero: not before it
 
 	GrantVersion uint64 // from 1; rises with each change of grants or plan
 	RegisteredAt time.Time
@@ -37,21 +38,22 @@ type Device struct {
 // ErrNone is what everybody is told who has no right on a device, and of one that does not exist (PERM-9).
 var ErrNone = cloud.Refuse(policy.NotFound, "there is no such device")
 
-const columns = `id, serial, epoch, agent, owner, org, name, site, notes, plan, valid_until, standard_until, plan_set, paid_since, grant_version,
+const columns = `id, serial, epoch, agent, owner, org, name, site, notes, plan, valid_until, standard_until, plan_set, paid_since, warn_at, grant_version,
 	registered_at, ended_at`
 
 func scan(row interface{ Scan(...any) error }) (*Device, error) {
 	var d Device
-	var epoch, validUntil, standard, set, paid, version, registered int64
+	var epoch, validUntil, standard, set, paid, warn, version, registered int64
 	var ended sql.NullInt64
 	err := row.Scan(&d.ID, &d.Serial, &epoch, &d.Agent, &d.Owner, &d.Org, &d.Name, &d.Site, &d.Notes, &d.Plan, &validUntil, &standard,
-		&set, &paid, &version, &registered, &ended)
+		&set, &paid, &warn, &version, &registered, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNone
 	}
 	d.Epoch, d.GrantVersion = uint32(epoch), uint64(version)
 	d.RegisteredAt, d.EndedAt = fromMillis(registered), fromMillis(ended.Int64)
-	d.ValidUntil, d.StandardUntil, d.PlanSet, d.paid = fromMillis(validUntil), fromMillis(standard), fromMillis(set), fromMillis(paid)
+	d.ValidUntil, d.StandardUntil, d.PlanSet = fromMillis(validUntil), fromMillis(standard), fromMillis(set)
+	d.paid, d.warnAt = fromMillis(paid), fromMillis(warn)
 	if d.ValidUntil.IsZero() {
 		d.ValidUntil = Forever
 	}

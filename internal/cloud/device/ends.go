@@ -21,35 +21,40 @@ const (
 // an agent believes a plan only with a higher grant version. Each is a transaction of its own, in which the device is read again: of any
 // number of processes one writes it down.
 func (r *Registry) EndPlans(ctx context.Context, db *store.DB) error {
+	return r.each(ctx, db, `SELECT id FROM devices WHERE ended_at IS NULL AND plan <> 'basic' AND valid_until <> 0 AND valid_until <= $1
+		ORDER BY valid_until LIMIT $2`, r.endPlan)
+}
+
+func (r *Registry) endPlan(ctx context.Context, tx *store.Tx, id string) error {
+	d, err := Get(ctx, tx, id)
+	if errors.Is(err, ErrNone) {
+		return nil // it is no device any more
+	}
+	if err != nil {
+		return err
+	}
+	return r.settle(ctx, tx, d, fromMillis(r.now().UnixMilli()))
+}
+
+// each runs fn for the devices of a query (now, limit), each in a transaction of its own, until there are none.
+func (r *Registry) each(ctx context.Context, db *store.DB, query string, fn func(ctx context.Context, tx *store.Tx, id string) error) error {
 	for {
-		over, err := r.over(ctx, db)
-		if err != nil || len(over) == 0 {
+		ids, err := r.due(ctx, db, query)
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		for _, id := range over {
-			err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-				d, err := Get(ctx, tx, id)
-				if errors.Is(err, ErrNone) {
-					return nil // it has ended meanwhile
-				}
-				if err != nil {
-					return err
-				}
-				return r.settle(ctx, tx, d, fromMillis(r.now().UnixMilli()))
-			})
-			if err != nil {
+		for _, id := range ids {
+			if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, id) }); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// over returns devices whose plan has ended.
-func (r *Registry) over(ctx context.Context, db *store.DB) (ids []string, err error) {
+func (r *Registry) due(ctx context.Context, db *store.DB, query string) (ids []string, err error) {
 	err = db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ids = ids[:0]
-		rows, err := tx.Query(ctx, `SELECT id FROM devices WHERE ended_at IS NULL AND plan <> 'basic' AND valid_until <> 0 AND valid_until <= $1
-			ORDER BY valid_until LIMIT $2`, r.now().UnixMilli(), atOnce)
+		rows, err := tx.Query(ctx, query, r.now().UnixMilli(), atOnce)
 		if err != nil {
 			return err
 		}
@@ -66,16 +71,25 @@ func (r *Registry) over(ctx context.Context, db *store.DB) (ids []string, err er
 	return ids, err
 }
 
-// nextEnd returns how long it is until the next end, at most mostLook.
-func (r *Registry) nextEnd(ctx context.Context, db *store.DB) (time.Duration, error) {
-	var next sql.NullInt64
-	err := db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return tx.QueryRow(ctx, `SELECT MIN(valid_until) FROM devices WHERE ended_at IS NULL AND plan <> 'basic' AND valid_until <> 0`).Scan(&next)
+// untilNext returns how long it is until the next end or warning, at most mostLook.
+func (r *Registry) untilNext(ctx context.Context, db *store.DB) (pause time.Duration, err error) {
+	err = db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
+		pause = mostLook
+		for _, query := range []string{
+			`SELECT MIN(valid_until) FROM devices WHERE ended_at IS NULL AND plan <> 'basic' AND valid_until <> 0`,
+			`SELECT MIN(warn_at) FROM devices WHERE warn_at <> 0`,
+		} {
+			var next sql.NullInt64
+			if err := tx.QueryRow(ctx, query).Scan(&next); err != nil {
+				return err
+			}
+			if next.Valid {
+				pause = min(pause, max(time.UnixMilli(next.Int64).Sub(r.now()), 0))
+			}
+		}
+		return nil
 	})
-	if err != nil || !next.Valid {
-		return mostLook, err
-	}
-	return min(max(time.UnixMilli(next.Int64).Sub(r.now()), 0), mostLook), nil
+	return pause, err
 }
 
 // look has Run ask for the next end again: a plan was set.
@@ -86,20 +100,13 @@ func (r *Registry) look() {
 	}
 }
 
-// Run ends plans, each at its moment, until ctx ends, which is no error. Every process may.
+// Run ends plans and warns of their ends, each at its moment, until ctx ends, which is no error. Every process may.
 func (r *Registry) Run(ctx context.Context, db *store.DB) error {
 	for {
-		err := r.EndPlans(ctx, db)
-		var pause time.Duration
-		if err == nil {
-			pause, err = r.nextEnd(ctx, db)
-		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		pause, err := r.round(ctx, db)
+		if err != nil && ctx.Err() == nil {
 			pause = afterFailure
-			r.log.Error("plans that ended were not written down", "err", err)
+			r.log.Error("plans that ended, or will, were not looked after", "err", err)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -112,4 +119,15 @@ func (r *Registry) Run(ctx context.Context, db *store.DB) error {
 			return nil
 		}
 	}
+}
+
+// round does once what Run does, and returns after how long there is more to do.
+func (r *Registry) round(ctx context.Context, db *store.DB) (time.Duration, error) {
+	if err := r.EndPlans(ctx, db); err != nil {
+		return 0, err
+	}
+	if err := r.WarnOfEnds(ctx, db); err != nil {
+		return 0, err
+	}
+	return r.untilNext(ctx, db)
 }

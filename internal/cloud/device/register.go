@@ -88,9 +88,9 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 	if err := r.bind(ctx, tx, d, now); err != nil {
 		return nil, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO devices (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, NULL)`,
+	_, err = tx.Exec(ctx, `INSERT INTO devices (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, NULL)`,
 		d.ID, d.Serial, int64(d.Epoch), d.Agent, d.Owner, d.Org, d.Name, d.Site, d.Notes, string(d.Plan), millis(d.ValidUntil), millis(d.PlanSet),
-		millis(d.paid), int64(d.GrantVersion), millis(now))
+		millis(d.paid), millis(d.warnAt), int64(d.GrantVersion), millis(now))
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +157,12 @@ func (r *Registry) bind(ctx context.Context, tx *store.Tx, d *Device, now time.T
 	if err != nil {
 		return err
 	}
-	d.Epoch, d.Plan, d.ValidUntil, d.PlanSet = uint32(epoch), policy.Basic, Forever, now
+	d.Epoch = uint32(epoch)
+	d.begin(Terms{}, now)
 	if r.trial <= 0 || trial != 0 && now.Sub(fromMillis(trial)) < trialRest {
 		return nil
 	}
-	d.Plan, d.ValidUntil, d.paid = policy.Advanced, fromMillis(now.Add(r.trial).UnixMilli()), now
+	d.begin(Terms{AdvancedUntil: fromMillis(now.Add(r.trial).UnixMilli())}, now)
 	_, err = tx.Exec(ctx, `UPDATE serials SET trial = $1 WHERE serial = $2`, millis(now), d.Serial)
 	return err
 }

@@ -38,6 +38,7 @@ type Registry struct {
 	onEnd []func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error
 
 	onPlanEnd []func(ctx context.Context, tx *store.Tx, d *Device, old policy.Plan, end time.Time) error
+	onWarning []func(ctx context.Context, tx *store.Tx, d *Device, days int) error
 	wake      chan struct{} // of Run
 }
 

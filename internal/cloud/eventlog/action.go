@@ -85,7 +85,7 @@ func init() {
 		policy.RebootUPS:       {"order", "delay"},
 		policy.RebootGroup:     {"order", "delay", "group"},
 		policy.ControlOutlet:   {"order", "delay", "group", "state"},
-		policy.LicenceApply:    {"plan", "old", "valid_until"},
+		policy.LicenceApply:    {"licence", "plan", "days", "old", "valid_until"},
 		policy.ShareInvite:     {"invitation"},
 		policy.DeviceRegister:  {"serial", "agent", "model", "plan", "valid_until", "epoch"},
 		policy.DeviceDelete:    {"serial", "epoch"},

@@ -16,7 +16,9 @@ const (
 	// the life of a code against somebody who has its hash: 2^60 at 2·10^10 a second are two years.
 	Mail = 12
 	// Recovery is how many one has that lives for years: 80 bits.
-	Recovery  = 16
+	Recovery = 16
+	// Licence is how many an activation code has: 8 by which it is found, and 80 secret bits.
+	Licence   = 24
 	group     = 4 // characters between two hyphens
 	saltBytes = 16
 )
@@ -35,8 +37,8 @@ func New(n int) string {
 	return b.String()
 }
 
-// typed takes a code as people type it: small letters, spaces and hyphens anywhere. "" when it cannot be a code of n characters.
-func typed(text string, n int) string {
+// Typed takes a code as people type it: small letters, spaces and hyphens anywhere. "" when it cannot be a code of n characters.
+func Typed(text string, n int) string {
 	if len(text) > 4*n {
 		return ""
 	}
@@ -64,7 +66,7 @@ func Fits(sealed []byte, text string, n int) bool {
 	if len(sealed) != saltBytes+sha256.Size {
 		return false
 	}
-	c := typed(text, n)
+	c := Typed(text, n)
 	same := subtle.ConstantTimeCompare(sealed, hash(sealed[:saltBytes:saltBytes], c)) == 1
 	return same && c != ""
 }

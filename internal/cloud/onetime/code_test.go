@@ -9,7 +9,7 @@ func TestINV10CodesAreLongUnambiguousAndKeptAsHashes(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		code := New(Mail)
-		if seen[code] || len(code) != 14 || strings.ContainsAny(code, "01IO") || typed(code, Mail) == "" {
+		if seen[code] || len(code) != 14 || strings.ContainsAny(code, "01IO") || Typed(code, Mail) == "" {
 			t.Fatalf("code %q", code)
 		}
 		seen[code] = true

@@ -21,6 +21,7 @@ import (
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
@@ -38,6 +39,7 @@ type Server struct {
 	accounts    *account.Service
 	devices     *device.Registry
 	invitations *invitation.Service
+	licences    *licence.Service
 	orders      *order.Book
 	receiver    *ingest.Receiver
 	group       *ingest.Group
@@ -102,6 +104,9 @@ func (s *Server) build(ctx context.Context) (err error) {
 		trial = -1
 	}
 	s.devices = device.New(device.Config{Trial: trial, Log: s.log})
+	if s.licences, err = licence.New(licence.Config{Devices: s.devices, Mail: s.mail, URL: cfg.URL}); err != nil {
+		return err
+	}
 	s.invitations, err = invitation.New(invitation.Options{DB: s.db, Mail: s.mail, Devices: s.devices, URL: cfg.URL, Log: s.log})
 	if err != nil {
 		return err
@@ -127,7 +132,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations,
+		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences,
 	})
 	return err
 }
