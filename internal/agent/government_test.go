@@ -201,14 +201,17 @@ func (a *government) bind(entries ...trust.Entry) {
 }
 
 // state says a statement for the last nonce.
-func (a *government) state() {
+func (a *government) state() { a.sayAt(a.b.wall()) }
+
+// sayAt is state with another time in it.
+func (a *government) sayAt(at time.Time) {
 	a.mu.Lock()
 	nonce, entries, silent := a.nonce, a.entries, a.silent
 	a.mu.Unlock()
 	if silent {
 		return
 	}
-	msg, err := sign.Statement(a.online, "online-1", a.keys, "rack7", nonce, trust.Statement{Time: a.b.wall(), Entries: entries})
+	msg, err := sign.Statement(a.online, "online-1", a.keys, "rack7", nonce, trust.Statement{Time: at, Entries: entries})
 	if err != nil {
 		a.t.Error(err)
 		return

@@ -207,7 +207,7 @@ func (p uplinkParts) cloud() *uplink.Cloud {
 		}
 	}
 	return &uplink.Cloud{
-		Stream: p.store.Stream(), Order: order,
+		Stream: p.store.Stream(), Order: order, Again: p.clock.Wanting,
 		Last: func(l wire.Lane) uint64 { return p.store.Stats().Lane(l).Last },
 	}
 }

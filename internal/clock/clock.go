@@ -30,6 +30,10 @@ const (
 	// loose is where the kernel takes a clock for unsynchronised (NTP_PHASE_LIMIT of Linux' timex.h), and we the cloud's word for
 	// holdover: nine hours after it.
 	loose = 16 * time.Second
+	// fine is the bound with which the cloud's word is taken at once. What is stamped with it keeps its time, and says nothing of the bound.
+	fine = time.Second
+	// patience is how long a better word is waited for while only others come. It is asked for all the while (package uplink).
+	patience = 5 * time.Minute
 	// slack is how far below the floor a time service may be, since the clock of who built the program was no better.
 	slack = 24 * time.Hour
 	// wrong is how far off a clock may be before that is news (event catalogue, 833).
@@ -49,6 +53,7 @@ type Clock struct {
 	state   wire.ClockState
 	bound   time.Duration // of the error, when it was confirmed ...
 	boundAt time.Duration // ... last; it grows since. 0: none is known
+	best    word          // of the cloud, too loose to be taken at once; none: its since is 0
 	dispute time.Duration // by how much the cloud's last word and the time service differ beyond their bounds
 	floor   floor
 	changes []Change // not yet told
@@ -123,21 +128,22 @@ func (c *Clock) Status() Status {
 }
 
 // Told takes the time from a signed statement of the cloud, which was made after its nonce was announced and before it came.
-// While a time service sets the clock it is only compared.
+// While a time service sets the clock it is only compared. One that took so long that its bound is above fine waits for a better one,
+// and only the best of patience is taken: see Wanting.
 func (c *Clock) Told(signed, announced, came time.Time) {
 	from, to := c.Mono(announced), c.Mono(came)
 	half := (to - from) / 2
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.look()
-	offset, bound := signed.UnixNano()-int64(to-half), half+time.Millisecond
+	w := word{at: to, offset: signed.UnixNano() - int64(to-half), bound: half + time.Millisecond}
 	if early := c.floor.certain().Sub(signed); early > slack {
 		c.change(Change{Off: early}) // the cloud's clock is wrong
 		return
 	}
 	if c.source == service && c.state == wire.ClockSynced {
-		before, apart := c.dispute, time.Duration(c.raw-offset).Abs()
-		if c.dispute = max(0, apart-bound-c.bound); c.dispute > wrong && before <= wrong {
+		before, apart := c.dispute, time.Duration(c.raw-w.offset).Abs()
+		if c.dispute = max(0, apart-w.bound-c.bound); c.dispute > wrong && before <= wrong {
 			c.change(Change{Off: apart})
 		}
 		if c.dispute == 0 { // or one of the two would stay the floor for ever
@@ -146,18 +152,7 @@ func (c *Clock) Told(signed, announced, came time.Time) {
 		return
 	}
 	c.floor.signed(signed)
-	if now, known := c.known.at(to); known {
-		ours, apart := c.errorAt(to), time.Duration(now-offset).Abs()
-		if ours > 0 && ours <= bound && apart <= ours+bound {
-			return // what we have is better, and fits
-		}
-		if apart > wrong {
-			c.change(Change{Off: apart})
-		}
-	}
-	c.source, c.bound, c.boundAt, c.dispute = cloud, bound, to, 0
-	c.known.follow(to, offset)
-	c.enter(wire.ClockSynced)
+	c.hear(w)
 }
 
 func (c *Clock) lookIfOld() {
@@ -187,8 +182,12 @@ func (c *Clock) look() {
 	if jump != 0 && c.source != nobody {
 		c.change(Change{Step: jump})
 	}
+	if !said.Set && c.best.since != 0 && mono-c.best.since >= patience {
+		c.take(c.best)
+	}
 	switch {
 	case said.Set:
+		c.best = word{}
 		c.source, c.bound, c.boundAt = service, said.Error, mono
 		c.known.follow(mono, raw)
 		c.floor.kept.sync = wall(raw, mono)

@@ -22,6 +22,9 @@ type Cloud struct {
 	// statement says that it was a statement, verified and bound to a nonce that this session announced: the full state
 	// follows. An error is a refusal: it is logged, and the session goes on.
 	Order func(ctx context.Context, o Order) (statement bool, err error)
+	// Again is asked behind each statement: whether another one is wanted soon, because this one was too long on the way for the time in
+	// it. nil: never.
+	Again func() bool
 }
 
 // An Order is a message of the topic orders as it came. Nothing about it has been judged but its size and that it was not
@@ -62,19 +65,60 @@ type cloudSide struct {
 	orders  chan Order
 	waiting atomic.Int64  // bytes in orders
 	proved  chan struct{} // gets a value with each verified statement
+	wanted  func() bool   // Cloud.Again
 	drops   dropped
 
 	missed  bool             // none came for a minute, and the log says so
 	told    bool             // a statement was verified on this session
 	settled bool             // samples may go: the cloud has said its mark, or was given the time to
 	settle  <-chan time.Time // ends that time
+
+	again <-chan time.Time // another statement is asked for then; nil: there is no need
+	asked int              // how often one was, on this session
 }
+
+// A statement that is wanted again is asked for leastAgain after the last one, twice that after the next one, and so on, up to mostAgain,
+// and at most mostAsked times. Where none comes it is asked for once more after mostAgain. An order that was signed for the nonce before
+// is no victim of it: it was sent before the statement for this one, and comes before it.
+const (
+	leastAgain = 5 * time.Second
+	mostAgain  = time.Minute
+	mostAsked  = 8
+)
+
+// proven takes note of a statement.
+func (c *conversation) proven() {
+	c.cloud.told = true
+	c.wantFull(true)
+	if c.cloud.again = nil; c.cloud.wants() {
+		c.cloud.again = time.After(min(leastAgain<<c.cloud.asked, mostAgain))
+	}
+}
+
+// asking returns what ends the wait for askAgain, nil where there is none.
+func (c *conversation) asking() <-chan time.Time {
+	if c.cloud == nil {
+		return nil
+	}
+	return c.cloud.again
+}
+
+// askAgain asks for another statement, if it is still wanted.
+func (c *conversation) askAgain() {
+	if c.cloud.again = nil; c.cloud.wants() {
+		c.cloud.asked++
+		c.renewNonce()
+		c.cloud.again = time.After(mostAgain)
+	}
+}
+
+func (c *cloudSide) wants() bool { return c.asked < mostAsked && c.wanted != nil && c.wanted() }
 
 func newCloudSide(s *Session) *cloudSide {
 	return &cloudSide{
 		marks:  newMarks(s.cfg.Cloud, &s.given, s.log),
 		orders: make(chan Order, waitingOrders), proved: make(chan struct{}, 1),
-		drops: dropped{log: s.log},
+		drops: dropped{log: s.log}, wanted: s.cfg.Cloud.Again,
 	}
 }
 

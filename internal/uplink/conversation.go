@@ -183,8 +183,9 @@ func (c *conversation) work(ctx context.Context) error {
 		case <-marked:
 			c.acknowledged(ctx)
 		case <-proved:
-			c.cloud.told = true
-			c.wantFull(true)
+			c.proven()
+		case <-c.asking():
+			c.askAgain()
 		case <-c.settling():
 			c.cloud.settled = true
 		case <-renewal.C:
