@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
@@ -133,10 +134,17 @@ func (c *cutChild) say(w word) {
 
 func (c *cutChild) open() (err error) {
 	c.say(word{What: "opening"})
-	c.s, err = Open(context.Background(), c.job.Dir, Options{
-		BootID: bootID, MaxBytes: c.job.MaxBytes, driver: c.job.Driver,
-		Accepted: func(records []wire.Record) { c.told = append(c.told, records...) },
-	})
+	// The rig beside this one's may be between fork and exec just now, with the lock that this one had when it looked into the directory.
+	for wait := time.Millisecond; ; wait *= 2 {
+		c.s, err = Open(context.Background(), c.job.Dir, Options{
+			BootID: bootID, MaxBytes: c.job.MaxBytes, driver: c.job.Driver,
+			Accepted: func(records []wire.Record) { c.told = append(c.told, records...) },
+		})
+		if !errors.Is(err, ErrInUse) || wait > time.Second {
+			break
+		}
+		time.Sleep(wait)
+	}
 	if err != nil {
 		return err
 	}
