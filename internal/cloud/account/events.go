@@ -26,6 +26,7 @@ var (
 	inviteSent       = eventlog.Declare("invitation.send", eventlog.ByReaders, "invitation")
 	inviteResent     = eventlog.Declare("invitation.resend", eventlog.ByReaders, "invitation")
 	inviteCancelled  = eventlog.Declare("invitation.cancel", eventlog.ByReaders, "invitation")
+	inviteDeclined   = eventlog.Declare("invitation.decline", eventlog.ByReaders, "invitation")
 	inviteExpired    = eventlog.Declare("invitation.expire", eventlog.ByReaders, "invitation")
 	inviteWrongCode  = eventlog.Declare("invitation.wrong_code", eventlog.ByReaders, "invitation")
 	inviteLocked     = eventlog.Declare("invitation.lock", eventlog.ByReaders, "invitation")

@@ -23,32 +23,11 @@ func (s *Service) Join(ctx context.Context, who cloud.Actor, token, code string)
 		if err != nil {
 			return err, notOurs(err)
 		}
-		a, now := old.Account, s.now()
-		key := strings.ToLower(a.Email)
-		limits := []limit.Count{CodesWrong.Of(key), CodesSource.Of(Source(who.Address))}
-		if err := limit.Reached(ctx, tx, now, limits...); err != nil {
-			return err, notOurs(err)
+		meant, refused, err := s.meant(ctx, tx, of(old.Account, who), old.Account, code)
+		if refused != nil || err != nil {
+			return refused, err
 		}
-		list, err := invitations(ctx, tx, `email_key = $1 ORDER BY created_at DESC, id LIMIT 100`, key)
-		if err != nil {
-			return nil, err
-		}
-		var meant *Invitation
-		for _, i := range list {
-			if onetime.Fits(i.sealed, code, onetime.Mail) {
-				meant = i
-			}
-		}
-		if meant == nil {
-			if err := limit.Add(ctx, tx, now, limits...); err != nil {
-				return nil, err
-			}
-			return codeUnknown(), s.wrongCode(ctx, tx, of(a, who), list)
-		}
-		if refused := s.stillOpen(meant); refused != nil {
-			return refused, nil
-		}
-		if ss, refused, err = s.move(ctx, tx, of(a, who), old, meant); err != nil {
+		if ss, refused, err = s.move(ctx, tx, of(old.Account, who), old, meant); err != nil {
 			return nil, err
 		}
 		return refused, nil
@@ -59,10 +38,58 @@ func (s *Service) Join(ctx context.Context, who cloud.Actor, token, code string)
 	return ss, nil
 }
 
+// DeclineInvitation ends an invitation to an organisation, with the code from the mail, and tells who sent it (INV-15). The answers to other codes are
+// those of Join.
+func (s *Service) DeclineInvitation(ctx context.Context, who cloud.Actor, token, code string) error {
+	return s.decide(ctx, func(ctx context.Context, tx *store.Tx) (refused, err error) {
+		ss, err := s.resume(ctx, tx, token)
+		if err != nil {
+			return err, notOurs(err)
+		}
+		who := of(ss.Account, who)
+		meant, refused, err := s.meant(ctx, tx, who, ss.Account, code)
+		if refused != nil || err != nil {
+			return refused, err
+		}
+		if err := s.end(ctx, tx, meant, InviteDeclined); err != nil {
+			return nil, err
+		}
+		if err := s.noteIn(ctx, tx, meant.org, who, inviteDeclined, "", map[string]string{"invitation": meant.ID}); err != nil {
+			return nil, err
+		}
+		return nil, s.tellInviter(ctx, tx, meant, "it was declined.")
+	})
+}
+
+// meant returns the open invitation that a code is for, among those to the verified address of an account; or why not, counted.
+func (s *Service) meant(ctx context.Context, tx *store.Tx, who cloud.Actor, a *Account, code string) (meant *Invitation, refused, err error) {
+	key, now := strings.ToLower(a.Email), s.now()
+	limits := []limit.Count{CodesWrong.Of(key), CodesSource.Of(Source(who.Address))}
+	if err := limit.Reached(ctx, tx, now, limits...); err != nil {
+		return nil, err, notOurs(err)
+	}
+	list, err := invitations(ctx, tx, `email_key = $1 ORDER BY created_at DESC, id LIMIT 100`, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range list {
+		if onetime.Fits(i.sealed, code, onetime.Mail) {
+			meant = i
+		}
+	}
+	if meant == nil {
+		if err := limit.Add(ctx, tx, now, limits...); err != nil {
+			return nil, nil, err
+		}
+		return nil, codeUnknown(), s.wrongCode(ctx, tx, who, list)
+	}
+	return meant, s.stillOpen(meant), nil
+}
+
 // stillOpen says why an invitation whose code is right is of no use.
 func (s *Service) stillOpen(i *Invitation) error {
 	switch {
-	case i.State == InviteAccepted:
+	case i.State == InviteAccepted || i.State == InviteDeclined:
 		return cloud.RefuseField(policy.CodeUsed, "code", "that code was used")
 	case i.State == InviteLocked:
 		return cloud.RefuseField(policy.CodeLocked, "code", "too many wrong codes; ask to be invited again")

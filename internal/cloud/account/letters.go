@@ -53,7 +53,8 @@ Sign in there, or sign up, with this address, then enter the code
     {{.Code}}
 
 valid once, until {{.Until}}. Joining gives you no right on any device; devices
-are shared one by one. If you do not want to join, do nothing.
+are shared one by one. If you do not want to join, decline with the code, or do
+nothing.
 `)
 	inviteEndedText = text(`Your invitation of {{.Name}} to the organisation "{{.Organisation}}" at
 {{.URL}}

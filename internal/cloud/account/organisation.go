@@ -63,6 +63,7 @@ func (s *Service) Members(ctx context.Context, tx *store.Tx, who cloud.Actor, af
 const (
 	InviteOpen      = "open"
 	InviteAccepted  = "accepted"
+	InviteDeclined  = "declined"
 	InviteCancelled = "cancelled"
 	InviteExpired   = "expired"
 	InviteLocked    = "locked"

@@ -173,6 +173,35 @@ func TestINV11To13TheEndsOfAnInvitation(t *testing.T) {
 	})
 }
 
+func TestINV15WhoDeclinesToJoinIsNotAskedAgainAndTheInviterIsTold(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w, ctx := newWorld(t, db), t.Context()
+		jo, li, eve := w.member("jo@example.com"), w.member("li@example.com"), w.member("eve@example.com")
+		_, code := w.invite(jo, "li@example.com")
+		if err := w.DeclineInvitation(ctx, as(eve), w.signIn("eve@example.com").Token, code); reasonOf(err) != policy.CodeUnknown {
+			t.Errorf("somebody else declines: %v", err)
+		}
+		ss := w.signIn("li@example.com")
+		if err := w.DeclineInvitation(ctx, as(li), ss.Token, "2222-2222-2222"); reasonOf(err) != policy.CodeUnknown {
+			t.Errorf("without the code: %v", err)
+		}
+		if err := w.DeclineInvitation(ctx, as(li), ss.Token, code); err != nil || !w.alive(ss.Token) {
+			t.Fatal(err)
+		}
+		if l := w.last("jo@example.com"); !strings.Contains(l.text, "li@example.com") || !strings.Contains(l.text, "declined") {
+			t.Errorf("%+v", l)
+		}
+		if _, err := w.Join(ctx, as(li), ss.Token, code); reasonOf(err) != policy.CodeUsed {
+			t.Errorf("declined: %v", err)
+		}
+		w.invite(jo, "li@example.com") // there is room for another one
+		want := "account.sign_up invitation.send invitation.wrong_code refused invitation.decline invitation.send"
+		if log := strings.Join(w.logged(jo.Org.ID), " "); log != want {
+			t.Errorf("log %s, want %s", log, want)
+		}
+	})
+}
+
 func TestINV14AnInvitationIsSentAgainWithANewCode(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w, ctx := newWorld(t, db), t.Context()

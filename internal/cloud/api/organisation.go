@@ -20,6 +20,7 @@ func (a *API) organisationRoutes() []route {
 		{method: http.MethodDelete, pattern: "/api/v1/organisation/invitations/{invitation}", why: ownAccount, change: a.cancelInvitation},
 		{method: http.MethodPost, pattern: "/api/v1/organisation/invitations/{invitation}/resend", why: ownAccount, change: a.resendInvitation},
 		{method: http.MethodPost, pattern: "/api/v1/organisation/invitations/accept", why: ownAccount, read: a.join},
+		{method: http.MethodPost, pattern: "/api/v1/organisation/invitations/decline", why: ownAccount, read: a.declineToJoin},
 	}
 }
 
@@ -165,4 +166,12 @@ func (a *API) join(q *Request) (Answer, error) {
 	}
 	ss, err := a.cfg.Accounts.Join(q.Context(), q.Actor, account.Token(q.Request), in.Code)
 	return a.renewed(q, ss, err)
+}
+
+func (a *API) declineToJoin(q *Request) (Answer, error) {
+	var in codeBody
+	if err := q.Decode(&in); err != nil {
+		return Answer{}, err
+	}
+	return Answer{}, a.cfg.Accounts.DeclineInvitation(q.Context(), q.Actor, account.Token(q.Request), in.Code)
 }

@@ -40,7 +40,7 @@ var tenants = map[string]string{
 	"POST /api/v1/account/totp/remove": ofNothing, "GET /api/v1/organisation": ofNothing, "PATCH /api/v1/organisation": ofNothing,
 	"GET /api/v1/organisation/members": ofNothing, "GET /api/v1/organisation/invitations": ofNothing, "POST /api/v1/organisation/invitations": ofNothing,
 	"DELETE /api/v1/organisation/invitations/{invitation}": ofInvitation, "POST /api/v1/organisation/invitations/{invitation}/resend": ofInvitation,
-	"POST /api/v1/organisation/invitations/accept": ofNothing, "POST /api/v1/agents/tokens": ofNothing, "GET /api/v1/agents": ofNothing,
+	"POST /api/v1/organisation/invitations/accept": ofNothing, "POST /api/v1/organisation/invitations/decline": ofNothing, "POST /api/v1/agents/tokens": ofNothing, "GET /api/v1/agents": ofNothing,
 	"DELETE /api/v1/agents/{id}": ofAgent, "POST /api/v1/enrol": ofNothing, "POST /api/v1/agents/self/certificate": ofNothing,
 	"GET /api/v1/sightings": ofNothing, "POST /api/v1/devices": ofNothing, "GET /api/v1/devices": ofNothing, "GET /api/v1/devices/{id}": ofDevice,
 	"PATCH /api/v1/devices/{id}": ofDevice, "GET /api/v1/devices/{id}/log": ofDevice, "GET /api/v1/devices/{id}/log/head": ofDevice,
