@@ -28,6 +28,8 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Serve people and agents until stopped."`
 	Key     keyCmd     `cmd:"" help:"The keys that sign statements and commands."`
 	Log     logCmd     `cmd:"" help:"The Event Log."`
+	Licence licenceCmd `cmd:"" help:"Activation codes, which give devices plans."`
+	Plan    planCmd    `cmd:"" help:"The plans of devices."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// mostLook is the longest pause between two looks for the next end: another process may have set one.
-	mostLook = time.Minute
+	// mostLook is the longest pause between two looks for the next end: another process may have set one that comes soon.
+	mostLook = 10 * time.Second
 	// afterFailure is the pause behind a look that failed.
 	afterFailure = time.Second
 	atOnce       = 200 // plans written down between two looks

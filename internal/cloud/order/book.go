@@ -42,8 +42,7 @@ type Config struct {
 	Signer Signer
 	Log    *slog.Logger     // nil discards
 	Now    func() time.Time // nil: time.Now
-	// Poll is how often changes made by other processes are looked for. 0: 2 s on PostgreSQL; on SQLite, which has one process, 30 s,
-	// and that only in case a wake-up was missed.
+	// Poll is how often changes made by other processes are looked for: other servers on PostgreSQL, commands of the operator on either. 0: 2 s.
 	Poll   time.Duration
 	Limits Limits
 }
@@ -98,10 +97,7 @@ func New(c Config) (*Book, error) {
 		b.now = time.Now
 	}
 	if b.poll == 0 {
-		b.poll = 30 * time.Second
-		if c.DB.Dialect() == store.Postgres {
-			b.poll = 2 * time.Second
-		}
+		b.poll = 2 * time.Second
 	}
 	b.feedLook = feedLook
 	if c.DB.Dialect() == store.Postgres {
