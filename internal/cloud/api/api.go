@@ -64,11 +64,11 @@ func New(cfg Config) (*API, error) {
 		a.cfg.Streams = context.Background()
 	}
 	a.reader = history.NewReader(cfg.DB, a.cfg.Now)
-	a.routes = a.table()
 	var err error
-	if a.document, err = mergeDocument(a.routes); err != nil {
+	if a.document, err = mergeDocument(); err != nil {
 		return nil, err
 	}
+	a.routes = a.table()
 	for _, r := range a.routes {
 		if err := r.check(); err != nil {
 			return nil, err

@@ -22,26 +22,8 @@ func (a *API) documentRoutes() []route {
 	}}
 }
 
-// nameKeys adds the parameter Idempotency-Key to the routes that take one, which the table knows: those with change.
-func nameKeys(whole map[string]any, routes []route) error {
-	paths, _ := whole["paths"].(map[string]any)
-	for _, r := range routes {
-		if r.method != http.MethodPost || r.change == nil || r.public != "" {
-			continue
-		}
-		path, _ := paths[r.pattern].(map[string]any)
-		operation, ok := path["post"].(map[string]any)
-		if !ok {
-			return fmt.Errorf("openapi: there is no POST %s", r.pattern)
-		}
-		list, _ := operation["parameters"].([]any)
-		operation["parameters"] = append(list, map[string]any{"$ref": "#/components/parameters/idempotencyKey"})
-	}
-	return nil
-}
-
 // mergeDocument makes one OpenAPI document of the fragments: paths and components of all, the rest from base.yaml. Nothing may stand in two.
-func mergeDocument(routes []route) ([]byte, error) {
+func mergeDocument() ([]byte, error) {
 	whole := map[string]any{}
 	if err := readFragment("openapi/base.yaml", &whole); err != nil {
 		return nil, err
@@ -66,9 +48,6 @@ func mergeDocument(routes []route) ([]byte, error) {
 		if err := merge(whole, part, ""); err != nil {
 			return nil, fmt.Errorf("openapi/%s: %w", e.Name(), err)
 		}
-	}
-	if err := nameKeys(whole, routes); err != nil {
-		return nil, err
 	}
 	return json.Marshal(whole)
 }

@@ -143,6 +143,9 @@ func (a *API) exportDeviceLog(q *Request, format string) (Answer, error) {
 		if err := q.Actor.StepUp(q.Now); err != nil {
 			return err
 		}
+		if err := q.spend(ctx, tx, changesBy); err != nil { // an entry is kept for ever
+			return err
+		}
 		err = eventlog.Append(ctx, tx, q.exported(eventlog.Entry{Device: id, Role: right.Role, Params: params}))
 		if err != nil {
 			return err
@@ -173,6 +176,9 @@ func (a *API) exportOrganisationLog(q *Request, format string) (Answer, error) {
 	}
 	head := ""
 	err = q.DB().Write(q.Context(), func(ctx context.Context, tx *store.Tx) (err error) {
+		if err := q.spend(ctx, tx, changesBy); err != nil {
+			return err
+		}
 		if err := eventlog.Append(ctx, tx, e); err != nil {
 			return err
 		}
