@@ -81,7 +81,7 @@ var layers = []layer{
 		"internal/cloud/secret",
 	}, plane...), "", "what people are told; what happened it takes from the others"},
 	{"internal/cloud/account", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/onetime", "internal/cloud/secret"}, plane...), "", "people; what they may do with a device is decided elsewhere"},
-	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest"}, plane...), "", "who owns what"},
+	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest", "internal/cloud/mail"}, plane...), "", "who owns what"},
 	{"internal/cloud/history", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest"}, plane...), "", "what units said, for who may read it"},
 	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},
 	{"internal/cloud/api", append([]string{

@@ -81,7 +81,7 @@ func New(cfg Config) (*API, error) {
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
 		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
-		a.invitationRoutes(), a.licenceRoutes(),
+		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(),
 	} {
 		all = append(all, some...)
 	}

@@ -17,7 +17,7 @@ func (a *API) deviceRoutes() []route {
 	return []route{
 		{method: http.MethodGet, pattern: "/api/v1/sightings", why: "what agents of the own organisation report is no device yet", read: a.listSightings},
 		{method: http.MethodPost, pattern: "/api/v1/devices", why: "the unit has no owner; whose agent reports it may (DEV-1)", change: a.registerDevice},
-		{method: http.MethodGet, pattern: "/api/v1/devices", why: "it has what the actor owns, and nothing else", read: a.listDevices},
+		{method: http.MethodGet, pattern: "/api/v1/devices", why: "it has what the actor owns and what is shared with the actor, each with the own role, and nothing else", read: a.listDevices},
 		{method: http.MethodGet, pattern: "/api/v1/devices/{id}", needs: policy.InventoryRead, read: a.getDevice},
 		{method: http.MethodPatch, pattern: "/api/v1/devices/{id}", needs: policy.ConfigureLabel, change: a.labelDevice},
 	}
@@ -113,10 +113,11 @@ type deviceBody struct {
 
 // confirmedBody is what the site has said it obeys (TIME-3).
 type confirmedBody struct {
-	Epoch        uint32 `json:"epoch"`
-	GrantVersion uint64 `json:"grant_version"`
-	PlanVersion  uint64 `json:"plan_version"`
-	InForce      bool   `json:"in_force"` // it is what the cloud has
+	Epoch        uint32       `json:"epoch"`
+	GrantVersion uint64       `json:"grant_version"`
+	PlanVersion  uint64       `json:"plan_version"`
+	Plan         *policy.Plan `json:"plan"`     // that these mean now; null: they are not of this registration
+	InForce      bool         `json:"in_force"` // they are what the cloud has
 }
 
 // describe is the one place that makes an answer of a device.
@@ -137,7 +138,14 @@ func describe(ctx context.Context, tx *store.Tx, d *device.Device, role policy.R
 		b.Model, b.Firmware, b.LastSeen = s.Model, s.Firmware, timeOf(s.LastSeen)
 		age := max(now.Sub(s.LastSeen), 0).Seconds()
 		b.AgeSeconds = &age
-		b.Confirmed = &confirmedBody{s.Epoch, s.GrantVersion, s.PlanVersion, st.Confirmed(d)}
+		plan, err := st.ConfirmedPlan(ctx, tx, d, now)
+		if err != nil {
+			return b, err
+		}
+		b.Confirmed = &confirmedBody{Epoch: s.Epoch, GrantVersion: s.GrantVersion, PlanVersion: s.PlanVersion, InForce: st.Confirmed(d) && plan == b.Plan}
+		if plan != "" {
+			b.Confirmed.Plan = &plan
+		}
 		if policy.Decide(policy.MonitorStatus, role, b.Plan, mfa).Allowed {
 			b.Condition, b.Alarms = s.Condition, s.Alarms
 		}
@@ -210,12 +218,16 @@ func (a *API) listDevices(q *Request) (Answer, error) {
 	}
 	bodies := []deviceBody{}
 	err = q.DB().Read(q.Context(), func(ctx context.Context, tx *store.Tx) error {
-		list, err := device.Owned(ctx, tx, q.Actor.Account, time.UnixMilli(behind.Registered), behind.ID, page.Limit+1)
+		list, err := device.Visible(ctx, tx, q.Actor.Account, time.UnixMilli(behind.Registered), behind.ID, page.Limit+1)
 		bodies = bodies[:0]
 		for i := range list {
+			var role policy.Role
+			if err == nil {
+				role, err = device.Role(ctx, tx, q.Actor, &list[i])
+			}
 			if err == nil {
 				var b deviceBody
-				b, err = describe(ctx, tx, &list[i], policy.Owner, q.Actor.MFA, q.Now)
+				b, err = describe(ctx, tx, &list[i], role, q.Actor.MFA, q.Now)
 				bodies = append(bodies, b)
 			}
 		}
@@ -232,12 +244,8 @@ func (a *API) listDevices(q *Request) (Answer, error) {
 
 func (a *API) getDevice(q *Request) (Answer, error) {
 	var body deviceBody
-	err := q.reading(policy.InventoryRead, func(ctx context.Context, tx *store.Tx, d *device.Device) error {
-		role, err := device.Role(ctx, tx, q.Actor, d)
-		if err != nil {
-			return err
-		}
-		body, err = describe(ctx, tx, d, role, q.Actor.MFA, q.Now)
+	err := q.reading(policy.InventoryRead, func(ctx context.Context, tx *store.Tx, d *device.Device, right device.Right) (err error) {
+		body, err = describe(ctx, tx, d, right.Role, q.Actor.MFA, q.Now)
 		return err
 	})
 	return Answer{Body: body}, err

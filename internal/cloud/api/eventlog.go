@@ -52,12 +52,8 @@ func (q *Request) logFilter() (f eventlog.Filter, err error) {
 func (a *API) deviceLog(q *Request) (Answer, error) {
 	id := q.PathValue("id")
 	return a.logPage(q, func(fn func(ctx context.Context, tx *store.Tx, v eventlog.View) error) error {
-		return q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, d *device.Device) error {
-			role, err := device.Role(ctx, tx, q.Actor, d)
-			if err != nil {
-				return err
-			}
-			return fn(ctx, tx, eventlog.View{Device: id, Owner: role == policy.Owner})
+		return q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, _ *device.Device, right device.Right) error {
+			return fn(ctx, tx, eventlog.View{Device: id, Owner: right.Role == policy.Owner, Since: right.Since})
 		})
 	})
 }
@@ -113,7 +109,7 @@ type headBody struct {
 // deviceLogHead hands out a signed head (T-86).
 func (a *API) deviceLogHead(q *Request) (Answer, error) {
 	var body headBody
-	err := q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, d *device.Device) (err error) {
+	err := q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, d *device.Device, _ device.Right) (err error) {
 		body.Head, err = a.cfg.Heads.Current(ctx, tx, d.ID)
 		return err
 	})

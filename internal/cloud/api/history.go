@@ -26,14 +26,14 @@ func (a *API) historyRoutes() []route {
 }
 
 // reading runs fn in one snapshot, if the actor may do what the route is on the device that its path names.
-func (q *Request) reading(action policy.Action, fn func(ctx context.Context, tx *store.Tx, d *device.Device) error) error {
+func (q *Request) reading(action policy.Action, fn func(ctx context.Context, tx *store.Tx, d *device.Device, right device.Right) error) error {
 	q.logRefusals(action)
 	return q.DB().Read(q.Context(), func(ctx context.Context, tx *store.Tx) error {
-		d, _, err := device.May(ctx, tx, q.Actor, q.PathValue("id"), action, q.Now)
+		d, right, err := device.May(ctx, tx, q.Actor, q.PathValue("id"), action, q.Now)
 		if err != nil {
 			return err
 		}
-		return fn(ctx, tx, d)
+		return fn(ctx, tx, d, right)
 	})
 }
 
@@ -95,7 +95,7 @@ func timeOf(t time.Time) *Time {
 
 func (a *API) deviceStatus(q *Request) (Answer, error) {
 	var body statusBody
-	err := q.reading(policy.MonitorStatus, func(ctx context.Context, tx *store.Tx, d *device.Device) error {
+	err := q.reading(policy.MonitorStatus, func(ctx context.Context, tx *store.Tx, d *device.Device, _ device.Right) error {
 		latest, err := history.ReadLatest(ctx, tx, d.ID)
 		if err != nil {
 			return err
@@ -212,7 +212,7 @@ func (a *API) deviceIncidents(q *Request) (Answer, error) {
 		return Answer{}, cloud.RefuseField(policy.Malformed, "state", "%.40q is not open", open)
 	}
 	var found []history.Incident
-	err = q.reading(policy.IncidentRead, func(ctx context.Context, tx *store.Tx, d *device.Device) (err error) {
+	err = q.reading(policy.IncidentRead, func(ctx context.Context, tx *store.Tx, d *device.Device, _ device.Right) (err error) {
 		found, err = history.Incidents(ctx, tx, d.ID, open != "", position, page.Limit+1)
 		return err
 	})
@@ -260,7 +260,7 @@ func (a *API) deviceInventory(q *Request) (Answer, error) {
 		Since    *Time            `json:"since"`
 		Changes  List[changeBody] `json:"changes"`
 	}
-	err = q.reading(policy.InventoryRead, func(ctx context.Context, tx *store.Tx, d *device.Device) error {
+	err = q.reading(policy.InventoryRead, func(ctx context.Context, tx *store.Tx, d *device.Device, _ device.Right) error {
 		i, err := history.ReadInventory(ctx, tx, d.ID)
 		if err != nil {
 			return err

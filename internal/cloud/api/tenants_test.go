@@ -51,7 +51,8 @@ var tenants = map[string]string{
 	"GET /api/v1/invitations": ofNothing, "POST /api/v1/invitations": ofNothing, "DELETE /api/v1/invitations/{invitation}": ofShare,
 	"POST /api/v1/invitations/{invitation}/resend": ofShare, "POST /api/v1/invitations/accept": ofNothing, "POST /api/v1/invitations/decline": ofNothing,
 	"POST /api/v1/devices/{id}/licences": ofDevice, "GET /api/v1/devices/{id}/licences": ofDevice,
-	"GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
+	"GET /api/v1/devices/{id}/shares": ofDevice, "DELETE /api/v1/devices/{id}/shares/{share}": ofDevice, "POST /api/v1/devices/{id}/leave": ofDevice,
+	"DELETE /api/v1/devices/{id}": ofDevice, "GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
 }
 
 // A street is the whole interface with two accounts of two organisations, each with an agent, a device, an order and an invitation.
@@ -125,7 +126,7 @@ func (s *street) household(name string, devices *device.Registry) map[string]str
 // body is what a route that changes something is sent.
 func body(r *route, serial string) any {
 	switch {
-	case r.method == http.MethodGet || r.method == http.MethodDelete || strings.HasSuffix(r.pattern, "/cancel") || strings.HasSuffix(r.pattern, "/resend"):
+	case r.method == http.MethodGet || r.method == http.MethodDelete || strings.HasSuffix(r.pattern, "/cancel") || strings.HasSuffix(r.pattern, "/resend") || strings.HasSuffix(r.pattern, "/leave"):
 		return nil
 	case strings.HasSuffix(r.pattern, "/orders"):
 		return `{"action":"diagnostics.run","params":{"test":"self"}}`

@@ -16,6 +16,7 @@ type Right struct {
 	Role      policy.Role
 	Plan      policy.Plan // in force now
 	Projected bool        // only the partner projection may be shown (rules, section 12)
+	Since     time.Time   // of what people did, nothing from before may be shown (LOG-7, SHARE-12); zero: all may
 }
 
 // May is the one question every request about a device asks (T-80), at the moment of acting (PERM-10): is there such a device, what is the
@@ -23,21 +24,12 @@ type Right struct {
 func May(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, now time.Time) (*Device, Right, error) {
 	d, err := Get(ctx, tx, id)
 	if err != nil {
-		return nil, Right{}, err
+		return nil, Right{Role: policy.Nobody}, err
 	}
-	role, err := Role(ctx, tx, actor, d)
+	right, err := Judge(ctx, tx, actor, d, action, now)
 	if err != nil {
-		return nil, Right{}, err
+		return nil, right, err
 	}
-	if role == policy.Nobody {
-		return nil, Right{}, ErrNone
-	}
-	right := Right{Role: role, Plan: d.PlanAt(now)}
-	decision := policy.Decide(action, role, right.Plan, actor.MFA)
-	if !decision.Allowed {
-		return nil, right, cloud.Refuse(decision.Reason, "%s as %s on the plan %s", action, role, right.Plan)
-	}
-	right.Projected = decision.Projected
 	return d, right, nil
 }
 
@@ -63,8 +55,9 @@ func LogRefusal(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string,
 	return eventlog.Append(ctx, tx, e)
 }
 
-// Owned returns the devices of an account: at most limit, those behind (registered, id) in that order.
-func Owned(ctx context.Context, tx *store.Tx, account string, registered time.Time, id string, limit int) ([]Device, error) {
-	return list(ctx, tx, `SELECT `+columns+` FROM devices WHERE owner = $1 AND ended_at IS NULL
+// Visible returns the devices that an account owns or has a role on: at most limit, those behind (registered, id) in that order.
+func Visible(ctx context.Context, tx *store.Tx, account string, registered time.Time, id string, limit int) ([]Device, error) {
+	return list(ctx, tx, `SELECT `+columns+` FROM devices WHERE ended_at IS NULL
+		AND (owner = $1 OR id IN (SELECT device FROM grants WHERE account = $1 AND ended_at IS NULL))
 		AND (registered_at > $2 OR registered_at = $2 AND id > $3) ORDER BY registered_at, id LIMIT $4`, account, millis(registered), id, limit)
 }

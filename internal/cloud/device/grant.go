@@ -2,8 +2,7 @@ package device
 
 import (
 	"context"
-	"database/sql"
-	"errors"
+	"slices"
 	"time"
 
 	"upsedge/internal/cloud"
@@ -17,13 +16,17 @@ type Grant struct {
 	Device  string
 	Account string
 	Actor   string // opaque, what orders and logs carry
+	Address string // as the owner invited it; of a share
 	Role    policy.Role
 	Version uint64 // grant version of the device with which it began
 	Since   time.Time
+	Why     string // it ended, for AfterEnd; "": it has not
 }
 
 // MaxShares is how many others a device can be shared with, open invitations included (SHARE-2, SHARE-3).
 const MaxShares = 5
+
+const idShare = "sh_"
 
 // Why a grant ended, as the log has it.
 const (
@@ -33,50 +36,19 @@ const (
 	EndAccount = "account" // who had it has no account any more
 )
 
-const grantColumns = `id, device, account, actor, role, version, began_at`
+const grantColumns = `id, device, account, actor, address, role, version, began_at`
 
 func scanGrant(row interface{ Scan(...any) error }) (*Grant, error) {
 	var g Grant
 	var version, began int64
-	err := row.Scan(&g.ID, &g.Device, &g.Account, &g.Actor, &g.Role, &version, &began)
+	err := row.Scan(&g.ID, &g.Device, &g.Account, &g.Actor, &g.Address, &g.Role, &version, &began)
 	g.Version, g.Since = uint64(version), fromMillis(began)
 	return &g, err
 }
 
-// Role says what an actor is to a device now (PERM-10): the owner, or what a grant makes them. Who is nobody is to be answered with
-// ErrNone, whatever the truth (ROLE-6).
-func Role(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *Device) (policy.Role, error) {
-	role, _, err := RoleSince(ctx, tx, actor, d)
-	return role, err
-}
-
-// RoleSince is Role, and since when: the log shows who was given a right later nothing from before (LOG-7). Of the owner it is zero.
-func RoleSince(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *Device) (policy.Role, time.Time, error) {
-	if actor.Account == "" || !d.EndedAt.IsZero() {
-		return policy.Nobody, time.Time{}, nil
-	}
-	if actor.Account == d.Owner {
-		return policy.Owner, time.Time{}, nil
-	}
-	g, err := GrantOf(ctx, tx, d.ID, actor.Account)
-	if err != nil || g == nil {
-		return policy.Nobody, time.Time{}, err
-	}
-	return g.Role, g.Since, nil
-}
-
-// GrantOf returns the grant that an account has on a device now, nil for none.
-func GrantOf(ctx context.Context, tx *store.Tx, device, account string) (*Grant, error) {
-	g, err := scanGrant(tx.QueryRow(ctx, `SELECT `+grantColumns+` FROM grants WHERE device = $1 AND account = $2 AND ended_at IS NULL`, device, account))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return g, err
-}
-
-// Grants returns the grants on a device now, the oldest first.
-func Grants(ctx context.Context, tx *store.Tx, device string) (out []Grant, err error) {
-	rows, err := tx.Query(ctx, `SELECT `+grantColumns+` FROM grants WHERE device = $1 AND ended_at IS NULL ORDER BY began_at, id`, device)
+// grants returns those that a condition meets, the oldest first.
+func grants(ctx context.Context, tx *store.Tx, where string, args ...any) (out []Grant, err error) {
+	rows, err := tx.Query(ctx, `SELECT `+grantColumns+` FROM grants WHERE `+where+` ORDER BY began_at, id`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +63,45 @@ func Grants(ctx context.Context, tx *store.Tx, device string) (out []Grant, err 
 	return out, rows.Err()
 }
 
-// Share makes an account a shared user of a device. Who calls has asked everything: places, plan, who the owner is (INV-16); it logs, too.
-func (r *Registry) Share(ctx context.Context, tx *store.Tx, d *Device, account, actor string) (*Grant, error) {
+// GrantOf returns the share that an account has of a device now, nil for none.
+func GrantOf(ctx context.Context, tx *store.Tx, device, account string) (*Grant, error) {
+	found, err := grants(ctx, tx, `device = $1 AND account = $2 AND role = $3 AND ended_at IS NULL`, device, account, string(policy.Shared))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// Shares returns with whom a device is shared now, the oldest first.
+func Shares(ctx context.Context, tx *store.Tx, device string) ([]Grant, error) {
+	return grants(ctx, tx, `device = $1 AND role = $2 AND ended_at IS NULL`, device, string(policy.Shared))
+}
+
+// Share makes an account a shared user of a device. Who calls has asked who the owner is, the plan and the invitation (INV-16), and logs it;
+// what no share may ever break is asked here again, whatever the way to it. address is what the owner invited.
+func (r *Registry) Share(ctx context.Context, tx *store.Tx, d *Device, account, actor, address string) (*Grant, error) {
+	if account == d.Owner {
+		return nil, cloud.Refuse(policy.SelfShare, "the owner has the device already") // ROLE-7, SHARE-14
+	}
 	if err := r.raise(ctx, tx, d); err != nil {
 		return nil, err
 	}
-	g := &Grant{ID: cloud.NewID("sh_"), Device: d.ID, Account: account, Actor: actor, Role: policy.Shared, Version: d.GrantVersion, Since: fromMillis(r.now().UnixMilli())}
-	_, err := tx.Exec(ctx, `INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		g.ID, g.Device, g.Account, g.Actor, string(g.Role), int64(g.Version), millis(g.Since))
+	shares, err := Shares(ctx, tx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(shares, func(g Grant) bool { return g.Account == account }) {
+		return nil, cloud.Refuse(policy.AlreadyShared, "the device is shared with this account")
+	}
+	if len(shares) >= MaxShares {
+		return nil, cloud.Refuse(policy.ShareLimit, "a device is shared with at most %d others", MaxShares)
+	}
+	g := &Grant{
+		ID: cloud.NewID(idShare), Device: d.ID, Account: account, Actor: actor, Address: address, Role: policy.Shared, Version: d.GrantVersion,
+		Since: fromMillis(r.now().UnixMilli()),
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		g.ID, g.Device, g.Account, g.Actor, g.Address, string(g.Role), int64(g.Version), millis(g.Since))
 	return g, err
 }
 
@@ -108,9 +111,13 @@ func (r *Registry) EndGrant(ctx context.Context, tx *store.Tx, d *Device, g *Gra
 	if err := r.raise(ctx, tx, d); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `UPDATE grants SET ended_at = $1, ended_version = $2, why = $3 WHERE id = $4 AND ended_at IS NULL`,
+	n, err := tx.Exec(ctx, `UPDATE grants SET ended_at = $1, ended_version = $2, why = $3, address = '' WHERE id = $4 AND ended_at IS NULL`,
 		r.now().UnixMilli(), int64(d.GrantVersion), why, g.ID)
-	if err != nil {
+	if err != nil || n == 0 {
+		return err
+	}
+	g.Why = why
+	if err := r.tell(ctx, tx, d, g); err != nil {
 		return err
 	}
 	return r.ended(ctx, tx, d, g)
@@ -135,12 +142,23 @@ func (r *Registry) ended(ctx context.Context, tx *store.Tx, d *Device, g *Grant)
 	return nil
 }
 
-// raise gives a device its next grant version, of which the site is told. Who changes a device's grants at once waits for its row here.
+// raise gives a device its next grant version, of which the site is told, and writes down which plan it means. Who changes a device's grants
+// or plan at once waits for its row here.
 func (r *Registry) raise(ctx context.Context, tx *store.Tx, d *Device) error {
 	var version int64
 	err := tx.QueryRow(ctx, `UPDATE devices SET grant_version = grant_version + 1 WHERE id = $1 RETURNING grant_version`, d.ID).Scan(&version)
+	if err != nil {
+		return err
+	}
 	d.GrantVersion = uint64(version)
 	r.changed(tx, d.Agent)
+	return d.notePlan(ctx, tx)
+}
+
+// notePlan writes down which plan the device's grant version means (TIME-3).
+func (d *Device) notePlan(ctx context.Context, tx *store.Tx) error {
+	_, err := tx.Exec(ctx, `INSERT INTO grant_plans (device, version, plan, valid_until) VALUES ($1, $2, $3, $4)`,
+		d.ID, int64(d.GrantVersion), string(d.Plan), millis(d.ValidUntil))
 	return err
 }
 

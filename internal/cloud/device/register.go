@@ -96,6 +96,9 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 	}
 	tx.After(r.look)
 	r.changed(tx, d.Agent)
+	if err := d.notePlan(ctx, tx); err != nil {
+		return nil, err
+	}
 	e := entry(actor, policy.Owner, string(policy.DeviceRegister))
 	e.Device, e.At, e.Outcome = d.ID, now, eventlog.Done
 	e.Params = map[string]string{
@@ -118,11 +121,13 @@ func removed(ctx context.Context, tx *store.Tx, agent string) (bool, error) {
 // by its next statement; what the old one may still have is nobody's, as it is not let in any more.
 func (r *Registry) move(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *Device, s *Sighting) error {
 	old := d.Agent
-	d.Agent, d.GrantVersion = s.Agent, d.GrantVersion+1
-	if _, err := tx.Exec(ctx, `UPDATE devices SET agent = $1, grant_version = $2 WHERE id = $3`, d.Agent, int64(d.GrantVersion), d.ID); err != nil {
+	d.Agent = s.Agent
+	if _, err := tx.Exec(ctx, `UPDATE devices SET agent = $1 WHERE id = $2`, d.Agent, d.ID); err != nil {
 		return err
 	}
-	r.changed(tx, d.Agent)
+	if err := r.raise(ctx, tx, d); err != nil {
+		return err
+	}
 	e := entry(actor, policy.Owner, moved)
 	e.Device, e.Outcome, e.Params = d.ID, eventlog.Done, map[string]string{"serial": d.Serial, "agent": d.Agent, "old_agent": old}
 	return eventlog.Append(ctx, tx, e)

@@ -9,6 +9,7 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/eventlog"
+	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -25,6 +26,8 @@ type Config struct {
 	Trial time.Duration    // of a new device; 0: DefaultTrial; less: none
 	Now   func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: nothing is logged
+	Mail  *mail.Queue      // for letters about shares that have ended; nil: none are written
+	URL   string           // where people find the cloud: it stands in letters
 }
 
 // A Registry registers devices and changes them. Use New.
@@ -32,10 +35,14 @@ type Registry struct {
 	trial time.Duration
 	now   func() time.Time
 	log   *slog.Logger
+	mail  *mail.Queue
+	url   string
 
 	mu    sync.Mutex
 	after []func(agent string)
 	onEnd []func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error
+
+	onDeviceEnd []func(ctx context.Context, tx *store.Tx, d *Device) error
 
 	onPlanEnd []func(ctx context.Context, tx *store.Tx, d *Device, old policy.Plan, end time.Time) error
 	onWarning []func(ctx context.Context, tx *store.Tx, d *Device, days int) error
@@ -44,7 +51,7 @@ type Registry struct {
 
 // New returns a Registry.
 func New(c Config) *Registry {
-	r := &Registry{trial: cmp.Or(c.Trial, DefaultTrial), now: c.Now, log: c.Log, wake: make(chan struct{}, 1)}
+	r := &Registry{trial: cmp.Or(c.Trial, DefaultTrial), now: c.Now, log: c.Log, mail: c.Mail, url: c.URL, wake: make(chan struct{}, 1)}
 	if r.now == nil {
 		r.now = time.Now
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/policy"
 )
 
 // A Status is what is known of a device now.
@@ -26,6 +28,25 @@ const (
 // Confirmed reports whether the site is told to obey what is in force: this epoch, and plan and grants of this version (TIME-3).
 func (s *Status) Confirmed(d *Device) bool {
 	return s.Seen != nil && s.Seen.Epoch == d.Epoch && s.Seen.GrantVersion >= d.GrantVersion
+}
+
+// ConfirmedPlan returns the plan that the site has: the one that the confirmed grant version means, until its end, and then Basic; "" where what
+// it has confirmed is of another registration (TIME-3).
+func (s *Status) ConfirmedPlan(ctx context.Context, tx *store.Tx, d *Device, now time.Time) (policy.Plan, error) {
+	if s.Seen == nil || s.Seen.Epoch != d.Epoch {
+		return "", nil
+	}
+	var plan policy.Plan
+	var until int64
+	err := tx.QueryRow(ctx, `SELECT plan, valid_until FROM grant_plans WHERE device = $1 AND version <= $2 ORDER BY version DESC LIMIT 1`,
+		d.ID, int64(s.Seen.GrantVersion)).Scan(&plan, &until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil // a version of before they were written down
+	}
+	if !now.Before(fromMillis(until)) {
+		plan = policy.Lesser(plan, policy.Basic)
+	}
+	return plan, err
 }
 
 // StatusOf returns what is known of a device now.

@@ -87,6 +87,8 @@ func init() {
 		policy.ControlOutlet:   {"order", "delay", "group", "state"},
 		policy.LicenceApply:    {"licence", "plan", "days", "old", "valid_until"},
 		policy.ShareInvite:     {"invitation"},
+		policy.ShareRevoke:     {"share", "user"}, // user: the reference of whose it was
+		policy.ShareLeave:      {"share", "user"},
 		policy.DeviceRegister:  {"serial", "agent", "model", "plan", "valid_until", "epoch"},
 		policy.DeviceDelete:    {"serial", "epoch"},
 		policy.AgentEnroll:     {"agent", "name"},

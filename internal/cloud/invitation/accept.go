@@ -239,5 +239,5 @@ func (s *Service) share(ctx context.Context, tx *store.Tx, a *account.Account, i
 	if g != nil {
 		return nil, cloud.Refuse(policy.AlreadyShared, "the device is shared with you")
 	}
-	return s.Devices.Share(ctx, tx, d, a.ID, a.Actor)
+	return s.Devices.Share(ctx, tx, d, a.ID, a.Actor, i.Email)
 }

@@ -21,15 +21,11 @@ func (b *Book) Cancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, id s
 	if err != nil || target == nil {
 		return nil, nil, firstOf(err, errNoOrder)
 	}
-	d, role, err := b.subject(ctx, tx, actor, target.Device)
+	d, right, err := b.may(ctx, tx, actor, target.Device, policy.OrderCancel, now)
 	if err != nil {
 		return nil, nil, hide(err)
 	}
-	plan := d.PlanAt(now)
-	if err := mayOrder(policy.OrderCancel, role, plan, actor.MFA); err != nil {
-		return nil, nil, err
-	}
-	if err := mayCancel(target, actor.Ref, role); err != nil {
+	if err := mayCancel(target, actor.Ref, right.Role); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -42,7 +38,7 @@ func (b *Book) Cancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, id s
 			return target, cancel, err
 		}
 	}
-	cancel = newOrder(d, actor, role, plan, policy.OrderCancel, map[string]string{targetParam: id}, now)
+	cancel = newOrder(d, actor, right, policy.OrderCancel, map[string]string{targetParam: id}, now)
 	cancel.Target = id
 	if err := b.limits.check(ctx, tx, cancel); err != nil {
 		return nil, nil, err
@@ -77,11 +73,7 @@ func (b *Book) beginCancel(ctx context.Context, tx *store.Tx, target, cancel *Or
 
 // createCancel is Create for order.cancel.
 func (b *Book) createCancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request) (*Created, error) {
-	d, role, err := b.subject(ctx, tx, actor, r.Device)
-	if err != nil {
-		return nil, err
-	}
-	if err := mayOrder(r.Action, role, d.PlanAt(b.now()), actor.MFA); err != nil {
+	if _, _, err := b.may(ctx, tx, actor, r.Device, r.Action, b.now()); err != nil {
 		return nil, err
 	}
 	params, err := checkParams(r.Action, r.Params)

@@ -41,12 +41,8 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 		return b.createCancel(ctx, tx, actor, r)
 	}
 	now := b.now()
-	d, role, err := b.subject(ctx, tx, actor, r.Device)
+	d, right, err := b.may(ctx, tx, actor, r.Device, r.Action, now)
 	if err != nil {
-		return nil, err
-	}
-	plan := d.PlanAt(now)
-	if err := mayOrder(r.Action, role, plan, actor.MFA); err != nil {
 		return nil, err
 	}
 	params, err := checkParams(r.Action, r.Params)
@@ -58,7 +54,7 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 			return nil, err
 		}
 	}
-	o := newOrder(d, actor, role, plan, r.Action, params, now)
+	o := newOrder(d, actor, right, r.Action, params, now)
 	if err := b.limits.check(ctx, tx, o); err != nil {
 		return nil, err
 	}
@@ -69,36 +65,31 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 	return &Created{o, warnings}, err
 }
 
-// subject returns a device and what the actor is to it: NOT_FOUND where that is nobody, whatever the truth (ROLE-6).
-func (b *Book) subject(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*device.Device, policy.Role, error) {
+// may returns a device that the actor may order to do something now, and as what: NOT_FOUND where that is nobody, whatever the truth (ROLE-6).
+func (b *Book) may(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, now time.Time) (*device.Device, device.Right, error) {
 	d, err := device.Get(ctx, tx, id)
 	if err != nil {
-		return nil, "", err
+		return nil, device.Right{Role: policy.Nobody}, err
 	}
-	role, err := device.Role(ctx, tx, actor, d)
-	if err == nil && role == policy.Nobody {
-		err = device.ErrNone
-	}
-	return d, role, err
+	right, err := mayOrder(ctx, tx, actor, d, action, now)
+	return d, right, err
 }
 
 var errNoOrder = cloud.Refuse(policy.NotFound, "there is no such order")
 
 // mayOrder asks the matrix. An action that is no command of a unit is none that can be ordered.
-func mayOrder(action policy.Action, role policy.Role, plan policy.Plan, mfa bool) error {
-	if !action.Command() {
-		return cloud.RefuseField(policy.UnknownAction, "action", "%q is nothing that a device can be ordered to do", cut(string(action), 40))
+func mayOrder(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *device.Device, action policy.Action, now time.Time) (device.Right, error) {
+	right, err := device.Judge(ctx, tx, actor, d, action, now)
+	if !action.Command() && right.Role != policy.Nobody {
+		return right, cloud.RefuseField(policy.UnknownAction, "action", "%q is nothing that a device can be ordered to do", cut(string(action), 40))
 	}
-	if decision := policy.Decide(action, role, plan, mfa); !decision.Allowed {
-		return cloud.Refuse(decision.Reason, "%s by %s on plan %s", action, role, plan)
-	}
-	return nil
+	return right, err
 }
 
-func newOrder(d *device.Device, actor cloud.Actor, role policy.Role, plan policy.Plan, action policy.Action, params map[string]string, now time.Time) *Order {
+func newOrder(d *device.Device, actor cloud.Actor, right device.Right, action policy.Action, params map[string]string, now time.Time) *Order {
 	now = now.UTC().Truncate(time.Millisecond)
 	o := &Order{
-		Device: d.ID, Serial: d.Serial, Epoch: d.Epoch, Agent: d.Agent, Org: d.Org, Action: action, Params: params, Actor: actor, Role: role, Plan: plan,
+		Device: d.ID, Serial: d.Serial, Epoch: d.Epoch, Agent: d.Agent, Org: d.Org, Action: action, Params: params, Actor: actor, Role: right.Role, Plan: right.Plan,
 		Request: actor.Request, RequestedAt: now, ExpiresAt: now.Add(Life(action)), State: Pending, Decided: ByCloud, UpdatedAt: now,
 	}
 	_, _ = rand.Read(o.ID[:]) // it does not fail: the program ends instead

@@ -91,23 +91,19 @@ func (b *Book) command(ctx context.Context, tx *store.Tx, o *Order, now time.Tim
 	if d.Epoch != o.Epoch || d.Agent != o.Agent || d.Serial != o.Serial {
 		return nil, cloud.Refuse(policy.NotBound, "the device has been registered anew, or with another agent, since the request")
 	}
-	role, err := device.Role(ctx, tx, o.Actor, d)
+	right, err := mayOrder(ctx, tx, o.Actor, d, o.Action, now)
+	if errors.Is(err, device.ErrNone) {
+		return nil, cloud.Refuse(policy.GrantStale, "who asked has no right on the device any more")
+	}
 	if err != nil {
 		return nil, err
 	}
-	if role == policy.Nobody {
-		return nil, cloud.Refuse(policy.GrantStale, "who asked has no right on the device any more")
-	}
-	plan := d.PlanAt(now)
-	if err := mayOrder(o.Action, role, plan, o.Actor.MFA); err != nil {
-		return nil, err
-	}
-	if err := b.targetOpen(ctx, tx, o, role); err != nil {
+	if err := b.targetOpen(ctx, tx, o, right.Role); err != nil {
 		return nil, err
 	}
 	return &trust.Command{
-		Agent: o.Agent, Device: o.Serial, Epoch: o.Epoch, ID: o.ID, Action: string(o.Action), Params: o.Params, Actor: o.Actor.Ref, Role: string(role),
-		Plan: string(plan), GrantVersion: d.GrantVersion, MFA: o.Actor.MFA, IssuedAt: now,
+		Agent: o.Agent, Device: o.Serial, Epoch: o.Epoch, ID: o.ID, Action: string(o.Action), Params: o.Params, Actor: o.Actor.Ref, Role: string(right.Role),
+		Plan: string(right.Plan), GrantVersion: d.GrantVersion, MFA: o.Actor.MFA, IssuedAt: now,
 	}, nil
 }
 

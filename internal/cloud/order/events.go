@@ -45,14 +45,15 @@ func (b *Book) record(ctx context.Context, tx *store.Tx, o *Order, e Event) erro
 	return err
 }
 
-// eventsAfter returns the events of a device, or of one order, behind a number: at most limit.
-func eventsAfter(ctx context.Context, tx *store.Tx, device, order string, after uint64, limit int) (out []Event, err error) {
+// eventsAfter returns the events of a device, or of one order, behind a number and not from before an instant: at most limit.
+func eventsAfter(ctx context.Context, tx *store.Tx, device, order string, after uint64, since time.Time, limit int) (out []Event, err error) {
 	q, args := `device = $1 AND number > $2`, []any{device, after}
 	if order != "" {
 		q, args = `order_id = $1 AND number > $2`, []any{order, after}
 	}
+	q, args = q+` AND at >= $3 AND arrived >= $3`, append(args, millis(since))
 	rows, err := tx.Query(ctx, `SELECT number, order_id, action, at, arrived, state, reason, progress, detail, decided, kind FROM order_events
-		WHERE `+q+` ORDER BY number LIMIT $3`, append(args, limit)...)
+		WHERE `+q+` ORDER BY number LIMIT $4`, append(args, limit)...)
 	if err != nil {
 		return nil, err
 	}

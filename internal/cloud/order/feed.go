@@ -130,18 +130,19 @@ func (f *Feed) read(ctx context.Context) (events []Event, ended bool, err error)
 	}
 	err = f.b.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		events, ended = nil, false
+		var since time.Time
 		if f.order == "" {
-			if _, err := f.b.mayRead(ctx, tx, f.actor, f.device); err != nil {
+			if since, err = f.b.mayRead(ctx, tx, f.actor, f.device); err != nil {
 				return err
 			}
 		} else {
-			o, err := f.b.Get(ctx, tx, f.actor, f.order)
+			o, from, err := f.b.get(ctx, tx, f.actor, f.order)
 			if err != nil {
 				return err
 			}
-			ended = !o.FinalAt.IsZero()
+			ended, since = !o.FinalAt.IsZero(), from
 		}
-		events, err = eventsAfter(ctx, tx, f.device, f.order, f.after, feedOnce)
+		events, err = eventsAfter(ctx, tx, f.device, f.order, f.after, since, feedOnce)
 		return err
 	})
 	if err == nil && len(events) > 0 {

@@ -125,7 +125,7 @@ func newWorld(t rapid.TB, db *store.DB) *world {
 // empty forgets the world before.
 func (w *world) empty() {
 	w.t.Helper()
-	for _, table := range []string{"orders", "order_events", "order_devices", "order_agents", "order_confirmed", "event_log", "event_heads", "devices", "notices"} {
+	for _, table := range []string{"orders", "grants", "grant_plans", "order_events", "order_devices", "order_agents", "order_confirmed", "event_log", "event_heads", "devices", "notices"} {
 		w.exec(`DELETE FROM ` + table)
 	}
 }
@@ -210,7 +210,7 @@ func (w *world) order(id wire.ID) (o *Order) {
 func (w *world) events(id wire.ID) (out []Event) {
 	w.t.Helper()
 	must(w.t, w.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
-		out, err = eventsAfter(ctx, tx, deviceID, id.String(), 0, 1000)
+		out, err = eventsAfter(ctx, tx, deviceID, id.String(), 0, time.Time{}, 1000)
 		return err
 	}))
 	return out

@@ -97,8 +97,11 @@ func (b *Book) refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r R
 	if !r.Action.Command() {
 		e.Action, e.Params = logStrange, map[string]string{"action": cut(action, 64)}
 	}
-	_, role, err := b.subject(ctx, tx, actor, r.Device)
-	if e.Role = role; errors.Is(err, device.ErrNone) {
+	d, err := device.Get(ctx, tx, r.Device)
+	if err == nil {
+		e.Role, err = device.Role(ctx, tx, actor, d)
+	}
+	if errors.Is(err, device.ErrNone) || err == nil && e.Role == policy.Nobody {
 		e.Device, e.Org, e.Role, err = "", actor.Org, policy.Nobody, nil
 		if e.Params == nil {
 			e.Params = map[string]string{}

@@ -12,14 +12,24 @@ import (
 
 // Get returns an order to who may read the device's log: it tells who did what.
 func (b *Book) Get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, error) {
+	o, _, err := b.get(ctx, tx, actor, id)
+	return o, err
+}
+
+// get is Get, and since when the reader may know what was done.
+func (b *Book) get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, time.Time, error) {
 	o, err := load(ctx, tx, id)
 	if err != nil || o == nil {
-		return nil, firstOf(err, errNoOrder)
+		return nil, time.Time{}, firstOf(err, errNoOrder)
 	}
-	if _, err := b.mayRead(ctx, tx, actor, o.Device); err != nil {
-		return nil, hide(err)
+	since, err := b.mayRead(ctx, tx, actor, o.Device)
+	if err != nil {
+		return nil, since, hide(err)
 	}
-	return o, nil
+	if o.RequestedAt.Before(since) {
+		return nil, since, errNoOrder // LOG-7
+	}
+	return o, since, nil
 }
 
 // A Position is where a list goes on: behind this order.
@@ -33,26 +43,21 @@ func (o *Order) Position() Position { return Position{o.RequestedAt, o.ID.String
 
 // List returns the orders of a device, the newest first, behind a position (nil: from the newest), at most limit.
 func (b *Book) List(ctx context.Context, tx *store.Tx, actor cloud.Actor, deviceID string, after *Position, limit int) ([]*Order, error) {
-	if _, err := b.mayRead(ctx, tx, actor, deviceID); err != nil {
-		return nil, err
-	}
-	if after == nil {
-		return query(ctx, tx, `WHERE device = $1 ORDER BY requested_at DESC, id DESC LIMIT $2`, deviceID, limit)
-	}
-	return query(ctx, tx, `WHERE device = $1 AND (requested_at < $2 OR requested_at = $2 AND id < $3) ORDER BY requested_at DESC, id DESC LIMIT $4`,
-		deviceID, millis(after.At), after.ID, limit)
-}
-
-// mayRead: orders tell what people did, and so are the Event Log's (PRIV-9).
-func (b *Book) mayRead(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*device.Device, error) {
-	d, role, err := b.subject(ctx, tx, actor, id)
+	since, err := b.mayRead(ctx, tx, actor, deviceID)
 	if err != nil {
 		return nil, err
 	}
-	if decision := policy.Decide(policy.EventLogRead, role, d.PlanAt(b.now()), actor.MFA); !decision.Allowed {
-		return nil, cloud.Refuse(decision.Reason, "reading orders by %s", role)
+	if after == nil {
+		return query(ctx, tx, `WHERE device = $1 AND requested_at >= $2 ORDER BY requested_at DESC, id DESC LIMIT $3`, deviceID, millis(since), limit)
 	}
-	return d, nil
+	return query(ctx, tx, `WHERE device = $1 AND requested_at >= $2 AND (requested_at < $3 OR requested_at = $3 AND id < $4)
+		ORDER BY requested_at DESC, id DESC LIMIT $5`, deviceID, millis(since), millis(after.At), after.ID, limit)
+}
+
+// mayRead: orders tell what people did, and so are the Event Log's (PRIV-9). It returns since when the reader may know that (LOG-7).
+func (b *Book) mayRead(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (time.Time, error) {
+	_, right, err := device.May(ctx, tx, actor, id, policy.EventLogRead, b.now())
+	return right.Since, err
 }
 
 func firstOf(errs ...error) error {

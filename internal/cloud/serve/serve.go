@@ -103,7 +103,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	if trial == 0 {
 		trial = -1
 	}
-	s.devices = device.New(device.Config{Trial: trial, Log: s.log})
+	s.devices = device.New(device.Config{Trial: trial, Log: s.log, Mail: s.mail, URL: cfg.URL})
 	if s.licences, err = licence.New(licence.Config{Devices: s.devices, Mail: s.mail, URL: cfg.URL}); err != nil {
 		return err
 	}
@@ -115,6 +115,9 @@ func (s *Server) build(ctx context.Context) (err error) {
 		return err
 	}
 	s.devices.AfterChange(s.orders.Refresh)
+	s.devices.AfterEnd(s.orders.GrantEnded)
+	s.devices.OnEnd(s.orders.DeviceEnded)
+	s.devices.OnEnd(s.invitations.DeviceEnded)
 	s.follower = history.NewFollower(s.db, s.log)
 	s.heads = eventlog.NewSigner(func(head []byte) (string, error) { return s.authority.Sign(authority.ForLog, head) }, nil, s.log)
 	s.receiver = ingest.New(s.db, ingest.Options{Log: s.log, Statement: s.orders.Statement, Sinks: s.sinks()})
