@@ -114,13 +114,10 @@ func (a *API) listLicences(q *Request) (Answer, error) {
 		return Answer{}, err
 	}
 	var bodies []licenceBody
-	err = q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, d *device.Device) error {
+	err = q.reading(policy.EventLogRead, func(ctx context.Context, tx *store.Tx, d *device.Device, right device.Right) error {
 		bodies = nil
-		_, since, err := device.RoleSince(ctx, tx, q.Actor, d) // LOG-7: nothing from before
-		if err != nil {
-			return err
-		}
-		list, err := licence.Uses(ctx, tx, d.ID, since, time.UnixMilli(behind.At), behind.ID, page.Limit+1)
+		list, err := licence.Uses(ctx, tx, d.ID, right.Since, // LOG-7: nothing from before
+			time.UnixMilli(behind.At), behind.ID, page.Limit+1)
 		if err != nil {
 			return err
 		}

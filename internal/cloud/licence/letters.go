@@ -102,15 +102,13 @@ func (s *Service) tellOwner(ctx context.Context, tx *store.Tx, actor cloud.Actor
 
 // concerned returns the addresses of owner and shared users of a device.
 func concerned(ctx context.Context, tx *store.Tx, d *device.Device) (list []string, err error) {
-	grants, err := device.Grants(ctx, tx, d.ID)
+	shares, err := device.Shares(ctx, tx, d.ID)
 	if err != nil {
 		return nil, err
 	}
 	accounts := []string{d.Owner}
-	for _, g := range grants {
-		if g.Role == policy.Shared {
-			accounts = append(accounts, g.Account)
-		}
+	for _, g := range shares {
+		accounts = append(accounts, g.Account)
 	}
 	for _, id := range accounts {
 		a, err := account.ByID(ctx, tx, id)
