@@ -33,7 +33,9 @@ type site struct {
 	sink  *sink
 
 	mu      sync.Mutex
+	began   time.Time
 	wall    time.Time // of the machine, with what it was set at
+	wallSet bool      // a time service stands for it
 	alarms  []ups.Event
 	nonces  map[wire.ID]time.Time // of this session
 	nonce   wire.ID
@@ -50,6 +52,7 @@ func newSite(t testing.TB, dir string) *site {
 	began := time.Now().Add(-time.Hour)
 	s := &site{
 		t: t, dir: dir, sink: &sink{}, units: map[string]*unit{}, log: slog.New(slog.DiscardHandler),
+		began:  began,
 		policy: command.Policy{Allow: policy.Groups[:], MinInterval: 2 * time.Minute, DailyMax: 12},
 	}
 	s.clock = clock.Of(clock.Machine{
@@ -62,7 +65,11 @@ func newSite(t testing.TB, dir string) *site {
 			}
 			return s.wall.Add(time.Since(began))
 		},
-		Service: func() clock.Service { return clock.Service{} },
+		Service: func() clock.Service {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return clock.Service{Set: s.wallSet, Error: time.Millisecond}
+		},
 	})
 	return s
 }
