@@ -316,7 +316,7 @@ func TestT15AFloodOfOrdersIsBounded(t *testing.T) {
 	})
 }
 
-func TestStatementsAreMonotone(t *testing.T) {
+func TestEDGE3AndPERM3StatementsAreMonotone(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
 		steps := []struct {
 			what  string

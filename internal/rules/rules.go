@@ -40,11 +40,19 @@ func Of(test string) (ids []string) {
 			from = last + 1
 		}
 		for i := from; i <= n; i++ {
-			ids = append(ids, family+"-"+strconv.Itoa(i))
+			ids = append(ids, id(family, i))
 		}
 		last = n
 	}
 	return ids
+}
+
+// id is how documents write it: T-07, and PERM-7.
+func id(family string, n int) string {
+	if family == "T" {
+		return fmt.Sprintf("T-%02d", n)
+	}
+	return family + "-" + strconv.Itoa(n)
 }
 
 // A Test is a test that is named after rules.

@@ -14,6 +14,7 @@ func TestATestIsOfTheRulesItsNameHas(t *testing.T) {
 		"TestPLAN3And5AndSHARE7To8Much":              "PLAN-3 PLAN-5 SHARE-7 SHARE-8",
 		"TestSoakPERM9TimeTellsNobody":               "PERM-9",
 		"TestT80EveryRoute":                          "T-80",
+		"TestEDGE1AndT02NoAlteredByte":               "EDGE-1 T-02",
 		"TestDEV15":                                  "DEV-15",
 		"TestTIMING4Counts":                          "",
 		"TestEveryRouteOfPERM9":                      "",

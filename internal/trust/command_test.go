@@ -61,8 +61,8 @@ func commandRefused(t *testing.T, name, msg, code string) {
 	}
 }
 
-// TestMalformedCommandsAreRefused is the table of T-11 for commands: each row is signed by the right key.
-func TestMalformedCommandsAreRefused(t *testing.T) {
+// TestT11MalformedCommandsAreRefused is the table of T-11 for commands: each row is signed by the right key.
+func TestT11MalformedCommandsAreRefused(t *testing.T) {
 	const malformed, bad = "MALFORMED", "BAD_SIGNATURE"
 	if _, err := knowing(t, testAgent).Command([]byte(envelope(testOnline, commandHeader, commandPayload))); err != nil {
 		t.Fatalf("as it should be: %v", err)
@@ -129,8 +129,8 @@ func TestMalformedCommandsAreRefused(t *testing.T) {
 	commandRefused(t, "another agent", envelope(testOnline, commandHeader, replace(t, commandPayload, "box-7", "box-8")), "NOT_BOUND")
 }
 
-// TestNoAlteredByteOfACommandIsAccepted is T-02: every bit of a good command flipped, and every prefix of it.
-func TestNoAlteredByteOfACommandIsAccepted(t *testing.T) {
+// TestEDGE1AndT02NoAlteredByteOfACommandIsAccepted is T-02: every bit of a good command flipped, and every prefix of it.
+func TestEDGE1AndT02NoAlteredByteOfACommandIsAccepted(t *testing.T) {
 	msg, err := sign.Command(testOnline, "online-1", testCommand())
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestNoAlteredByteOfACommandIsAccepted(t *testing.T) {
 	}
 }
 
-func TestACommandNeedsAListOfKeysAndOfThoseTheNewest(t *testing.T) {
+func TestEDGE1ACommandNeedsAListOfKeysAndOfThoseTheNewest(t *testing.T) {
 	msg, err := sign.Command(testOnline, "online-1", testCommand())
 	if err != nil {
 		t.Fatal(err)

@@ -209,8 +209,8 @@ func otherLastBits(s string) string {
 	return s[:last] + string(alphabet[strings.IndexByte(alphabet, s[last])^1])
 }
 
-// TestNoAlteredStatementIsAccepted is T-02: a broker that has everything but the keys.
-func TestNoAlteredStatementIsAccepted(t *testing.T) {
+// TestT02NoAlteredStatementIsAccepted is T-02: a broker that has everything but the keys.
+func TestT02NoAlteredStatementIsAccepted(t *testing.T) {
 	keys := mustKeys(t, testList(7))
 	msg := mustSign(t, keys, testStatement())
 	older := mustSign(t, mustKeys(t, testList(6)), testStatement())

@@ -145,7 +145,7 @@ func golden(t *testing.T, name, got string) string {
 	return strings.TrimSuffix(string(want), "\n")
 }
 
-func TestStatementHoldsForOneAgentOneSessionAndAWhile(t *testing.T) {
+func TestEDGE5AStatementHoldsForOneAgentOneSessionAndAWhile(t *testing.T) {
 	msg := []byte(mustSign(t, mustKeys(t, testList(1)), testStatement()))
 	for _, row := range []struct {
 		name    string
@@ -170,7 +170,7 @@ func TestStatementHoldsForOneAgentOneSessionAndAWhile(t *testing.T) {
 	}
 }
 
-func TestOlderListOfKeysIsRefusedOverRestarts(t *testing.T) {
+func TestT10AnOlderListOfKeysIsRefusedOverRestarts(t *testing.T) {
 	dir := t.TempDir()
 	sign := func(version uint64) []byte {
 		return []byte(mustSign(t, mustKeys(t, testList(version)), testStatement()))

@@ -76,7 +76,7 @@ func TestWhatWasLostOnTheWayIsNotSentBehindItsCancellation(t *testing.T) {
 	})
 }
 
-func TestOnesOwnOrderOrTheOwnerAny(t *testing.T) {
+func TestPERM2OnesOwnOrderOrTheOwnerAny(t *testing.T) {
 	target := &Order{Actor: cloud.Actor{Ref: "u_ada"}}
 	for _, row := range []struct {
 		actor string

@@ -96,7 +96,7 @@ func TestT82OfASessionThatIsOverNothingCounts(t *testing.T) {
 	})
 }
 
-func TestARightThatEndedEndsWhatWaits(t *testing.T) {
+func TestPERM10ARightThatEndedEndsWhatWaits(t *testing.T) {
 	for name, row := range map[string]struct {
 		change string
 		want   policy.Reason
