@@ -44,9 +44,9 @@ func (s *site) sql(statements ...string) {
 	}
 }
 
-// TestABrokenJournalIsSetAsideAndNothingRunsTwice: what was used up stays so, by its nonce; the load of no device is dropped in the first
+// TestEDGE6ABrokenJournalIsSetAsideAndNothingRunsTwice: what was used up stays so, by its nonce; the load of no device is dropped in the first
 // interval; what is bound comes with the next statement.
-func TestABrokenJournalIsSetAsideAndNothingRunsTwice(t *testing.T) {
+func TestEDGE6ABrokenJournalIsSetAsideAndNothingRunsTwice(t *testing.T) {
 	for name, spoil := range map[string]func(s *site){
 		"no database": func(s *site) {
 			_ = os.Remove(s.journal() + "-wal")
@@ -95,8 +95,8 @@ func TestABrokenJournalIsSetAsideAndNothingRunsTwice(t *testing.T) {
 	}
 }
 
-// TestAJournalThatIsDeletedWhileItIsUsedIsBegunAnew: what was announced before that counts for nothing, since nobody knows what it was used for.
-func TestAJournalThatIsDeletedWhileItIsUsedIsBegunAnew(t *testing.T) {
+// TestEDGE6AJournalThatIsDeletedWhileItIsUsedIsBegunAnew: what was announced before that counts for nothing, since nobody knows what it was used for.
+func TestEDGE6AJournalThatIsDeletedWhileItIsUsedIsBegunAnew(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
 		c := s.command(1, "AS1")
 		s.give(c)

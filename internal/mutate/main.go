@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "", "rules, or files, to look at, with commas between: SHARE-3,INV-7 or internal/command/check.go; MATRIX for the cells alone")
+	only := flag.String("only", "", "rules, files or names of checks to look at, with commas between: SHARE-3,INV-7 or internal/command/check.go; MATRIX for the cells alone")
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	flag.Parse()
@@ -67,7 +67,7 @@ func run(ctx context.Context, only string) (survivors int, err error) {
 func chosen(only string) (out []mutant) {
 	for _, m := range mutants() {
 		for _, want := range strings.Split(only, ",") {
-			if want == "" || strings.HasPrefix(m.file, want) || strings.Contains(" "+m.rules+" ", " "+want+" ") {
+			if want == "" || strings.HasPrefix(m.file, want) || strings.Contains(" "+m.rules+" ", " "+want+" ") || m.name == want {
 				out = append(out, m)
 				break
 			}
