@@ -23,15 +23,16 @@ var ofSite = []mutant{
 	{"EDGE-6", checkGo, `if x.j != nil && at.Before(x.j.born) {`, `if false {`, "", "older than the journal"},
 	{"T-04", checkGo, `c <= x.counter {`, `c <= x.counter && false {`, "", "the counter"},
 	{"EDGE-5 SHARE-10", checkGo, `if b.stale(c.Actor, c.GrantVersion) {`, `if false {`, "", "an ended grant"},
-	{"EDGE-2 PERM-4", checkGo, `e.plan = policy.Lesser(plan, policy.Plan(c.Plan))`, `_, e.plan = plan, policy.Plan(c.Plan)`, "", "the plan that is stored"},
-	{"EDGE-2 PERM-4", checkGo, `e.plan = policy.Lesser(plan, policy.Plan(c.Plan))`, `e.plan = plan`, "", "the plan in the command"},
-	{"PLAN-9", checkGo, `plan := b.plan(wall, x.signed(now))`, `plan := b.Plan`, "", "a plan that has ended"},
+	{"EDGE-10", checkGo, `if c.GrantVersion > b.GrantVersion {`, `if false {`, "", "a grant that was never stated"},
+	{"EDGE-2 PERM-4", checkGo, `e.plan = policy.Lesser(x.planOf(b, now), policy.Plan(c.Plan))`, `e.plan = policy.Plan(c.Plan)`, "", "the plan that is stored"},
+	{"EDGE-2 PERM-4", checkGo, `e.plan = policy.Lesser(x.planOf(b, now), policy.Plan(c.Plan))`, `e.plan = x.planOf(b, now)`, "", "the plan in the command"},
+	{"PLAN-9", checkGo, `return b.plan(x.o.Clock.Time(now), x.signed(now))`, `return b.Plan`, "", "a plan that has ended"},
 	{"EDGE-2 PERM-8 PERM-4", checkGo, `policy.Role(c.Role), e.plan, c.MFA); !d.Allowed {`, `policy.Role(c.Role), e.plan, c.MFA); false {`, "", "the matrix"},
 	{"EDGE-7", checkGo, `policy.Role(c.Role), e.plan, c.MFA)`, `policy.Role(c.Role), e.plan, true)`, "", "the second factor"},
-	{"PERM-11", checkGo, `		x.differs(c)
+	{"PERM-11", checkGo, `	x.differs(b, o.Command)
 `, ``, "", "a difference is told"},
-	{"PERM-11", checkGo, `policy.Plan(c.Plan), c.MFA); !d.Allowed {`, `policy.Plan(c.Plan), c.MFA); true {`, "", "and one that a change explains is not"},
-	{"PERM-10", checkGo, `if detail := x.policy.refusal(group, wall); detail != "" {`, `if detail := x.policy.refusal(group, wall); false {`, "", "what the site allows"},
+	{"PERM-11", checkGo, `	case !own.Allowed:`, `	case true:`, "", "and one that a change explains is not"},
+	{"PERM-10", checkGo, `if detail := x.policy.refusal(group, x.o.Clock.Time(now)); detail != "" {`, `if detail := x.policy.refusal(group, x.o.Clock.Time(now)); false {`, "", "what the site allows"},
 	{"PERM-10", checkGo, `	b, r := x.boundTo(o, e)
 	if r != nil {
 		return r
@@ -51,9 +52,12 @@ var ofSite = []mutant{
 	{"EDGE-3 SHARE-14", bindGo, `e.Bind.Epoch < b.Epoch, `, ``, "", "an epoch before"},
 	{"EDGE-3", bindGo, `e.Bind.Epoch == b.Epoch && e.Bind.GrantVersion <= b.GrantVersion`, `false`, "", "a grant version before"},
 	{"EDGE-3", bindGo, `case e.Bind.Epoch <= b.gone, `, `case `, "", "an epoch that is to be erased"},
-	{"PERM-3 SHARE-9", bindGo, `|| e.Role != string(policy.Owner) && e.Role != "system"`, ``, "", "who had it erased"},
+	{"PERM-3 SHARE-9", bindGo, `|| !mayErase(e.Role)`, ``, "", "who had it erased"},
 	{"PLAN-9", bindGo, `if !now.IsZero() && !now.Before(b.ValidUntil) {`, `if now.IsZero() && false {`, "", "the end of the plan"},
-	{"PLAN-11", executor, `	x.planFell(changes)
+	{"PERM-3", executor, `	x.foreignErasures(s)
+`, ``, "", "a foreign erasure is told"},
+	{"EDGE-5", bindGo, `if len(e.Bind.Ended) == trust.MaxEnded {`, `if false {`, "", "a list of ended grants that was cut"},
+	{"PLAN-11", executor, `	x.recallLost()
 `, ``, "", "what waits when the plan falls"},
 	{"EDGE-5", verifier, `	if !ok {
 		return nil, expired("a statement for another session")
