@@ -29,6 +29,8 @@ func TestPERM6AGroupIsNotTheUnitAndAllGroupsAreNotEither(t *testing.T) { tryRows
 func TestPERM8WhoReadsNeverCommands(t *testing.T)                      { tryRows(t, "PERM-8") }
 func TestPLAN8AdvancedAndStandardDifferInGroupsAlone(t *testing.T)     { tryRows(t, "PLAN-8") }
 func TestPLAN9APlanThatEndedByItselfIsBasic(t *testing.T)              { tryRows(t, "PLAN-9") }
+func TestT04AnOrderComesInItsTurn(t *testing.T)                        { tryRows(t, "T-04") }
+
 func TestPERM7AnAdministratorCommandsWithASecondFactor(t *testing.T) {
 	commandsAs(t, "partner_admin", true)
 }
@@ -472,5 +474,25 @@ func confirmed(t *testing.T) {
 		if b, _ := s.x.Binds(); b["AS1"].GrantVersion != 11 {
 			t.Errorf("stored %+v", b["AS1"])
 		}
+	})
+}
+
+// TestPERM2WhoSharesCancelsTheirOwnAndTheOwnerAny (rules, section 2).
+func TestPERM2WhoSharesCancelsTheirOwnAndTheOwnerAny(t *testing.T) {
+	run(t, func(t *testing.T, s *site) {
+		u := s.unit("AS1")
+		u.takes, u.stays = 3*time.Minute, true
+		o := s.command(1, "AS1")
+		o.Actor, o.Role = "u_2", "shared"
+		s.give(o)
+		for i, c := range []struct{ actor, role, want string }{{"u_3", "shared", "refused OWNER_ONLY"}, {"u_1", "owner", "done"}} {
+			x := s.cancelOf(1, byte(i+2))
+			x.Actor, x.Role = c.actor, c.role
+			s.give(x)
+			time.Sleep(2 * time.Minute)
+			s.renew()
+			s.want(byte(i+2), c.want)
+		}
+		s.want(1, "cancelled CANCELLED")
 	})
 }

@@ -57,8 +57,10 @@ var ofSite = []mutant{
 	{"PERM-3", executor, `	x.foreignErasures(s)
 `, ``, "", "a foreign erasure is told"},
 	{"EDGE-5", bindGo, `if len(e.Bind.Ended) == trust.MaxEnded {`, `if false {`, "", "a list of ended grants that was cut"},
-	{"PLAN-11", executor, `	x.recallLost()
-`, ``, "", "what waits when the plan falls"},
+	{"PLAN-11", executor, `	x.take(session, s, came, next)
+	x.recallLost()
+`, `	x.take(session, s, came, next)
+`, "", "what waits when the plan falls"},
 	{"EDGE-5", verifier, `	if !ok {
 		return nil, expired("a statement for another session")
 	}`, `	_ = ok`, "", "a statement for this session"},
