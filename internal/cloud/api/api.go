@@ -15,6 +15,7 @@ import (
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/invitation"
 	"upsedge/internal/cloud/licence"
+	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Agents       *authority.Authority
 	Devices      *device.Registry // for the routes of devices
 	Heads        *eventlog.Signer // for those of the Event Log
+	Notify       *notify.Service  // for the routes of notification policies
 	Invitations  *invitation.Service
 	Licences     *licence.Service
 	Log          *slog.Logger // nil discards
@@ -81,7 +83,7 @@ func New(cfg Config) (*API, error) {
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
 		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
-		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(),
+		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(), a.notifyRoutes(),
 	} {
 		all = append(all, some...)
 	}

@@ -46,6 +46,11 @@ func TestT85NoPathAndNoCursorIsAFault(t *testing.T) {
 					paths = append(paths, before+bad+after)
 				}
 			}
+			if strings.Contains(r.pattern, "{policy}") {
+				for _, bad := range hostile {
+					paths = append(paths, pathName.ReplaceAllLiteralString(r.pattern, bad))
+				}
+			}
 			if own := strings.Replace(r.pattern, "{id}", id, 1); r.method == http.MethodGet && !strings.HasSuffix(own, "/events") {
 				for _, c := range hostileCursors {
 					paths = append(paths, own+"?point=load&cursor="+base64.RawURLEncoding.EncodeToString([]byte(c)))

@@ -15,6 +15,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
@@ -29,6 +30,8 @@ const (
 	ofAgent      = "agent"
 	ofInvitation = "invitation"
 	ofShare      = "invitation to share"
+	ofPolicy     = "notification policy"
+	ofRecipient  = "recipient of a notification policy"
 	ofNothing    = "nothing but who asks"
 )
 
@@ -51,6 +54,14 @@ var tenants = map[string]string{
 	"GET /api/v1/invitations": ofNothing, "POST /api/v1/invitations": ofNothing, "DELETE /api/v1/invitations/{invitation}": ofShare,
 	"POST /api/v1/invitations/{invitation}/resend": ofShare, "POST /api/v1/invitations/accept": ofNothing, "POST /api/v1/invitations/decline": ofNothing,
 	"POST /api/v1/devices/{id}/licences": ofDevice, "GET /api/v1/devices/{id}/licences": ofDevice,
+	"GET /api/v1/notification-policies": ofNothing, "POST /api/v1/notification-policies": ofNothing,
+	"GET /api/v1/notification-policies/{policy}": ofPolicy, "PATCH /api/v1/notification-policies/{policy}": ofPolicy,
+	"DELETE /api/v1/notification-policies/{policy}": ofPolicy, "PUT /api/v1/notification-policies/{policy}/devices/{device}": ofPolicy,
+	"DELETE /api/v1/notification-policies/{policy}/devices/{device}": ofPolicy, "GET /api/v1/notification-policies/{policy}/deliveries": ofPolicy,
+	"POST /api/v1/notification-policies/{policy}/recipients": ofPolicy, "PATCH /api/v1/notification-policies/{policy}/recipients/{recipient}": ofPolicy,
+	"DELETE /api/v1/notification-policies/{policy}/recipients/{recipient}": ofPolicy, "POST /api/v1/notification-policies/{policy}/recipients/{recipient}/resend": ofPolicy,
+	"POST /api/v1/notification-policies/{policy}/recipients/{recipient}/secret": ofPolicy, "POST /api/v1/notification-policies/{policy}/recipients/{recipient}/test": ofPolicy,
+	"POST /api/v1/notification-recipients/confirm": ofNothing, "POST /api/v1/notification-recipients/leave": ofNothing,
 	"GET /api/v1/devices/{id}/shares": ofDevice, "DELETE /api/v1/devices/{id}/shares/{share}": ofDevice, "POST /api/v1/devices/{id}/leave": ofDevice,
 	"DELETE /api/v1/devices/{id}": ofDevice, "GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
 }
@@ -77,15 +88,18 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	devices := device.New(device.Config{})
 	invitations, err := invitation.New(invitation.Options{DB: db, Mail: w.mails, Devices: devices, URL: "https://cloud.example"})
 	must(t, err)
+	notifier, err := notify.New(notify.Options{DB: db, Mail: w.mails, URL: "https://cloud.example"})
+	must(t, err)
 	a, err := New(Config{
 		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices, Invitations: invitations,
-		Licences: licences(t, db, devices),
-		Heads:    eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
+		Licences: licences(t, db, devices), Notify: notifier,
+		Heads: eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
 	})
 	must(t, err)
 	w.site = serveSite(t, a)
 	s := &street{town: w, routes: a.routes, none: map[string]string{
 		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofInvitation: cloud.NewID("i_"), ofShare: cloud.NewID("si_"), ofOrder: strings.Repeat("7", 32),
+		ofPolicy: cloud.NewID("np_"), ofRecipient: cloud.NewID("nr_"),
 	}}
 	s.hers, s.his = s.household("ada", devices), s.household("bob", devices)
 	return s
@@ -120,6 +134,16 @@ func (s *street) household(name string, devices *device.Registry) map[string]str
 	var shared invitedBodyRead
 	s.want(201, "POST", "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest-of-" + name + "@example.com"}, bearer).into(s.t, &shared)
 	has[ofShare] = shared.Invitation.ID
+	var policy struct {
+		ID         string
+		Recipients []struct{ ID string }
+	}
+	s.want(201, "POST", "/api/v1/notification-policies", obj{"name": "policy-of-" + name, "least_severity": "warning"}, bearer).into(s.t, &struct {
+		ID         *string
+		Recipients *[]struct{ ID string }
+	}{&policy.ID, &policy.Recipients})
+	has[ofPolicy], has[ofRecipient] = policy.ID, policy.Recipients[0].ID
+	s.want(204, "PUT", "/api/v1/notification-policies/"+policy.ID+"/devices/"+has[ofDevice], nil, bearer)
 	return has
 }
 
@@ -132,6 +156,10 @@ func body(r *route, serial string) any {
 		return `{"action":"diagnostics.run","params":{"test":"self"}}`
 	case r.pattern == "/api/v1/devices":
 		return obj{"serial": serial}
+	case strings.HasSuffix(r.pattern, "/recipients"):
+		return obj{"kind": "own"}
+	case strings.HasSuffix(r.pattern, "/recipients/{recipient}"):
+		return obj{"enabled": false}
 	}
 	return `{"name":"mine"}`
 }
@@ -144,7 +172,7 @@ func (s *street) view() (out string) {
 	s.t.Helper()
 	for _, path := range []string{
 		"/devices/" + s.hers[ofDevice], "/devices/" + s.hers[ofDevice] + "/log", "/orders/" + s.hers[ofOrder], "/devices/" + s.hers[ofDevice] + "/orders",
-		"/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/invitations", "/log", "/sightings", "/account",
+		"/notification-policies", "/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/invitations", "/log", "/sightings", "/account",
 	} {
 		e := s.want(200, "GET", "/api/v1"+path, nil, s.hers["bearer"])
 		out += path + ": " + age.ReplaceAllString(string(e.body), "") + "\n"
@@ -182,8 +210,12 @@ func TestT80EveryRouteTellsNothingOfOtherTenants(t *testing.T) {
 			}
 			s.alike(r.method, func(has map[string]string) (string, any) {
 				path := r.pattern
-				if a, b := strings.Index(path, "{"), strings.Index(path, "}"); a > 0 {
-					path = path[:a] + has[of] + path[b+1:]
+				for _, m := range pathName.FindAllStringSubmatch(path, -1) {
+					what := of
+					if of == ofPolicy && m[1] != "policy" {
+						what = map[string]string{"device": ofDevice, "recipient": ofRecipient}[m[1]]
+					}
+					path = strings.Replace(path, m[0], has[what], 1)
 				}
 				if strings.HasSuffix(path, "/history") {
 					path += "?point=load"
@@ -203,6 +235,12 @@ func TestT80EveryRouteTellsNothingOfOtherTenants(t *testing.T) {
 			return "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest@example.com"}
 		})
 		s.alike("GET", func(has map[string]string) (string, any) { return "/api/v1/invitations?device=" + has[ofDevice], nil })
+		s.alike("PUT", func(has map[string]string) (string, any) {
+			return "/api/v1/notification-policies/" + s.his[ofPolicy] + "/devices/" + has[ofDevice], nil
+		})
+		s.alike("PATCH", func(has map[string]string) (string, any) {
+			return "/api/v1/notification-policies/" + s.his[ofPolicy] + "/recipients/" + has[ofRecipient], obj{"enabled": false}
+		})
 		for _, what := range []string{ofDevice, ofOrder, ofAgent} {
 			s.alike("GET", func(has map[string]string) (string, any) { return "/api/v1/log?device=" + has[what], nil })
 		}

@@ -94,6 +94,7 @@ func init() {
 		policy.AgentEnroll:     {"agent", "name"},
 		policy.AgentRemove:     {"agent", "name"},
 		policy.EventLogRead:    {"format"},
+		policy.NotifyAddDevice: {"policy"},
 	}
 	for _, action := range policy.Actions() {
 		Declare(string(action), ByReaders, append(params[action], "device")...)

@@ -19,6 +19,7 @@ type Message struct {
 	Text    string    // lines end in \n
 	Kind    string    // what sort of mail it is, for log and metrics: "signup", "invitation", …
 	Until   time.Time // when it has become useless, as its code has; zero: it is worth a day of trying
+	Key     string    // by which it can be withdrawn, and its Author is asked and told; "": neither
 }
 
 // Bounds of a mail in bytes.

@@ -18,8 +18,31 @@ type Queue struct {
 	now    func() time.Time
 	wake   chan struct{}
 
-	sent, retried, givenUp atomic.Int64
+	authors map[string]Author // by kind
+
+	sent, retried, givenUp, withdrawn atomic.Int64
 }
+
+// An Author knows whether mails with a key may still go: what was right when one was written need not be when it leaves (rules, PERM-10).
+type Author interface {
+	// Wanted is asked right before each attempt. It changes nothing.
+	Wanted(ctx context.Context, tx *store.Tx, key string) (bool, error)
+	// Ended is told, once, in the transaction in which the mail goes from the queue. Of those that Withdraw took out it is not told.
+	Ended(ctx context.Context, tx *store.Tx, key string, fate Fate) error
+}
+
+// A Fate is what became of a mail.
+type Fate string
+
+// The fates.
+const (
+	Sent      Fate = "sent"
+	GivenUp   Fate = "failed"
+	Withdrawn Fate = "withdrawn"
+)
+
+// By makes a the Author of all mails of a kind that have a key. Call it before Run.
+func (q *Queue) By(kind string, a Author) { q.authors[kind] = a }
 
 // Options of a Queue. The zero value will do.
 type Options struct {
@@ -39,7 +62,7 @@ func New(db *store.DB, c Config, o Options) (*Queue, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Queue{db: db, server: s, log: o.Log, now: o.Now, wake: make(chan struct{}, 1)}, nil
+	return &Queue{db: db, server: s, log: o.Log, now: o.Now, wake: make(chan struct{}, 1), authors: map[string]Author{}}, nil
 }
 
 // patience is how long a mail is worth trying for.
@@ -55,10 +78,21 @@ func (q *Queue) Put(ctx context.Context, tx *store.Tx, m Message) error {
 	if !m.Until.IsZero() && m.Until.Before(until) {
 		until = m.Until
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO mails (id, kind, recipient, subject, body, written_at, until_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		cloud.NewID("m_"), m.Kind, m.To, m.Subject, m.Text, now.UnixMilli(), until.UnixMilli(), now.UnixMilli())
+	_, err := tx.Exec(ctx, `INSERT INTO mails (id, kind, recipient, subject, body, written_at, until_at, due_at, key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		cloud.NewID("m_"), m.Kind, m.To, m.Subject, m.Text, now.UnixMilli(), until.UnixMilli(), now.UnixMilli(), m.Key)
 	tx.After(q.nudge)
 	return err
+}
+
+// Withdraw takes mails of a key out of the queue and returns how many those were. One that is on its way to the server at this moment
+// arrives; it is asked for right before it is handed over.
+func (q *Queue) Withdraw(ctx context.Context, tx *store.Tx, key string) (n int64, err error) {
+	if key == "" {
+		return 0, nil
+	}
+	n, err = tx.Exec(ctx, `DELETE FROM mails WHERE key = $1 AND key <> ''`, key)
+	tx.After(func() { q.withdrawn.Add(n) })
+	return n, err
 }
 
 func (q *Queue) nudge() {
@@ -69,11 +103,11 @@ func (q *Queue) nudge() {
 }
 
 // Counts is what became of mails since the start of this process.
-type Counts struct{ Sent, Retried, GivenUp int64 }
+type Counts struct{ Sent, Retried, GivenUp, Withdrawn int64 }
 
 // Counts may be called at any time.
 func (q *Queue) Counts() Counts {
-	return Counts{Sent: q.sent.Load(), Retried: q.retried.Load(), GivenUp: q.givenUp.Load()}
+	return Counts{Sent: q.sent.Load(), Retried: q.retried.Load(), GivenUp: q.givenUp.Load(), Withdrawn: q.withdrawn.Load()}
 }
 
 // lookEvery is how often Run looks for mails that nobody told it of: of another process that ended, or whose pause is over.

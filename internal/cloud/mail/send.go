@@ -34,6 +34,20 @@ type waiting struct {
 type outcome struct {
 	err   error
 	final bool // it makes no sense to try again
+	fate  Fate // Withdrawn, or "" for what err and final say
+}
+
+// of returns what became of the mail for good; "": it is tried again at next.
+func (o outcome) of(w waiting, next time.Time) Fate {
+	switch {
+	case o.fate != "":
+		return o.fate
+	case o.err == nil:
+		return Sent
+	case o.final || !next.Before(w.Until):
+		return GivenUp
+	}
+	return ""
 }
 
 // round sends what is due, at most one batch, and returns how many it tried.
@@ -57,10 +71,57 @@ func (q *Queue) round(ctx context.Context) (int, error) {
 // forget takes out mails whose time is over, where nothing is sent.
 func (q *Queue) forget(ctx context.Context) error {
 	return q.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `DELETE FROM mails WHERE until_at <= $1`, q.now().UnixMilli())
-		tx.After(func() { q.givenUp.Add(n) })
+		rows, err := tx.Query(ctx, `DELETE FROM mails WHERE until_at <= $1 RETURNING kind, key`, q.now().UnixMilli())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var gone []waiting
+		for rows.Next() {
+			var w waiting
+			if err := rows.Scan(&w.Kind, &w.Key); err != nil {
+				return err
+			}
+			gone = append(gone, w)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for _, w := range gone {
+			if err := q.ended(ctx, tx, w, GivenUp); err != nil {
+				return err
+			}
+		}
+		tx.After(func() { q.givenUp.Add(int64(len(gone))) })
+		return nil
+	})
+}
+
+// ended tells the author of a mail what became of it.
+func (q *Queue) ended(ctx context.Context, tx *store.Tx, w waiting, fate Fate) error {
+	if a := q.authors[w.Kind]; a != nil && w.Key != "" {
+		return a.Ended(ctx, tx, w.Key, fate)
+	}
+	return nil
+}
+
+// wanted asks, at the last moment, whether a mail with a key is still there and still right.
+func (q *Queue) wanted(ctx context.Context, w waiting) (ok bool, err error) {
+	if w.Key == "" {
+		return true, nil
+	}
+	err = q.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var n int
+		err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM mails WHERE id = $1`, w.id).Scan(&n)
+		if ok = n > 0; err != nil || !ok {
+			return err
+		}
+		if a := q.authors[w.Kind]; a != nil {
+			ok, err = a.Wanted(ctx, tx, w.Key)
+		}
 		return err
 	})
+	return ok, err
 }
 
 func (q *Queue) claim(ctx context.Context) (list []waiting, err error) {
@@ -69,7 +130,7 @@ func (q *Queue) claim(ctx context.Context) (list []waiting, err error) {
 		now := q.now()
 		rows, err := tx.Query(ctx, `UPDATE mails SET attempts = attempts + 1, due_at = $1
 			WHERE id IN (SELECT id FROM mails WHERE due_at <= $2 ORDER BY due_at LIMIT $3)
-			RETURNING id, kind, recipient, subject, body, written_at, until_at, attempts`,
+			RETURNING id, kind, recipient, subject, body, written_at, until_at, attempts, key`,
 			now.Add(claimFor).UnixMilli(), now.UnixMilli(), batch)
 		if err != nil {
 			return err
@@ -78,7 +139,7 @@ func (q *Queue) claim(ctx context.Context) (list []waiting, err error) {
 		for rows.Next() {
 			var w waiting
 			var written, until int64
-			if err := rows.Scan(&w.id, &w.Kind, &w.To, &w.Subject, &w.Text, &written, &until, &w.attempts); err != nil {
+			if err := rows.Scan(&w.id, &w.Kind, &w.To, &w.Subject, &w.Text, &written, &until, &w.attempts, &w.Key); err != nil {
 				return err
 			}
 			w.written, w.Until = time.UnixMilli(written), time.UnixMilli(until)
@@ -96,12 +157,12 @@ func (q *Queue) send(ctx context.Context, list []waiting) []outcome {
 	defer func() { l.hangUp() }()
 	for i, w := range list {
 		if !q.now().Before(w.Until) {
-			results[i] = outcome{errors.New("it could not be sent before its time was over"), true}
+			results[i] = outcome{err: errors.New("it could not be sent before its time was over"), final: true}
 			continue
 		}
 		msg, err := q.server.compose(w.Message, w.id, w.written)
 		if err != nil {
-			results[i] = outcome{err, true}
+			results[i] = outcome{err: err, final: true}
 			continue
 		}
 		if l == nil {
@@ -112,10 +173,17 @@ func (q *Queue) send(ctx context.Context, list []waiting) []outcome {
 				return results
 			}
 		}
+		if ok, err := q.wanted(ctx, w); err != nil || !ok { // the connection is there: nothing stands between the answer and the sending
+			results[i] = outcome{err: err}
+			if err == nil {
+				results[i].fate = Withdrawn
+			}
+			continue
+		}
 		if err = l.Send(msg); msg.IsDelivered() {
 			err = nil // what failed came behind the server's word that it has it
 		}
-		results[i] = outcome{err, refusedForGood(err)}
+		results[i] = outcome{err: err, final: refusedForGood(err)}
 		if err != nil { // in what state the conversation is nobody can say
 			l.hangUp()
 			l = nil
@@ -139,8 +207,11 @@ func (q *Queue) note(ctx context.Context, list []waiting, results []outcome) err
 			o := results[i]
 			next := now.Add(pause(w.attempts))
 			var err error
-			if o.err == nil || o.final || !next.Before(w.Until) {
-				_, err = tx.Exec(ctx, `DELETE FROM mails WHERE id = $1 AND attempts = $2`, w.id, w.attempts)
+			if fate := o.of(w, next); fate != "" {
+				var n int64
+				if n, err = tx.Exec(ctx, `DELETE FROM mails WHERE id = $1 AND attempts = $2`, w.id, w.attempts); err == nil && n > 0 {
+					err = q.ended(ctx, tx, w, fate)
+				}
 			} else {
 				_, err = tx.Exec(ctx, `UPDATE mails SET due_at = $1 WHERE id = $2 AND attempts = $3`, next.UnixMilli(), w.id, w.attempts)
 			}
@@ -155,11 +226,14 @@ func (q *Queue) note(ctx context.Context, list []waiting, results []outcome) err
 
 // tell logs and counts. Neither recipient nor text is logged: they are somebody's, and one holds a code.
 func (q *Queue) tell(w waiting, o outcome, next time.Time) {
-	switch {
-	case o.err == nil:
+	switch o.of(w, next) {
+	case Withdrawn:
+		q.withdrawn.Add(1)
+		q.log.Debug("mail withdrawn", "mail", w.id, "kind", w.Kind)
+	case Sent:
 		q.sent.Add(1)
 		q.log.Debug("mail sent", "mail", w.id, "kind", w.Kind, "attempt", w.attempts)
-	case o.final || !next.Before(w.Until):
+	case GivenUp:
 		q.givenUp.Add(1)
 		q.log.Error("mail given up", "mail", w.id, "kind", w.Kind, "attempt", w.attempts, "written", w.written.UTC(), "err", reply(o.err))
 	default:

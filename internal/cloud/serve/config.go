@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type file struct {
 	Metrics  fileListen       `yaml:"metrics"`
 	TLS      fileTLS          `yaml:"tls"`
 	Mail     fileMail         `yaml:"mail"`
+	Notify   fileNotify       `yaml:"notify"`
 	Trial    *strict.Duration `yaml:"trial"`
 	Orders   fileOrders       `yaml:"orders"`
 	Log      fileLog          `yaml:"log"`
@@ -58,6 +60,10 @@ type fileMail struct {
 	From         *string `yaml:"from"`
 }
 
+type fileNotify struct {
+	AllowNetworks []string `yaml:"allow_networks"`
+}
+
 type fileOrders struct {
 	Load    *int `yaml:"load_10m"`
 	LoadDay *int `yaml:"load_day"`
@@ -83,8 +89,10 @@ type Config struct {
 	Mail     mail.Config   // its Server is "" where no letters leave: they wait
 	Trial    time.Duration // PLAN-13
 	Orders   order.Limits
-	LogLevel slog.Level
-	LogJSON  bool
+	// NotifyNetworks are networks of the operator's own that webhooks may reach, also without TLS.
+	NotifyNetworks []netip.Prefix
+	LogLevel       slog.Level
+	LogJSON        bool
 }
 
 const maxSize = 1 << 20
@@ -157,6 +165,7 @@ func (c checker) build(f *file) *Config {
 		c.At("tls", "has one of cert_file and key_file; both or none are needed")
 	}
 	c.mail(&cfg.Mail)
+	c.notify(cfg, f.Notify)
 	c.orders(cfg, f.Orders)
 	c.log(cfg, f.Log)
 	return cfg
@@ -244,6 +253,17 @@ func (c checker) mail(m *mail.Config) {
 }
 
 // orders bounds what can switch off people's servers, of one device. That there is a bound is not for the operator to decide (T-07).
+func (c checker) notify(cfg *Config, f fileNotify) {
+	for _, text := range f.AllowNetworks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p != p.Masked() {
+			c.At("notify.allow_networks", "%q is not a network like 10.1.0.0/16", text)
+			continue
+		}
+		cfg.NotifyNetworks = append(cfg.NotifyNetworks, p)
+	}
+}
+
 func (c checker) orders(cfg *Config, f fileOrders) {
 	cfg.Orders = order.DefaultLimits()
 	for _, l := range []struct {

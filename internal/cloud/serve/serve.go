@@ -23,6 +23,7 @@ import (
 	"upsedge/internal/cloud/invitation"
 	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/mail"
+	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 )
@@ -44,6 +45,7 @@ type Server struct {
 	receiver    *ingest.Receiver
 	group       *ingest.Group
 	front       *front.Front
+	notify      *notify.Service
 	follower    *history.Follower
 	heads       *eventlog.Signer
 	api         *api.API
@@ -118,6 +120,11 @@ func (s *Server) build(ctx context.Context) (err error) {
 	s.devices.AfterEnd(s.orders.GrantEnded)
 	s.devices.OnEnd(s.orders.DeviceEnded)
 	s.devices.OnEnd(s.invitations.DeviceEnded)
+	if s.notify, err = notify.New(notify.Options{DB: s.db, Mail: s.mail, URL: cfg.URL, Secrets: secrets, Allow: cfg.NotifyNetworks, Log: s.log}); err != nil {
+		return err
+	}
+	s.devices.AfterEnd(s.notify.GrantEnded)
+	s.devices.OnEnd(s.notify.DeviceEnded)
 	s.follower = history.NewFollower(s.db, s.log)
 	s.heads = eventlog.NewSigner(func(head []byte) (string, error) { return s.authority.Sign(authority.ForLog, head) }, nil, s.log)
 	s.receiver = ingest.New(s.db, ingest.Options{Log: s.log, Statement: s.orders.Statement, Sinks: s.sinks()})
@@ -135,7 +142,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences,
+		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences, Notify: s.notify,
 	})
 	return err
 }
@@ -182,6 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.orders.Run(ctx, s.front) })
 	g.Go(func() error { return s.devices.Run(ctx, s.db) })
 	g.Go(func() error { return s.accounts.Run(ctx) })
+	g.Go(func() error { return s.notify.Run(ctx) })
 	g.Go(func() error { return s.invitations.Run(ctx) })
 	g.Go(func() error { return s.heads.Run(ctx, s.db) })
 	g.Go(func() error { return s.heads.RunSums(ctx, s.db) })

@@ -13,12 +13,15 @@ import (
 )
 
 // sinks says who is told of what agents publish, in the order in which they rest on each other: who owns what, then what was said of it,
-// then what was ordered.
+// then who is told of it, then what was ordered.
 func (s *Server) sinks() ingest.Sinks {
 	return ingest.Sinks{
 		Keep: s.devices.Keep,
 		Event: func(ctx context.Context, tx *store.Tx, agent string, at ingest.Stored, e *wire.PublishedEvent) error {
 			if err := history.TakeEvent(ctx, tx, agent, at, e); err != nil {
+				return err
+			}
+			if err := s.notify.Event(ctx, tx, agent, at, e); err != nil {
 				return err
 			}
 			return s.orders.Result(ctx, tx, agent, at, e)
@@ -32,8 +35,13 @@ func (s *Server) sinks() ingest.Sinks {
 			}
 			return s.orders.State(ctx, tx, agent, full, at)
 		},
-		Session:  s.orders.Session,
-		Presence: s.devices.Presence,
+		Session: s.orders.Session,
+		Presence: func(ctx context.Context, tx *store.Tx, agent string, online bool, at time.Time) error {
+			if err := s.notify.Presence(ctx, tx, agent, online, at); err != nil { // asks what was known before
+				return err
+			}
+			return s.devices.Presence(ctx, tx, agent, online, at)
+		},
 	}
 }
 

@@ -57,12 +57,14 @@ var (
 	unsent      = prometheus.NewDesc("upscloud_mqtt_messages_unsent_total", "Messages to agents that found nobody, or a full queue.", nil, nil)
 	ended       = prometheus.NewDesc("upscloud_mqtt_ended_total", "Connections that ended, and subscriptions that were refused, by why.", []string{"reason"}, nil)
 	mails       = prometheus.NewDesc("upscloud_mails_total", "Letters by what became of them.", []string{"outcome"}, nil)
+	notified    = prometheus.NewDesc("upscloud_notifications_total", "Notifications by what became of them; held: counted for a digest.", []string{"outcome"}, nil)
+	notifyWaits = prometheus.NewDesc("upscloud_notifications_waiting", "Notifications that wait to be sent, as of the last look.", nil, nil)
 	certificate = prometheus.NewDesc("upscloud_certificate_expiry_timestamp_seconds", "When the server's own certificate ends.", nil, nil)
 )
 
 // Describe is for prometheus.Collector.
 func (w *watch) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{buildInfo, agents, connections, received, kept, payload, sent, unsent, ended, mails, certificate} {
+	for _, d := range []*prometheus.Desc{buildInfo, agents, connections, received, kept, payload, sent, unsent, ended, mails, notified, notifyWaits, certificate} {
 		to <- d
 	}
 }
@@ -91,6 +93,13 @@ func (w *watch) Collect(to chan<- prometheus.Metric) {
 	count(mails, float64(m.Sent), "sent")
 	count(mails, float64(m.Retried), "retried")
 	count(mails, float64(m.GivenUp), "given_up")
+	count(mails, float64(m.Withdrawn), "withdrawn")
+	n := w.s.notify.Counts()
+	count(notified, float64(n.Sent), "sent")
+	count(notified, float64(n.Failed), "failed")
+	count(notified, float64(n.Withdrawn), "withdrawn")
+	count(notified, float64(n.Held), "held")
+	gauge(notifyWaits, float64(n.Waiting))
 	if at, err := w.s.authority.ServerEnds(); err == nil {
 		gauge(certificate, float64(at.Unix()))
 	}
