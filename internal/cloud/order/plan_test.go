@@ -22,7 +22,7 @@ func (w *world) waiting(action policy.Action, params map[string]string) *Order {
 		if err != nil {
 			return err
 		}
-		o = newOrder(d, owner, policy.Owner, d.PlanAt(w.clock), action, params, w.clock)
+		o = newOrder(d, owner, device.Right{Role: policy.Owner, Plan: d.PlanAt(w.clock)}, action, params, w.clock)
 		return w.book.begin(ctx, tx, o)
 	})
 	return o
