@@ -87,4 +87,32 @@ func printStatus(w io.Writer, st *local.Status) {
 			fmt.Fprintf(w, "%s: %s\n", u.Name, u.Failure)
 		}
 	}
+	printOrders(w, st)
+}
+
+// lastOrders are shown in the terminal; --json has them all.
+const lastOrders = 10
+
+// printOrders says what may be ordered from afar, and what became of what was.
+func printOrders(w io.Writer, st *local.Status) {
+	o := st.Orders
+	if o == nil {
+		return
+	}
+	fmt.Fprintf(w, "\nremote orders allowed here: %s\n", o.Allowed())
+	for _, u := range st.Units {
+		fmt.Fprintf(w, "%s: plan %v\n", u.Name, u.Plan)
+	}
+	if text := o.Rejected.String(); text != "" {
+		fmt.Fprintln(w, text)
+	}
+	if len(o.Ended) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "time\tunit\taction\trole\toutcome\twhy")
+	for _, e := range o.Ended[:min(len(o.Ended), lastOrders)] {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", local.When(e.Time), e.Unit, e.Action, e.Role, e.Outcome, local.InWords(e.Reason, e.Detail))
+	}
+	_ = t.Flush()
 }

@@ -61,21 +61,23 @@ type outside struct {
 const stopWithin = 5 * time.Second
 
 type agent struct {
-	Options                   // Config is the one of the start
-	latest    **config.Config // the one applied last
-	started   time.Time
-	clock     *clock.Clock
-	disk      *disk
-	owners    *owners
-	site      *site
-	own       *own
-	series    *metrics.Agent
-	metrics   *metrics.Server // nil: off
-	local     *local.Server
-	orders    *command.Executor // nil: there is no cloud
-	link      link
-	ready     atomic.Bool
-	connected atomic.Bool
+	Options                 // Config is the one of the start
+	latest  **config.Config // the one applied last
+	started time.Time
+	clock   *clock.Clock
+	disk    *disk
+	owners  *owners
+	site    *site
+	own     *own
+	series  *metrics.Agent
+	metrics *metrics.Server // nil: off
+	local   *local.Server
+	orders  *command.Executor // nil: there is no cloud
+	// shownOrders is the same for who shows it: a request may come while the journal is changed for another.
+	shownOrders atomic.Pointer[command.Executor]
+	link        link
+	ready       atomic.Bool
+	connected   atomic.Bool
 
 	mu      sync.Mutex
 	flushed time.Time // the flush loop last came round

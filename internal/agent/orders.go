@@ -22,6 +22,7 @@ import (
 func (a *agent) openOrders(ctx context.Context) (err error) {
 	up := a.link.up.Load()
 	a.owners.ask(nil)
+	a.shownOrders.Store(nil)
 	if a.orders = nil; up.cfg == nil || !trust.Enrolled(a.Config.StateDir) {
 		return nil
 	}
@@ -32,6 +33,7 @@ func (a *agent) openOrders(ctx context.Context) (err error) {
 	})
 	if err == nil { // what was said before a restart holds until it is said anew
 		a.owners.ask(a.orders.Binds)
+		a.shownOrders.Store(a.orders)
 	}
 	return err
 }

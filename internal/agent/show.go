@@ -68,9 +68,49 @@ func (a *agent) status(values bool) local.Status {
 		s.Spool = append(s.Spool, local.Lane{Name: l.String(), Records: uint64(st.Lane(l).Records)})
 	}
 	for _, u := range a.site.all() {
-		s.Units = append(s.Units, u.local(now, values))
+		s.Units = append(s.Units, a.withPlan(u.local(now, values)))
 	}
+	s.Orders = a.showOrders()
 	return s
+}
+
+// withPlan adds what the cloud has stated of a unit's plan.
+func (a *agent) withPlan(u local.Unit) local.Unit {
+	b, ok := a.owners.bind(u.Serial)
+	if x := a.shownOrders.Load(); ok && x != nil {
+		u.Plan = &local.Plan{Plan: string(b.Plan), Until: b.ValidUntil, Ended: x.PlanEnded(b)}
+	}
+	return u
+}
+
+// showOrders is what is told on site of remote orders, nil where there is no cloud.
+func (a *agent) showOrders() *local.Orders {
+	x := a.shownOrders.Load()
+	if x == nil {
+		return nil
+	}
+	ended, rejected := x.Local()
+	cfg := x.ShownPolicy()
+	out := &local.Orders{Allow: []string{}, Hours: cfg.Hours.String(), Ended: []local.Order{}}
+	for _, g := range cfg.Allow {
+		out.Allow = append(out.Allow, string(g))
+	}
+	for _, e := range ended {
+		out.Ended = append(out.Ended, local.Order{
+			Time: instant(e.At), Unit: e.Unit, Action: e.Action, Role: e.Role, Outcome: string(e.State), Reason: string(e.Reason), Detail: e.Detail,
+		})
+	}
+	out.Rejected = local.Rejected{Count: rejected.Count, Reason: string(rejected.Reason), Time: instant(rejected.At)}
+	return out
+}
+
+// instant is an instant in whole seconds, nil where it is not known.
+func instant(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC().Truncate(time.Second)
+	return &at
 }
 
 // restartKeys are the sections and keys that differ and are not applied while the agent runs: all but the units, orders and log.level.

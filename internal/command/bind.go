@@ -33,25 +33,28 @@ const maxEnded = 1024
 // A bind is a Bind with what only the judgement of orders needs.
 type bind struct {
 	Bind
-	ended map[string]uint64 // by actor, the grant version at which the grant ended
+	over  map[string]uint64 // by actor, the grant version at which the grant ended
 	floor uint64            // grants below this version have ended, whose ever
 	gone  uint32            // up to this epoch the device is to be erased: no order of it counts any more
 }
 
 // stale reports whether the grant of an actor ended at a version above the one given (EDGE-5).
 func (b *bind) stale(actor string, version uint64) bool {
-	return version < b.ended[actor] || version < b.floor
+	return version < b.over[actor] || version < b.floor
 }
 
 // plan is the plan in force: the stored one until its end, then Basic (PLAN-9). passed are what is known of the time now, zero for
 // what is not; any of them can end the plan.
 func (b *bind) plan(passed ...time.Time) policy.Plan {
-	for _, now := range passed {
-		if !now.IsZero() && !now.Before(b.ValidUntil) {
-			return policy.Lesser(b.Plan, policy.Basic)
-		}
+	if b.Bind.ended(passed...) {
+		return policy.Lesser(b.Plan, policy.Basic)
 	}
 	return b.Plan
+}
+
+// ended reports whether the plan has ended by itself.
+func (b Bind) ended(passed ...time.Time) bool {
+	return slices.ContainsFunc(passed, func(now time.Time) bool { return !now.IsZero() && !now.Before(b.ValidUntil) })
 }
 
 // join returns the bind that an entry of a statement leads to, and whether it says anything new: entries are monotone by epoch and
@@ -63,13 +66,13 @@ func (b *bind) join(e trust.Entry) (*bind, bool) {
 	case e.Bind.Epoch <= b.gone, e.Bind.Epoch < b.Epoch, e.Bind.Epoch == b.Epoch && e.Bind.GrantVersion <= b.GrantVersion:
 		return b, false // an owner changes with a higher epoch alone (SHARE-14)
 	}
-	next := &bind{Bind: Bind{e.Device, e.Bind.Epoch, policy.Plan(e.Bind.Plan), e.Bind.ValidUntil, e.Bind.GrantVersion}, ended: map[string]uint64{}, gone: b.gone}
+	next := &bind{Bind: Bind{e.Device, e.Bind.Epoch, policy.Plan(e.Bind.Plan), e.Bind.ValidUntil, e.Bind.GrantVersion}, over: map[string]uint64{}, gone: b.gone}
 	if next.Epoch == b.Epoch {
 		next.floor = b.floor
-		maps.Copy(next.ended, b.ended)
+		maps.Copy(next.over, b.over)
 	}
 	for _, a := range e.Bind.Ended {
-		next.ended[a.Actor] = max(next.ended[a.Actor], a.GrantVersion)
+		next.over[a.Actor] = max(next.over[a.Actor], a.GrantVersion)
 	}
 	if len(e.Bind.Ended) == trust.MaxEnded { // the list may have been cut: what ended before its oldest counts as ended for everybody
 		oldest := slices.MinFunc(e.Bind.Ended, func(x, y trust.Ended) int { return cmp.Compare(x.GrantVersion, y.GrantVersion) })
@@ -102,12 +105,12 @@ func mayErase(role string) bool {
 
 // shorten forgets the oldest ended grants beyond maxEnded, and ends everybody's grants of that time for it.
 func (b *bind) shorten() {
-	if len(b.ended) <= maxEnded {
+	if len(b.over) <= maxEnded {
 		return
 	}
-	versions := slices.Sorted(maps.Values(b.ended))
+	versions := slices.Sorted(maps.Values(b.over))
 	b.floor = max(b.floor, versions[len(versions)-maxEnded-1])
-	maps.DeleteFunc(b.ended, func(_ string, v uint64) bool { return v <= b.floor })
+	maps.DeleteFunc(b.over, func(_ string, v uint64) bool { return v <= b.floor })
 }
 
 // bindJSON is how a bind is kept.
@@ -122,7 +125,7 @@ type bindJSON struct {
 }
 
 func (b *bind) encode() ([]byte, error) {
-	return json.Marshal(bindJSON{b.Epoch, b.Plan, b.ValidUntil, b.GrantVersion, b.ended, b.floor, b.gone})
+	return json.Marshal(bindJSON{b.Epoch, b.Plan, b.ValidUntil, b.GrantVersion, b.over, b.floor, b.gone})
 }
 
 func decodeBind(device string, body []byte) (*bind, error) {
@@ -130,5 +133,5 @@ func decodeBind(device string, body []byte) (*bind, error) {
 	if err := json.Unmarshal(body, &v); err != nil {
 		return nil, fmt.Errorf("bind of a device: %w", err)
 	}
-	return &bind{Bind: Bind{device, v.Epoch, v.Plan, v.ValidUntil, v.GrantVersion}, ended: v.Ended, floor: v.Floor, gone: v.Gone}, nil
+	return &bind{Bind: Bind{device, v.Epoch, v.Plan, v.ValidUntil, v.GrantVersion}, over: v.Ended, floor: v.Floor, gone: v.Gone}, nil
 }

@@ -67,6 +67,7 @@ type Executor struct {
 	alarms alarms
 	bound  atomic.Pointer[map[string]Bind] // nil: not known yet
 	works  sync.WaitGroup
+	shown  shown
 
 	applying sync.Mutex       // one statement at a time
 	foreign  map[wire.ID]bool // erasures that were reported, at most maxForeign
@@ -105,6 +106,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
 		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{}, foreign: map[wire.ID]bool{},
 	}
+	x.shown.setPolicy(o.Policy)
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
 		return nil, err
 	} else if err != nil {
@@ -115,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 
 // SetPolicy takes another policy of the site; it counts from the next check on.
 func (x *Executor) SetPolicy(p Policy) {
+	x.shown.setPolicy(p)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.policy = p
@@ -140,6 +143,7 @@ func (x *Executor) Accept(o Order) {
 
 // Rejected is told of a message that is no order of the cloud to this agent, and of nobody knows whom (R8).
 func (x *Executor) Rejected(r *trust.Refusal) {
+	x.countRejected(r)
 	x.count("", wire.OrderRefused, policy.Reason(r.Code))
 	x.security(622, "", r.Error())
 }
@@ -242,6 +246,7 @@ func (x *Executor) take(session uint64, s *trust.Statement, came time.Time, next
 	// It never goes back: what was signed earlier and comes later, or again, prolongs no plan (PLAN-9).
 	if at := x.o.Clock.Mono(came); x.told.IsZero() || s.Time.After(x.told.Add(at-x.toldAt)) {
 		x.told, x.toldAt = s.Time, at
+		x.shown.setTime(s.Time, at)
 	}
 }
 

@@ -54,7 +54,7 @@ func FuzzRows(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := &bind{Bind: Bind{Device: "AS1", Epoch: 4, Plan: "advanced"}, ended: map[string]uint64{"u_1": 3}}
+	b := &bind{Bind: Bind{Device: "AS1", Epoch: 4, Plan: "advanced"}, over: map[string]uint64{"u_1": 3}}
 	bound, err := b.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -129,12 +129,12 @@ func TestEveryCommandOfTheMatrixIsAnAction(t *testing.T) {
 
 // TestEDGE5ForgottenGrantsEndForEverybody: beyond the bound it gets stricter.
 func TestEDGE5ForgottenGrantsEndForEverybody(t *testing.T) {
-	b := &bind{ended: map[string]uint64{}}
+	b := &bind{over: map[string]uint64{}}
 	for i := range maxEnded + 10 {
-		b.ended[string(rune('a'+i%26))+time.Duration(i).String()] = uint64(i + 1)
+		b.over[string(rune('a'+i%26))+time.Duration(i).String()] = uint64(i + 1)
 	}
 	b.shorten()
-	if len(b.ended) > maxEnded || !b.stale("somebody", 9) || b.stale("somebody", 10) {
-		t.Errorf("%d kept, floor %d", len(b.ended), b.floor)
+	if len(b.over) > maxEnded || !b.stale("somebody", 9) || b.stale("somebody", 10) {
+		t.Errorf("%d kept, floor %d", len(b.over), b.floor)
 	}
 }

@@ -34,6 +34,10 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
+	ended, err := j.lately(mostShown)
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
 	x.applying.Lock()
 	defer x.applying.Unlock()
 	x.mu.Lock()
@@ -58,6 +62,11 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if !x.before { // later ones are in memory already
+		for _, e := range ended {
+			x.shown.add(e)
+		}
+	}
 	x.before = true
 	x.j, x.counter = j, max(x.counter, j.meta.counter)
 	x.setBinds(binds)

@@ -39,6 +39,15 @@ func ofDay(at time.Time) time.Duration {
 	return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 }
 
+// String is what ParseHours reads.
+func (h Hours) String() string {
+	if h.always() {
+		return ""
+	}
+	clock := func(d time.Duration) string { return time.Time{}.Add(d).Format("15:04") }
+	return clock(h.from) + "-" + clock(h.to)
+}
+
 func (h Hours) always() bool { return h.from == h.to }
 
 // has reports whether it is in these hours at an instant.

@@ -103,6 +103,11 @@ func (x *Executor) refuse(o *Order, e *entry, r *ups.Refusal) {
 
 // unheard tells of a refusal that cannot go into the journal. Nothing was done, and should the order come again it is judged again.
 func (x *Executor) unheard(o *Order, reason policy.Reason, detail string) {
+	e := &entry{cmd: o.Command, state: wire.OrderRefused, reason: reason, detail: detail, ended: x.stamp()}
+	if t, ok := x.o.Find(o.Command.Device); ok {
+		e.unit = t.Name
+	}
+	x.shown.add(e)
 	x.count(o.Command.Action, wire.OrderRefused, reason)
 	x.security(622, o.Command.Device, string(reason)+": "+detail)
 	x.log.Warn("order refused", "order", o.Command.ID, "action", o.Command.Action, "reason", string(reason), "detail", detail)
@@ -328,6 +333,7 @@ func (x *Executor) conclude(e *entry) error {
 	}
 	x.stir()
 	if first {
+		x.shown.add(e)
 		x.count(e.cmd.Action, e.state, e.reason)
 		x.log.Info("order ended", "order", e.cmd.ID, "action", e.cmd.Action, "unit", e.unit, "state", string(e.state), "reason", string(e.reason))
 	}

@@ -53,6 +53,7 @@ func page(s Status) string {
 	if len(s.Units) == 0 {
 		w.raw("<p>No units are configured. <code>upsagent probe</code> finds them.</p>\n")
 	}
+	w.orders(s)
 	w.raw("</body>\n</html>\n")
 	return w.String()
 }
@@ -108,6 +109,41 @@ func (w *writer) unit(u Unit) {
 	}
 	w.values(u.Values)
 	w.raw("</section>\n")
+}
+
+// orders writes what is known of remote orders.
+func (w *writer) orders(s Status) {
+	o := s.Orders
+	if o == nil {
+		return
+	}
+	w.raw("<section id=\"orders\">\n<h2>Remote orders</h2>\n<div>Allowed here: ")
+	w.text(o.Allowed())
+	w.raw("</div>\n")
+	for _, u := range s.Units {
+		w.raw("<div>")
+		w.text(u.Name + ": plan " + u.Plan.String())
+		w.raw("</div>\n")
+	}
+	if text := o.Rejected.String(); text != "" {
+		w.marked("div", "alarm", text)
+		w.raw("\n")
+	}
+	if len(o.Ended) == 0 {
+		w.raw("<div class=\"quiet\">None has come yet.</div>\n</section>\n")
+		return
+	}
+	w.raw("<table class=\"log\">\n<tr><th>time</th><th>unit</th><th>action</th><th>role</th><th>outcome</th><th>why</th></tr>\n")
+	for _, e := range o.Ended {
+		w.raw("<tr>")
+		for _, text := range []string{When(e.Time), e.Unit, e.Action, e.Role, e.Outcome, InWords(e.Reason, e.Detail)} {
+			w.raw("<td>")
+			w.text(text)
+			w.raw("</td>")
+		}
+		w.raw("</tr>\n")
+	}
+	w.raw("</table>\n</section>\n")
 }
 
 // identity returns what the unit is and when it answered, as far as that is known.

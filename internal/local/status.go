@@ -18,6 +18,8 @@ type Status struct {
 	Spool   []Lane    `json:"spool"`
 	Alarms  []Alarm   `json:"alarms"` // of the agent itself
 	Units   []Unit    `json:"units"`
+	// Orders is what is known of remote orders; nil where there is no cloud that could give any.
+	Orders *Orders `json:"orders,omitempty"`
 }
 
 // Clock is the state of the box's clock.
@@ -54,6 +56,8 @@ type Unit struct {
 	// Age is how long ago the unit last answered, in seconds; absent if it never has.
 	Age    *float64 `json:"age_seconds,omitempty"`
 	Values []Value  `json:"values,omitempty"` // only when asked for
+	// Plan is the one that the cloud has stated for the unit; nil where it has stated none, and obeys no order.
+	Plan *Plan `json:"plan,omitempty"`
 }
 
 // Bad reports whether somebody should look at the unit: it has an alarm that is more than informational, cannot be read, or has
