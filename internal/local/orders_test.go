@@ -1,0 +1,74 @@
+package local
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"upsedge/internal/policy"
+)
+
+// orderStatus is a site with some orders behind it.
+func orderStatus() Status {
+	at := func(s int) *time.Time {
+		t := time.Date(2026, 3, 1, 12, 0, s, 0, time.UTC)
+		return &t
+	}
+	s := testStatus(true)
+	s.Broker, s.Clock.Trusted = Broker{true, true}, true
+	s.Units[0].Plan = &Plan{Plan: "advanced", Until: *at(0), Ended: true}
+	s.Units = append(s.Units, Unit{Name: "rack-b", Condition: []string{"online"}, Plan: &Plan{Plan: "standard", Until: at(0).AddDate(1, 0, 0)}}, Unit{Name: "rack-c"})
+	s.Orders = &Orders{
+		Allow: []string{"reboot", "diagnostics"}, Hours: "08:00-18:00",
+		Ended: []Order{
+			{Time: at(9), Unit: "rack-a", Action: "reboot.ups", Role: "shared", Outcome: "refused", Reason: "PLAN_BASIC", Detail: "role shared on plan basic"},
+			{Time: at(5), Unit: "rack-a", Action: "reboot.ups", Role: "owner", Outcome: "cancelled", Reason: "GRANT_STALE", Detail: "taken back before the outlets went off"},
+			{Unit: "rack-b", Action: "diagnostics.run", Role: "owner", Outcome: "done", Detail: "the self-test passed"},
+		},
+		Rejected: Rejected{Count: 7, Reason: "BAD_SIGNATURE", Time: at(30)},
+	}
+	return s
+}
+
+// TestLOG1ThePageSaysWhatWasRefusedAndWhy to somebody without an account: in words, and nobody by name.
+func TestLOG1ThePageSaysWhatWasRefusedAndWhy(t *testing.T) {
+	s := orderStatus()
+	body := page(s)
+	if f := os.Getenv("UPSEDGE_PAGE"); f != "" { // to look at it
+		if err := os.WriteFile(f, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{
+		"Remote orders", "Allowed here: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
+		"rack-c: plan none stated", "<td>reboot.ups</td><td>shared</td><td>refused</td><td>the plan Basic has no remote control (role shared on plan basic)</td>",
+		"who ordered it has no right to the unit any more (taken back", "<td>time not known</td><td>rack-b</td>", "7 messages since the start were no orders",
+		"the cloud has not signed it",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+	s.Orders = &Orders{}
+	if body := page(s); !strings.Contains(body, "nothing: orders.allow is empty") || !strings.Contains(body, "None has come yet") {
+		t.Error("an empty log is not said")
+	}
+	s.Orders = nil
+	if body := page(s); strings.Contains(body, "Remote orders") {
+		t.Error("a stand-alone agent speaks of remote orders")
+	}
+}
+
+// TestEachReasonHasItsWords.
+func TestEachReasonHasItsWords(t *testing.T) {
+	for _, r := range []policy.Reason{
+		policy.PlanBasic, policy.PlanStandard, policy.OwnerOnly, policy.RoleReadOnly, policy.NotFound, policy.MFARequired, policy.UnknownAction, policy.RateLimit,
+		policy.Malformed, policy.Expired, policy.Cancelled, policy.BadSignature, policy.NotBound, policy.OutOfOrder, policy.GrantStale, policy.LocalPolicy, policy.Busy,
+		policy.SafetyLock, policy.Unsupported, policy.UPSRefused, policy.UPSUnreachable,
+	} {
+		if reasons[string(r)] == "" {
+			t.Errorf("%s has no words", r)
+		}
+	}
+}
