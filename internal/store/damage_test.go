@@ -57,6 +57,37 @@ func flip(t testing.TB, path string, offset int64, mask byte) {
 	must(t, os.WriteFile(path, b, 0o600))
 }
 
+// TestAFlippedBitInTheNameOfAColumnKeepsNoAgentFromItsStart: the text of the table meta, byte by byte, by which the version is told.
+func TestAFlippedBitInTheNameOfAColumnKeepsNoAgentFromItsStart(t *testing.T) {
+	dir := fastDir(t)
+	fill(t, dir)
+	whole, err := os.ReadFile(filepath.Join(dir, fileName))
+	must(t, err)
+	at := bytes.Index(whole, []byte(schema[0]))
+	if at < 0 {
+		t.Fatal("the text of the table is not in the file")
+	}
+	aside := 0
+	for n := range len(schema[0]) {
+		hurt := fastDir(t)
+		b := bytes.Clone(whole)
+		b[at+n] ^= 1 << (n % 7)
+		must(t, os.WriteFile(filepath.Join(hurt, fileName), b, 0o600))
+		s, err := Open(t.Context(), hurt, Options{unchecked: true})
+		if err != nil {
+			t.Errorf("%q: %v", b[at:at+len(schema[0])], err)
+			continue
+		}
+		if s.SetAside() != "" {
+			aside++
+		}
+		must(t, s.Close())
+	}
+	if aside < len(schema[0])/2 {
+		t.Errorf("set aside %d times of %d", aside, len(schema[0]))
+	}
+}
+
 func TestAFlippedBitInAPayloadBecomesAGap(t *testing.T) {
 	for _, lane := range wire.Lanes {
 		t.Run(lane.String(), func(t *testing.T) {

@@ -3,8 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"upsedge/internal/wire"
 )
@@ -102,6 +106,10 @@ func (t *tx) sumRows() {
 func (s *Store) migrate(ctx context.Context, found []string) error {
 	t := &tx{ctx: ctx, s: s}
 	m, ok := t.loadMeta()
+	if se := (*sqlite.Error)(nil); errors.As(t.err, &se) && se.Code() == sqlite3.SQLITE_ERROR {
+		// A column that every version has is not there: its name came to harm in the file.
+		return fmt.Errorf("%w: unexpected tables: %w", ErrBroken, t.err)
+	}
 	switch {
 	case t.err != nil && structural(t.err):
 		return t.err
