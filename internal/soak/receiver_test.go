@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,9 +96,8 @@ func (w *world) enrol() {
 		w.cloud.Owned = append(w.cloud.Owned, fmt.Sprintf("AS2130%06d", i+1)) // as upssim makes them of its seed
 	}
 	key := ed25519.NewKeyFromSeed(root).Public().(ed25519.PublicKey)
-	line := "ed25519 " + base64.RawURLEncoding.EncodeToString(key) + "\n"
-	err := errors.Join(os.MkdirAll(w.state, 0o700), os.WriteFile(filepath.Join(w.state, "cloud_root"), []byte(line), 0o600))
-	if err != nil {
+	// On the disk as an enrolment leaves it: a power cut must not take it, or the units would be nobody's from then on.
+	if err := errors.Join(os.MkdirAll(w.state, 0o700), trust.SaveRoot(w.state, key)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"upsedge/internal/wire"
 )
 
 // round does one to three things at random instants.
@@ -113,11 +115,17 @@ func (w *world) rounds(n int, sum *total) {
 	for _, p := range w.reckon() {
 		w.t.Error(p)
 	}
-	gone := 0
+	gone, samples := 0, 0
 	for id := range w.book.told {
+		if id.lane == wire.Samples {
+			samples++
+		}
 		if _, held := w.held.records[id]; !held {
 			gone++
 		}
+	}
+	if samples < 2*n {
+		w.t.Errorf("%d blocks of samples in %d rounds: they tried nothing", samples, n)
 	}
 	sum.rounds, sum.took = sum.rounds+n, sum.took+time.Since(began)
 	sum.accepted, sum.held, sum.gone, sum.crashes = sum.accepted+len(w.book.told), sum.held+len(w.held.records), sum.gone+gone, sum.crashes+len(w.held.gaps)
