@@ -104,6 +104,9 @@ func (r rows) Find(string) ([]byte, bool, error)      { return nil, false, errNo
 func (r rows) Commit(string, []byte, time.Time) error { return errNoTx }
 func (r rows) Delete(string) error                    { return errNoTx }
 
+// mostSessions is how many an account has at a time: scripts that sign in and never out fill no table.
+const mostSessions = 100
+
 // begin makes a session of an account and ends the one it replaces, if any: a token that was there before the sign-in, or before a
 // change of right, is worth nothing behind it (T-84). fn may be run again, so that nothing is kept of the one before.
 func (s *Service) begin(ctx context.Context, tx *store.Tx, a *Account, old string, began, factorAt time.Time) (*Session, error) {
@@ -115,6 +118,11 @@ func (s *Service) begin(ctx context.Context, tx *store.Tx, a *Account, old strin
 		if err := (rows{s}).DeleteCtx(ctx, old); err != nil {
 			return nil, err
 		}
+	}
+	// Of the sessions that would be more than mostSessions, those that end first end now.
+	if _, err := tx.Exec(ctx, `DELETE FROM sign_ins WHERE identity = $1 AND token NOT IN
+		(SELECT token FROM sign_ins WHERE identity = $1 ORDER BY expires_at DESC, token LIMIT $2)`, a.identity, mostSessions-1); err != nil {
+		return nil, err
 	}
 	now := s.now()
 	if began.IsZero() {

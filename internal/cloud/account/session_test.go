@@ -217,3 +217,24 @@ func TestAClosedAccountIsSignedOut(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestT84SessionsOfAnAccountAreBounded: the one that ends first goes; nobody else's does.
+func TestT84SessionsOfAnAccountAreBounded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		w.member("jo@example.com")
+		w.member("mo@example.com")
+		other := w.signIn("mo@example.com")
+		var tokens []string
+		for range mostSessions + 2 {
+			w.move(time.Second)
+			tokens = append(tokens, w.signIn("jo@example.com").Token)
+		}
+		if n := w.count(`SELECT COUNT(*) FROM sign_ins`); n != mostSessions+1 {
+			t.Errorf("%d sessions, want %d and one of somebody else's", n, mostSessions)
+		}
+		if w.alive(tokens[0]) || w.alive(tokens[1]) || !w.alive(tokens[2]) || !w.alive(tokens[mostSessions+1]) || !w.alive(other.Token) {
+			t.Error("another one than the oldest went")
+		}
+	})
+}
