@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"upsedge/internal/cloud/store"
@@ -36,7 +37,8 @@ func (r *Registry) endPlan(ctx context.Context, tx *store.Tx, id string) error {
 	return r.settle(ctx, tx, d, fromMillis(r.now().UnixMilli()))
 }
 
-// each runs fn for the devices of a query (now, limit), each in a transaction of its own, until there are none.
+// each runs fn for the devices of a query (now, limit), each in a transaction of its own, until there are none. One that fails keeps no other of
+// its batch waiting, and is tried again by the next call.
 func (r *Registry) each(ctx context.Context, db *store.DB, query string, fn func(ctx context.Context, tx *store.Tx, id string) error) error {
 	for {
 		ids, err := r.due(ctx, db, query)
@@ -44,9 +46,12 @@ func (r *Registry) each(ctx context.Context, db *store.DB, query string, fn func
 			return err
 		}
 		for _, id := range ids {
-			if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, id) }); err != nil {
-				return err
+			if failed := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, id) }); failed != nil {
+				err = errors.Join(err, fmt.Errorf("device %s: %w", id, failed))
 			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -123,11 +128,8 @@ func (r *Registry) Run(ctx context.Context, db *store.DB) error {
 
 // round does once what Run does, and returns after how long there is more to do.
 func (r *Registry) round(ctx context.Context, db *store.DB) (time.Duration, error) {
-	if err := r.EndPlans(ctx, db); err != nil {
-		return 0, err
-	}
-	if err := r.WarnOfEnds(ctx, db); err != nil {
-		return 0, err
-	}
-	return r.untilNext(ctx, db)
+	ends := r.EndPlans(ctx, db)
+	warnings := r.WarnOfEnds(ctx, db)
+	pause, err := r.untilNext(ctx, db)
+	return pause, errors.Join(ends, warnings, err)
 }

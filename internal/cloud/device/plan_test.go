@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -208,6 +209,30 @@ func TestPLAN9TwoProcessesWriteAnEndDownOnce(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		}
+	})
+}
+
+func TestPLAN9OneDeviceThatFailsKeepsNoOtherWaiting(t *testing.T) {
+	each(t, func(w *world) {
+		w.report("g_1", unit("a", "AS1"), unit("b", "AS2"), unit("c", "AS3"))
+		one, two, three := w.mustRegister(w.ada, "AS1"), w.mustRegister(w.ada, "AS2"), w.mustRegister(w.ada, "AS3")
+		bad := true
+		w.r.OnPlanEnd(func(_ context.Context, _ *store.Tx, d *device.Device, _ policy.Plan, _ time.Time) error {
+			if bad && d.ID == two.ID {
+				return storetest.ErrInjected
+			}
+			return nil
+		})
+		w.now = one.ValidUntil
+		if err := w.r.EndPlans(t.Context(), w.db); !errors.Is(err, storetest.ErrInjected) {
+			t.Errorf("%v", err)
+		}
+		if p, q, r := w.get(one.ID).Plan, w.get(two.ID).Plan, w.get(three.ID).Plan; p != policy.Basic || q != policy.Advanced || r != policy.Basic {
+			t.Errorf("%s, %s, %s", p, q, r)
+		}
+		bad = false
+		must(t, w.r.EndPlans(t.Context(), w.db))
+		w.wantActions(two.ID, "device.register done", "plan.change done")
 	})
 }
 
