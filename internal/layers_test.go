@@ -63,6 +63,7 @@ var layers = []layer{
 	{"internal/cloud/store/storetest", []string{"internal/cloud/store", "internal/testenv"}, "", "both databases, for the tests of whoever keeps something there"},
 	{"internal/cloud/ingest", append([]string{"internal/trust"}, plane...), "", "what an agent says is judged by the format alone; nothing of the agent runs in the cloud"},
 	{"internal/cloud/ingest/receiver", []string{"..."}, "", "a process around the parts, for tests"},
+	{"internal/cloud/proxied", nil, "std", "it reads one header"},
 	{"internal/cloud/front", append([]string{"internal/cloud/ingest"}, plane...), "", "it moves messages; what they mean it is not asked"},
 	{"internal/cloud/eventlog", plane, "", "every change writes to it: it must rest on nothing that changes"},
 	{"internal/cloud/authority", append([]string{"internal/cloud/eventlog", "internal/cloud/limit", "internal/cloud/secret", "internal/trust", "internal/trust/sign"}, plane...), "", "it alone has the keys"},

@@ -52,6 +52,15 @@ func (f *Front) Run(ctx context.Context, l net.Listener) error {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
+		if behind, ok := conn.(interface{ Await() }); ok { // whom it is of, a balancer tells first: others do not wait for that
+			wg.Go(func() {
+				behind.Await()
+				if s := f.accept(ctx, conn); s != nil {
+					s.serve(wg.Go)
+				}
+			})
+			continue
+		}
 		if s := f.accept(ctx, conn); s != nil {
 			wg.Go(func() { s.serve(wg.Go) })
 		}

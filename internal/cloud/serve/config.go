@@ -23,18 +23,19 @@ const DefaultPath = "/etc/upscloud/cloud.yaml"
 
 // The shape of the file, keys as written. A nil pointer means that the key is absent and its default holds.
 type file struct {
-	DataDir  *string          `yaml:"data_dir"`
-	Database *string          `yaml:"database"`
-	Name     *string          `yaml:"name"`
-	HTTPS    fileHTTPS        `yaml:"https"`
-	MQTT     fileListen       `yaml:"mqtt"`
-	Metrics  fileListen       `yaml:"metrics"`
-	TLS      fileTLS          `yaml:"tls"`
-	Mail     fileMail         `yaml:"mail"`
-	Notify   fileNotify       `yaml:"notify"`
-	Trial    *strict.Duration `yaml:"trial"`
-	Orders   fileOrders       `yaml:"orders"`
-	Log      fileLog          `yaml:"log"`
+	DataDir   *string          `yaml:"data_dir"`
+	Database  *string          `yaml:"database"`
+	Name      *string          `yaml:"name"`
+	HTTPS     fileHTTPS        `yaml:"https"`
+	MQTT      fileListen       `yaml:"mqtt"`
+	Metrics   fileListen       `yaml:"metrics"`
+	Balancers *[]string        `yaml:"balancers"`
+	TLS       fileTLS          `yaml:"tls"`
+	Mail      fileMail         `yaml:"mail"`
+	Notify    fileNotify       `yaml:"notify"`
+	Trial     *strict.Duration `yaml:"trial"`
+	Orders    fileOrders       `yaml:"orders"`
+	Log       fileLog          `yaml:"log"`
 }
 
 type fileHTTPS struct {
@@ -76,19 +77,20 @@ type fileLog struct {
 
 // A Config is what the control plane was told. Every key with its default and reason stands in configs/cloud.reference.yaml.
 type Config struct {
-	DataDir  string
-	Database store.Config
-	Name     string // by which agents and people reach it
-	HTTPS    string // address to listen on
-	URL      string // of the HTTP interface, without a slash at the end
-	MQTT     string
-	Broker   string // what agents are told: tls://name:port
-	Metrics  string // "" turns it off
-	CertFile string // "": the certificate comes from the own authority
-	KeyFile  string
-	Mail     mail.Config   // its Server is "" where no letters leave: they wait
-	Trial    time.Duration // PLAN-13
-	Orders   order.Limits
+	DataDir   string
+	Database  store.Config
+	Name      string // by which agents and people reach it
+	HTTPS     string // address to listen on
+	URL       string // of the HTTP interface, without a slash at the end
+	MQTT      string
+	Broker    string         // what agents are told: tls://name:port
+	Metrics   string         // "" turns it off
+	Balancers []netip.Prefix // connections from these say by a PROXY header whom they are of
+	CertFile  string         // "": the certificate comes from the own authority
+	KeyFile   string
+	Mail      mail.Config   // its Server is "" where no letters leave: they wait
+	Trial     time.Duration // PLAN-13
+	Orders    order.Limits
 	// NotifyNetworks are networks of the operator's own that webhooks may reach, also without TLS.
 	NotifyNetworks []netip.Prefix
 	LogLevel       slog.Level
@@ -161,6 +163,7 @@ func (c checker) build(f *file) *Config {
 	}
 	c.database(cfg, or(f.Database, ""))
 	c.addresses(cfg, f)
+	c.balancers(cfg, or(f.Balancers, nil))
 	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
 		c.At("tls", "has one of cert_file and key_file; both or none are needed")
 	}
@@ -224,6 +227,21 @@ func (c checker) addresses(cfg *Config, f *file) {
 	}
 	_, port, _ = net.SplitHostPort(cfg.MQTT)
 	cfg.Broker = "tls://" + net.JoinHostPort(cfg.Name, port)
+}
+
+// balancers are addresses and networks. One that has everybody in it would let everybody say where they come from.
+func (c checker) balancers(cfg *Config, list []string) {
+	for i, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if a, addrErr := netip.ParseAddr(text); addrErr == nil {
+			p, err = netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()), nil
+		}
+		if err != nil || p.Bits() < 8 {
+			c.At(fmt.Sprintf("balancers[%d]", i), "%q is not an address like 10.0.0.5 or a network like 10.0.0.0/24", text)
+			continue
+		}
+		cfg.Balancers = append(cfg.Balancers, p.Masked())
+	}
 }
 
 func (c checker) mail(m *mail.Config) {

@@ -25,6 +25,7 @@ import (
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
+	"upsedge/internal/cloud/proxied"
 	"upsedge/internal/cloud/store"
 )
 
@@ -157,6 +158,9 @@ func (s *Server) listen() (err error) {
 		}
 		if *l.to, err = net.Listen("tcp", l.address); err != nil {
 			return fmt.Errorf("%s: %w", l.key, err)
+		}
+		if l.to != &s.metrics {
+			*l.to = proxied.Wrap(*l.to, s.cfg.Balancers)
 		}
 	}
 	return nil

@@ -31,11 +31,17 @@ type life struct {
 	end func() error
 }
 
-func live(t *testing.T, c store.Config) *life {
+func live(t *testing.T, c store.Config) *life { return liveWith(t, c, nil) }
+
+// liveWith changes what the file says before it starts.
+func liveWith(t *testing.T, c store.Config, with func(*Config)) *life {
 	t.Helper()
 	cfg, err := Parse("test", []byte("https: {listen: \"127.0.0.1:0\"}\nmqtt: {listen: \"127.0.0.1:0\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"))
 	must(t, err)
 	cfg.DataDir, cfg.Database = filepath.Join(t.TempDir(), "cloud"), c
+	if with != nil {
+		with(cfg)
+	}
 	_, err = Init(t.Context(), cfg, First{}, slog.New(slog.DiscardHandler))
 	must(t, err)
 	s, err := Open(t.Context(), cfg, "test", slog.New(slog.DiscardHandler))
