@@ -397,7 +397,10 @@ func (s *site) receive(msg []byte) {
 		s.stated, s.dirty = true, true
 		for _, e := range st.Entries {
 			if e.Device == serial && (e.Bind.Epoch > s.bind.Epoch || e.Bind.Epoch == s.bind.Epoch && e.Bind.GrantVersion > s.bind.GrantVersion) {
-				s.bind = *e.Bind
+				before := s.bind
+				if s.bind = *e.Bind; before.Epoch == s.bind.Epoch { // the journal forgets none
+					s.bind.Ended = append(slices.Clone(before.Ended), s.bind.Ended...)
+				}
 			}
 		}
 		return

@@ -16,7 +16,7 @@ const (
 
 // A renewal is what an agent was told in the middle of a session.
 type renewal struct {
-	version uint64 // of what was told: the sum of epochs and grant versions, which only rise
+	version uint64 // of what was told: the sum of epochs and grant versions, which only rise, and of what is confirmed of them
 	tries   int
 	next    time.Time
 }
@@ -106,7 +106,8 @@ func (b *Book) say(ctx context.Context, sender Sender, agent string, l live) err
 func (b *Book) behind(ctx context.Context) (out map[string]uint64, err error) {
 	err = b.db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
 		out = map[string]uint64{}
-		rows, err := tx.Query(ctx, `SELECT d.agent, CAST(SUM(d.epoch) + SUM(d.grant_version) AS BIGINT) FROM devices d
+		rows, err := tx.Query(ctx, `SELECT d.agent, CAST(SUM(d.epoch) + SUM(d.grant_version)
+			+ SUM(CASE WHEN c.epoch = d.epoch AND c.grant_version < d.grant_version THEN c.grant_version ELSE 0 END) AS BIGINT) FROM devices d
 			LEFT JOIN order_confirmed c ON c.agent = d.agent AND c.serial = d.serial
 			WHERE d.ended_at IS NULL AND (c.serial IS NULL OR c.epoch <> d.epoch OR c.grant_version < d.grant_version) GROUP BY d.agent`)
 		if err != nil {

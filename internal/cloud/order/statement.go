@@ -1,8 +1,10 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"sort"
 	"time"
 
 	"upsedge/internal/cloud/device"
@@ -25,12 +27,16 @@ func (b *Book) Statement(ctx context.Context, tx *store.Tx, agent string, nonce 
 	if err != nil {
 		return nil, err
 	}
+	a, err := loadAgent(ctx, tx, agent)
+	if err != nil {
+		return nil, err
+	}
 	s := trust.Statement{Time: now}
 	room := entriesRoom - len(devices)*bindSize
 	for i := range devices {
 		d := &devices[i]
 		bind := &trust.Bind{Epoch: d.Epoch, Plan: string(d.PlanAt(now)), ValidUntil: d.EndAt(now), GrantVersion: d.GrantVersion}
-		if bind.Ended, err = ended(ctx, tx, d, max(0, room/endedSize)); err != nil {
+		if err := tellEnded(ctx, tx, bind, d, a.confirmed[d.Serial], max(0, min(room/endedSize, trust.MaxEnded))); err != nil {
 			return nil, err
 		}
 		room -= len(bind.Ended) * endedSize
@@ -63,16 +69,29 @@ func (b *Book) knowsKeys(agent string, nonce wire.ID) (bool, error) {
 	return b.told[agent] == told{nonce, version}, nil
 }
 
-// ended are the latest of the grants that ended, at most as many as an entry may have. What is left out ended longest ago: a command
-// that old has no session left that would take it.
-func ended(ctx context.Context, tx *store.Tx, d *device.Device, most int) (out []trust.Ended, err error) {
+// tellEnded puts into an entry the actors whose grants have ended, at most as many as it may have. Which are left out where those are not all:
+//
+//   - of what the agent has confirmed, those that ended longest ago. It has them on its disk; a journal that is
+//     younger than a nonce takes no command with it.
+//   - of what it has not, none: an entry that has no room for all goes only as far as the version of the last that it has. The agent confirms
+//     that, is still behind, and is told the next part (renew). A command that was signed before such an end finds it told, or its nonce gone.
+func tellEnded(ctx context.Context, tx *store.Tx, bind *trust.Bind, d *device.Device, has confirmed, most int) error {
 	all, err := device.Ended(ctx, tx, d.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, e := range all {
-		out = append(out, trust.Ended{Actor: e.Actor, GrantVersion: e.GrantVersion})
+	slices.SortFunc(all, func(x, y device.EndedGrant) int { return cmp.Compare(x.GrantVersion, y.GrantVersion) })
+	known := 0
+	if has.epoch == d.Epoch {
+		known = sort.Search(len(all), func(i int) bool { return all[i].GrantVersion > has.grant })
 	}
-	slices.SortStableFunc(out, func(x, y trust.Ended) int { return int(y.GrantVersion) - int(x.GrantVersion) })
-	return out[:min(len(out), most, trust.MaxEnded)], nil
+	if news := all[known:]; len(news) > most {
+		most = max(most, 1) // or there would be no end
+		all = news[:most]
+		bind.GrantVersion = all[most-1].GrantVersion
+	}
+	for _, e := range all[max(0, len(all)-most):] {
+		bind.Ended = append(bind.Ended, trust.Ended{Actor: e.Actor, GrantVersion: e.GrantVersion})
+	}
+	return nil
 }
