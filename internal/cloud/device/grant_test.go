@@ -52,15 +52,6 @@ func (w *world) may(actor cloud.Actor, id string, action policy.Action) (right d
 	return right, err
 }
 
-func (w *world) get(id string) (d *device.Device) {
-	w.Helper()
-	must(w, w.db.Read(w.Context(), func(ctx context.Context, tx *store.Tx) (err error) {
-		d, err = device.Get(ctx, tx, id)
-		return err
-	}))
-	return d
-}
-
 func (w *world) shares(id string) (out []string) {
 	w.Helper()
 	must(w, w.db.Read(w.Context(), func(ctx context.Context, tx *store.Tx) error {
