@@ -53,8 +53,9 @@ type outside struct {
 	clock  func() (*clock.Clock, error)
 	link   func(config.Unit) func(context.Context) (modbus.Link, error) // opens the line of a unit
 	broker func(ctx context.Context, address string) (net.Conn, error)
-	scrape net.Listener // of /metrics, wherever metrics.listen is
-	driver string       // of the database
+	scrape net.Listener                         // of /metrics, wherever metrics.listen is
+	driver string                               // of the database
+	shown  func(func(values bool) local.Status) // is told who answers what the agent shows on site; nil: nobody asks
 }
 
 // stopWithin is how long the recorder may try to write the last events when the store refuses them.
@@ -179,6 +180,9 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		if a.metrics, err = metrics.Listen(cfg.Metrics.Listen, cfg.Metrics.WebConfig, reg, a.healthy, a.isReady); err != nil {
 			return err
 		}
+	}
+	if a.outside.shown != nil {
+		a.outside.shown(a.status)
 	}
 	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all})
 	return err

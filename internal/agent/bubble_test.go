@@ -19,6 +19,7 @@ import (
 
 	"upsedge/internal/clock"
 	"upsedge/internal/config"
+	"upsedge/internal/local"
 	"upsedge/internal/ups/modbus"
 	"upsedge/internal/ups/upssim"
 	"upsedge/internal/wire"
@@ -54,6 +55,7 @@ type bubble struct {
 	stopAgent context.CancelFunc // nil: it does not run
 	ended     chan error
 	page      *socket // /metrics of the agent that runs
+	status    func(values bool) local.Status
 }
 
 // enterTime is when every bubble begins: synctest's own year 2000 is before any unit was made.
@@ -116,7 +118,7 @@ func (b *bubble) start() {
 	go func() {
 		b.ended <- Run(ctx, Options{
 			Config: cfg, Version: b.version, Reload: b.reload, Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page, driver: driver},
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page, driver: driver, shown: func(f func(bool) local.Status) { b.status = f }},
 		})
 	}()
 	select {

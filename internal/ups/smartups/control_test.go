@@ -333,3 +333,37 @@ func TestT55OnePlaceWrites(t *testing.T) {
 		t.Errorf("%d calls of WriteHolding, want the one in send", calls)
 	}
 }
+
+// TestPLAN11AfterACrashARecallIsNoReboot: the unit's trace of a command that was taken back is that of one that was carried out. Who is told that
+// it was taken back does not say done.
+func TestPLAN11AfterACrashARecallIsNoReboot(t *testing.T) {
+	for _, recalled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b, c := newControl(t, upssim.Options{}, Config{})
+			cmd := ups.Command{Action: ups.ActionReboot}
+			before, err := c.Check(t.Context(), cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan ups.Outcome)
+			go func() { ended <- c.Execute(t.Context(), cmd, before, nil) }()
+			time.Sleep(10 * time.Second)
+			if err := c.Cancel(t.Context(), cmd); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+			next := NewControl(c.of, c.line)
+			if recalled {
+				next.Recalled(cmd)
+			}
+			if out := next.Judge(t.Context(), cmd, before); recalled && out.State == ups.Done {
+				t.Errorf("after a recall it is judged as %+v", out)
+			} else if !recalled {
+				t.Logf("without a word of it: %s, %s", out.State, out.Detail)
+			}
+			if b.Written() != 2 {
+				t.Errorf("%d writes", b.Written())
+			}
+		})
+	}
+}
