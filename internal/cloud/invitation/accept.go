@@ -226,18 +226,9 @@ func (s *Service) share(ctx context.Context, tx *store.Tx, a *account.Account, i
 	if d.Epoch != item.epoch || d.Owner != i.owner {
 		return nil, device.ErrNone
 	}
-	if a.ID == d.Owner {
-		return nil, cloud.Refuse(policy.SelfShare, "the device is your own") // ROLE-7
-	}
 	if decision := policy.Decide(policy.ShareInvite, policy.Owner, d.PlanAt(s.Now()), true); !decision.Allowed {
 		return nil, cloud.Refuse(decision.Reason, "the device is on a plan without sharing; the code stays valid for it until %s", when(i.Expires))
 	}
-	g, err := device.GrantOf(ctx, tx, d.ID, a.ID)
-	if err != nil {
-		return nil, err
-	}
-	if g != nil {
-		return nil, cloud.Refuse(policy.AlreadyShared, "the device is shared with you")
-	}
+	// SELF_SHARE (ROLE-7) and ALREADY_SHARED are the registry's.
 	return s.Devices.Share(ctx, tx, d, a.ID, a.Actor, i.Email)
 }
