@@ -107,7 +107,8 @@ func (s *Service) deviceEnded(ctx context.Context, tx *store.Tx, i *Invitation, 
 }
 
 // AccountEnded cancels the open invitations that an account has sent, and those to its address, which no later account of that address can
-// accept (INV-18, REG-4). It is for the transaction that closes the account, while ByID still finds it. Who was invited by it is told.
+// accept (INV-18, REG-4). It is for the transaction that closes the account, before its devices end and while ByID still finds it. Who was invited by
+// it is told.
 func (s *Service) AccountEnded(ctx context.Context, tx *store.Tx, a *account.Account) error {
 	const gone = "the devices are no longer available."
 	sent, err := find(ctx, tx, `owner = $1 AND state = 'open' ORDER BY id`, a.ID)

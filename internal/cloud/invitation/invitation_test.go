@@ -229,7 +229,7 @@ func TestINV10NoCodeAndNoAddressIsWhereItDoesNotBelong(t *testing.T) {
 				t.Errorf("a code is in %q", in)
 			}
 		}
-		if in := holds(w, "bob@example.com"); !slices.Equal(in, []string{"device_invitation_devices", "device_invitations", "identities"}) {
+		if in := holds(w, "bob@example.com"); !slices.Equal(in, []string{"device_invitation_devices", "device_invitations", "grants", "identities"}) {
 			t.Errorf("the address is in %q", in)
 		}
 		var sealed [2][]byte
@@ -654,10 +654,7 @@ func TestINV18TheEndOfADeviceCancelsItsInvitations(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `UPDATE devices SET ended_at = 1 WHERE id = $1`, one); err != nil {
-				return err
-			}
-			return w.DeviceEnded(ctx, tx, d)
+			return w.Devices.End(ctx, tx, w.ada, policy.Owner, d)
 		})
 		for _, who := range []string{"bob@example.com", "mia@example.com"} {
 			if l := w.last(who); !strings.Contains(l.text, "1. one") || strings.Contains(l.text, "two") || !strings.Contains(l.text, "no longer available") {

@@ -76,6 +76,23 @@ func TestSHARE3OpenInvitationsTakePlaces(t *testing.T) {
 	})
 }
 
+func TestSHARE3FiveWhoAcceptAtOnceAllDo(t *testing.T) {
+	each(t, func(w *world) {
+		id := w.device(w.ada, "rack")
+		people, codes := make([]cloud.Actor, device.MaxShares), make([]string, device.MaxShares)
+		for n := range people {
+			people[n] = w.person(fmt.Sprint("guest", n))
+			_, codes[n] = w.invited(w.ada, fmt.Sprintf("guest%d@example.com", n), id)
+		}
+		if got := atOnce(len(people), func(n int) error { _, err := w.accept(people[n], codes[n]); return err }); got[""] != len(people) {
+			t.Errorf("%v", got)
+		}
+		if shares := w.count(`SELECT COUNT(*) FROM grants`); shares != device.MaxShares || w.free(id) != 0 {
+			t.Errorf("%d shares, %d places", shares, w.free(id))
+		}
+	})
+}
+
 func TestSHARE3AnInvitationThatHasExpiredFreesItsPlaceAtOnce(t *testing.T) {
 	each(t, func(w *world) {
 		id := w.device(w.ada, "rack")
