@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/device"
+	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
@@ -157,6 +158,19 @@ func (w *world) plan(id string, plan policy.Plan) {
 			return err
 		}
 		return w.Devices.SetPlan(ctx, tx, cloud.System(""), "", d, plan, device.Forever)
+	})
+}
+
+// spend counts something n times.
+func (w *world) spend(c limit.Count, n int) {
+	w.t.Helper()
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		for range n {
+			if err := limit.Add(ctx, tx, w.clock(), c); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -338,26 +340,20 @@ func TestINV12FiveWrongCodesLockAndBothSidesAreTold(t *testing.T) {
 
 func TestINV12WrongCodesAreLimitedByAccountAndByAddress(t *testing.T) {
 	each(t, func(w *world) {
-		id := w.device(w.ada, "rack")
+		id, mia := w.device(w.ada, "rack"), w.person("mia")
 		_, code := w.invited(w.ada, "mia@example.com", id)
-		for n := range 20 {
+		for n := range 21 {
 			w.bob.Address = fmt.Sprint("192.0.2.", n)
-			if _, err := w.accept(w.bob, wrong); reason(err) != policy.CodeUnknown {
-				t.Errorf("try %d: %v", n, err)
+			_, err := w.accept(w.bob, wrong)
+			if want := map[bool]policy.Reason{true: policy.RateLimit, false: policy.CodeUnknown}[n == 20]; reason(err) != want {
+				t.Errorf("wrong code %d of an account: %v", n+1, err)
 			}
 		}
-		w.bob.Address = "198.51.100.1"
-		if _, err := w.accept(w.bob, wrong); reason(err) != policy.RateLimit {
-			t.Errorf("the 21st of an account: %v", err)
-		}
-		mia := w.person("mia")
 		mia.Address = "203.0.113.5"
-		for n := range 20 {
-			other := w.person(fmt.Sprint("guest", n))
-			other.Address = mia.Address
-			if _, err := w.accept(other, wrong); reason(err) != policy.CodeUnknown {
-				t.Errorf("try %d: %v", n, err)
-			}
+		w.spend(account.CodesSource.Of(mia.Address), 19)
+		w.eve.Address = mia.Address
+		if _, err := w.accept(w.eve, wrong); reason(err) != policy.CodeUnknown {
+			t.Errorf("the 20th from an address: %v", err)
 		}
 		if err := w.Decline(t.Context(), mia, code); reason(err) != policy.RateLimit {
 			t.Errorf("the 21st from an address: %v", err)
@@ -527,33 +523,28 @@ func TestINV14FiveTimesADayAndOnStandardOrBetter(t *testing.T) {
 
 func TestT85NobodyIsFloodedWithLetters(t *testing.T) {
 	each(t, func(w *world) {
-		for n := range 14 {
-			owner := []string{"ada", "bob"}[n%2]
-			who := w.ada
-			if owner == "bob" {
-				who = w.bob
-			}
-			_, _, err := w.invite(who, "mia@example.com", w.device(who, fmt.Sprint("rack", n)))
-			if want := map[bool]policy.Reason{true: policy.RateLimit}[n >= 12]; reason(err) != want {
-				t.Errorf("letter %d to an address: %v", n+1, err)
+		hers, his, last := w.device(w.ada, "rack"), w.device(w.bob, "his"), w.device(w.eve, "last")
+		w.spend(lettersTo.Of("mia@example.com"), 11)
+		w.spend(lettersBy.Of("a_eve"), 49)
+		for n, row := range []struct {
+			who       cloud.Actor
+			email, id string
+			want      policy.Reason
+		}{
+			{w.ada, "mia@example.com", hers, ""},
+			{w.bob, "mia@example.com", his, policy.RateLimit},
+			{w.bob, "other@example.com", his, ""},
+			{w.eve, "one@example.com", last, ""},
+			{w.eve, "two@example.com", last, policy.RateLimit},
+		} {
+			if _, _, err := w.invite(row.who, row.email, row.id); reason(err) != row.want {
+				t.Errorf("letter %d: %v", n+1, err)
 			}
 		}
-		if n := len(w.letters("mia@example.com")); n != 12 {
+		if n := len(w.letters("")); n != 3 {
 			t.Errorf("%d letters", n)
 		}
-		id := w.device(w.eve, "last")
-		for n := range 51 {
-			i, _, err := w.invite(w.eve, fmt.Sprintf("guest%d@example.com", n), id)
-			if want := map[bool]policy.Reason{true: policy.RateLimit}[n >= 50]; reason(err) != want {
-				t.Errorf("letter %d of an owner: %v", n+1, err)
-			}
-			if err == nil {
-				w.must(w.cancel(w.eve, i.ID))
-			}
-		}
-		if got := w.log(id); got[len(got)-1] != "u_eve owner share.invite refused RATE_LIMIT" {
-			t.Errorf("the log ends with %q", got[len(got)-1])
-		}
+		w.wantLog(last, "u_eve owner share.invite", "u_eve owner share.invite refused RATE_LIMIT")
 	})
 }
 

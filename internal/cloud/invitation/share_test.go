@@ -289,14 +289,21 @@ func TestSHARE14AndSHARE3WhateverIsDoneOwnersStayAndPlacesHold(t *testing.T) {
 				w.move(life / 20)
 			}
 			w.exec(`DELETE FROM limits`)
-			for n, id := range devices {
-				d, owner := w.get(id), []cloud.Actor{w.ada, w.ada, w.bob}[n]
-				shares := w.count(`SELECT COUNT(*) FROM grants WHERE device = $1 AND ended_at IS NULL`, id)
-				open := w.count(`SELECT COUNT(*) FROM device_invitation_devices WHERE device = $1 AND state = 'open'`, id)
-				if d.Owner != owner.Account || d.Epoch != 1 || shares+open > device.MaxShares || w.role(owner, id) != policy.Owner {
-					t.Fatalf("%s is %s's, epoch %d, with %d shares and %d open invitations", id, d.Owner, d.Epoch, shares, open)
+			w.read(func(ctx context.Context, tx *store.Tx) error {
+				for n, id := range devices {
+					var owner string
+					var epoch, shares, open int
+					err := tx.QueryRow(ctx, `SELECT owner, epoch, (SELECT COUNT(*) FROM grants WHERE device = $1 AND ended_at IS NULL),
+						(SELECT COUNT(*) FROM device_invitation_devices WHERE device = $1 AND state = 'open') FROM devices WHERE id = $1`, id).Scan(&owner, &epoch, &shares, &open)
+					if err != nil {
+						return err
+					}
+					if owner != []string{"a_ada", "a_ada", "a_bob"}[n] || epoch != 1 || shares+open > device.MaxShares {
+						t.Fatalf("%s is %s's, epoch %d, with %d shares and %d open invitations", id, owner, epoch, shares, open)
+					}
 				}
-			}
+				return nil
+			})
 		}
 		if n := w.count(`SELECT COUNT(*) FROM grants`); n < 3 {
 			t.Errorf("only %d shares ever: the steps show little", n)
