@@ -19,7 +19,14 @@ func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit s
 		a.Log.Error("the database was lost and a new stream has begun", "set_aside", name)
 	}
 	for _, i := range s.Crashed() {
-		if err := a.reportGap(ctx, s, i, from); errors.Is(err, store.ErrBroken) {
+		of, certain := a.lastOwner(ctx, s, i.Unit)
+		if !certain {
+			continue
+		}
+		if (i.Resumed == wire.Stamp{}) {
+			i.Resumed = from(i.Unit)
+		}
+		if err := a.reportGap(ctx, s, i, of); errors.Is(err, store.ErrBroken) {
 			return err
 		} else if err != nil { // a full disk keeps no unit from being polled
 			a.Log.Error("a gap record cannot be stored", "unit", i.Unit, "err", err)
@@ -28,23 +35,16 @@ func (a *agent) reportGaps(ctx context.Context, s *store.Store, from func(unit s
 	return nil
 }
 
-func (a *agent) reportGap(ctx context.Context, s *store.Store, i store.Interrupted, from func(unit string) wire.Stamp) error {
-	of, certain := a.lastOwner(ctx, s, i.Unit)
-	switch {
-	case !certain:
-		return nil
-	case of.Local:
+// reportGap says what of an owner is lost, up to where samples go on, and nothing of nobody's.
+func (a *agent) reportGap(ctx context.Context, s *store.Store, i store.Interrupted, of sampler.Owner) error {
+	if of.Local {
 		return s.Forgo(ctx, i)
-	}
-	to := i.Resumed
-	if (to == wire.Stamp{}) {
-		to = from(i.Unit)
 	}
 	reason := wire.GapCrash
 	if i.Last == (wire.Stamp{}) {
 		reason = wire.GapDamage
 	}
-	err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: i.Unit, From: i.Last, To: to, Reason: reason}, to)
+	err := s.PutUnitGap(ctx, of.Epoch, wire.Gap{Unit: i.Unit, From: i.Last, To: i.Resumed, Reason: reason}, i.Resumed)
 	switch {
 	case err != nil:
 	case reason == wire.GapCrash:
@@ -89,10 +89,11 @@ func (a *agent) settleGaps(ctx context.Context) error {
 func (a *agent) settle(ctx context.Context) {
 	_ = a.disk.with(func(s *store.Store) error { // what fails is tried again
 		for _, i := range s.Crashed() {
-			if of, certain := a.lastOwner(ctx, s, i.Unit); (i.Resumed == wire.Stamp{}) && !(certain && of.Local) {
+			of, certain := a.lastOwner(ctx, s, i.Unit)
+			if !certain || (i.Resumed == wire.Stamp{}) && !of.Local {
 				continue
 			}
-			if err := a.reportGap(ctx, s, i, nil); errors.Is(err, store.ErrBroken) {
+			if err := a.reportGap(ctx, s, i, of); errors.Is(err, store.ErrBroken) {
 				return err
 			}
 		}
