@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,28 @@ func TestT85AnAccountFillsNoTable(t *testing.T) {
 			}
 			if n := effects() - before; n != 2 {
 				t.Errorf("%s: %d effects, want 2", l.Name, n)
+			}
+		}
+	})
+}
+
+// TestT85EveryPostCounts: those that make their own transactions, too; leaving is never refused.
+func TestT85EveryPostCounts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		nothing := func(*Request) (Answer, error) { return Answer{}, nil }
+		s := withRoutes(t, db, route{method: "POST", pattern: "/act", why: "a test", read: nothing}, route{method: "DELETE", pattern: "/act", why: "a test", read: nothing})
+		must(t, db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			for range changesBy.Most - 1 {
+				if err := limit.Add(ctx, tx, time.Now(), changesBy.Of("a_x")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for n, ask := range []string{"POST 204", "POST 429", "DELETE 204"} {
+			method, want, _ := strings.Cut(ask, " ")
+			if got := s.do(method, "/act", nil, "Authorization: Bearer test-x"); fmt.Sprint(got.status) != want {
+				t.Errorf("%d: %s: %d %s", n, ask, got.status, got.body)
 			}
 		}
 	})

@@ -150,6 +150,12 @@ func (a *API) run(rt route, q *Request) (Answer, error) {
 		return Answer{}, cloud.Refuse(policy.Malformed, "the body did not come whole")
 	}
 	if rt.read != nil {
+		// A POST in transactions of its own changes something, too.
+		if q.Method == http.MethodPost && q.Actor.Account != "" {
+			if err := q.DB().Write(q.Context(), func(ctx context.Context, tx *store.Tx) error { return q.spend(ctx, tx, changesBy) }); err != nil {
+				return Answer{}, err
+			}
+		}
 		answer, err := rt.read(q)
 		return answer, a.noteRefusal(q, err)
 	}
