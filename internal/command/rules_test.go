@@ -31,6 +31,8 @@ func TestPLAN8AdvancedAndStandardDifferInGroupsAlone(t *testing.T)     { tryRows
 func TestPLAN9APlanThatEndedByItselfIsBasic(t *testing.T)              { tryRows(t, "PLAN-9") }
 func TestT04AnOrderComesInItsTurn(t *testing.T)                        { tryRows(t, "T-04") }
 
+func TestT04AnOlderCounterIsOutOfOrder(t *testing.T) { tryRows(t, "T-04") }
+func TestT12ALockIsALock(t *testing.T)               { tryRows(t, "T-12") }
 func TestPERM7AnAdministratorCommandsWithASecondFactor(t *testing.T) {
 	commandsAs(t, "partner_admin", true)
 }

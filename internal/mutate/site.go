@@ -4,6 +4,7 @@ const (
 	checkGo  = "internal/command/check.go"
 	bindGo   = "internal/command/bind.go"
 	executor = "internal/command/executor.go"
+	recallGo = "internal/command/recall.go"
 	verifier = "internal/trust/verifier.go"
 )
 
@@ -46,21 +47,26 @@ var ofSite = []mutant{
 	{"EDGE-8", checkGo, `if x.hands[o.Command.Device] != nil {`, `if false {`, "", "another one in hand"},
 	{"PERM-2", checkGo, `t.Actor == c.Actor || c.Role == string(policy.Owner)`, `true`, "", "one's own order or the owner any"},
 	{"PERM-2", checkGo, `t.Actor == c.Actor || c.Role == string(policy.Owner)`, `t.Actor == c.Actor`, "", "the owner cancels any"},
-	{"EDGE-5 SHARE-10", bindGo, `return version < b.ended[actor] || version < b.floor`, `return version < b.floor`, "", "actors whose grant ended"},
-	{"EDGE-5", bindGo, `return version < b.ended[actor] || version < b.floor`, `return version < b.ended[actor]`, "", "those that were forgotten"},
-	{"EDGE-5 SHARE-10", bindGo, `version < b.ended[actor] ||`, `b.ended[actor] > 0 ||`, "", "a grant that began anew"},
+	{"EDGE-5 SHARE-10", bindGo, `return version < b.over[actor] || version < b.floor`, `return version < b.floor`, "", "actors whose grant ended"},
+	{"EDGE-5", bindGo, `return version < b.over[actor] || version < b.floor`, `return version < b.over[actor]`, "", "those that were forgotten"},
+	{"EDGE-5 SHARE-10", bindGo, `version < b.over[actor] ||`, `b.over[actor] > 0 ||`, "", "a grant that began anew"},
 	{"EDGE-3 SHARE-14", bindGo, `e.Bind.Epoch < b.Epoch, `, ``, "", "an epoch before"},
 	{"EDGE-3", bindGo, `e.Bind.Epoch == b.Epoch && e.Bind.GrantVersion <= b.GrantVersion`, `false`, "", "a grant version before"},
 	{"EDGE-3", bindGo, `case e.Bind.Epoch <= b.gone, `, `case `, "", "an epoch that is to be erased"},
 	{"PERM-3 SHARE-9", bindGo, `|| !mayErase(e.Role)`, ``, "", "who had it erased"},
-	{"PLAN-9", bindGo, `if !now.IsZero() && !now.Before(b.ValidUntil) {`, `if now.IsZero() && false {`, "", "the end of the plan"},
+	{"PLAN-9", bindGo, `return !now.IsZero() && !now.Before(b.ValidUntil)`, `return false`, "", "the end of the plan"},
+	{"PLAN-9", executor, `x.told.IsZero() || s.Time.After(x.told.Add(at-x.toldAt))`, `true`, "", "a statement's time that goes back"},
 	{"PERM-3", executor, `	x.foreignErasures(s)
 `, ``, "", "a foreign erasure is told"},
 	{"EDGE-5", bindGo, `if len(e.Bind.Ended) == trust.MaxEnded {`, `if false {`, "", "a list of ended grants that was cut"},
-	{"PLAN-11", executor, `	x.take(session, s, came, next)
-	x.recallLost()
-`, `	x.take(session, s, came, next)
-`, "", "what waits when the plan falls"},
+	{"PLAN-11 PERM-10", recallGo, `h.why = x.lost(h.e.cmd); h.why == ""`, `true`, "", "what waits when the right to it ends"},
+	{"PLAN-11", recallGo, ` || !actions[policy.Action(h.e.cmd.Action)].waits`, ``, "", "a test that runs is finished"},
+	{"PLAN-11", recallGo, `x.hands[h.e.cmd.Device] != h || h.told`, `x.hands[h.e.cmd.Device] != h`, "", "told once"},
+	{"PLAN-11 PERM-10", recallGo, `	if b.stale(c.Actor, c.GrantVersion) {
+		return policy.GrantStale
+	}
+`, ``, "", "a grant that ends while it waits"},
+	{"PLAN-11 PERM-10", recallGo, `	if b == nil || b.Epoch != c.Epoch {`, `	if b == nil {`, "", "an owner who changes while it waits"},
 	{"EDGE-5", verifier, `	if !ok {
 		return nil, expired("a statement for another session")
 	}`, `	_ = ok`, "", "a statement for this session"},
