@@ -19,10 +19,22 @@ type Right struct {
 	Since     time.Time   // of what people did, nothing from before may be shown (LOG-7, SHARE-12); zero: all may
 }
 
+// GetFor is Get for somebody whose roles are asked next: of a device that does not exist they are looked for, too, so that it takes no less than
+// one that is not for them to know of (PERM-9).
+func GetFor(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Device, error) {
+	d, err := Get(ctx, tx, id)
+	if errors.Is(err, ErrNone) {
+		if _, err := held(ctx, tx, actor, id); err != nil {
+			return nil, err
+		}
+	}
+	return d, err
+}
+
 // May is the one question every request about a device asks (T-80), at the moment of acting (PERM-10): is there such a device, what is the
 // actor to it, and does the matrix allow that now? The error says why not: ErrNone for nobody, whatever the truth; else a reason of the matrix.
 func May(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, now time.Time) (*Device, Right, error) {
-	d, err := Get(ctx, tx, id)
+	d, err := GetFor(ctx, tx, actor, id)
 	if err != nil {
 		return nil, Right{Role: policy.Nobody}, err
 	}
@@ -37,7 +49,7 @@ func May(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action
 // organisation, whether there is such a device or not, with the same work (PERM-9). params are those that the action has declared.
 func LogRefusal(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, params map[string]string, refusal *cloud.Error) error {
 	role := policy.Nobody
-	d, err := Get(ctx, tx, id)
+	d, err := GetFor(ctx, tx, actor, id)
 	if err == nil {
 		role, err = Role(ctx, tx, actor, d)
 	}

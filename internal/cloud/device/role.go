@@ -28,12 +28,17 @@ func Standings(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *Device) 
 	if actor.Account == d.Owner {
 		return []Standing{{Role: policy.Owner}}, nil
 	}
-	found, err := grants(ctx, tx, `device = $1 AND account = $2 AND ended_at IS NULL`, d.ID, actor.Account)
+	found, err := held(ctx, tx, actor, d.ID)
 	for i := range found {
 		out = append(out, Standing{found[i].Role, found[i].Since})
 	}
 	slices.SortStableFunc(out, func(x, y Standing) int { return slices.Index(strength, x.Role) - slices.Index(strength, y.Role) })
 	return out, err
+}
+
+// held returns the grants that an actor has on a device now.
+func held(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) ([]Grant, error) {
+	return grants(ctx, tx, `device = $1 AND account = $2 AND ended_at IS NULL`, id, actor.Account)
 }
 
 // Role is the strongest role of an actor on a device now.

@@ -67,7 +67,7 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 
 // may returns a device that the actor may order to do something now, and as what: NOT_FOUND where that is nobody, whatever the truth (ROLE-6).
 func (b *Book) may(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, action policy.Action, now time.Time) (*device.Device, device.Right, error) {
-	d, err := device.Get(ctx, tx, id)
+	d, err := device.GetFor(ctx, tx, actor, id)
 	if err != nil {
 		return nil, device.Right{Role: policy.Nobody}, err
 	}

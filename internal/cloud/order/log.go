@@ -97,7 +97,7 @@ func (b *Book) refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r R
 	if !r.Action.Command() {
 		e.Action, e.Params = logStrange, map[string]string{"action": cut(action, 64)}
 	}
-	d, err := device.Get(ctx, tx, r.Device)
+	d, err := device.GetFor(ctx, tx, actor, r.Device)
 	if err == nil {
 		e.Role, err = device.Role(ctx, tx, actor, d)
 	}

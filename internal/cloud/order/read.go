@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"upsedge/internal/cloud"
@@ -18,9 +19,9 @@ func (b *Book) Get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id stri
 
 // get is Get, and since when the reader may know what was done.
 func (b *Book) get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, time.Time, error) {
-	o, err := load(ctx, tx, id)
-	if err != nil || o == nil {
-		return nil, time.Time{}, firstOf(err, errNoOrder)
+	o, err := loadFor(ctx, tx, actor, id)
+	if err != nil {
+		return nil, time.Time{}, err
 	}
 	since, err := b.mayRead(ctx, tx, actor, o.Device)
 	if err != nil {
@@ -30,6 +31,19 @@ func (b *Book) get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id stri
 		return nil, since, errNoOrder // LOG-7
 	}
 	return o, since, nil
+}
+
+// loadFor is load for somebody whose right on the order's device is asked next: of an order that does not exist a device is looked for, too, so
+// that it takes no less than one that is not for them to know of (PERM-9). The error is errNoOrder for none.
+func loadFor(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, error) {
+	o, err := load(ctx, tx, id)
+	if err != nil || o != nil {
+		return o, err
+	}
+	if _, err := device.GetFor(ctx, tx, actor, id); err != nil && !errors.Is(err, device.ErrNone) {
+		return nil, err
+	}
+	return nil, errNoOrder
 }
 
 // A Position is where a list goes on: behind this order.
