@@ -17,13 +17,16 @@ import (
 // first case. Asked once more while one is on its way, it returns that. Refusals are as Create's, and CONFLICT where the order has ended.
 func (b *Book) Cancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (target, cancel *Order, err error) {
 	now := b.now().UTC().Truncate(time.Millisecond)
-	target, err = loadFor(ctx, tx, actor, id)
+	dev, err := deviceOf(ctx, tx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	d, right, err := b.may(ctx, tx, actor, target.Device, policy.OrderCancel, now)
+	d, right, err := b.may(ctx, tx, actor, dev, policy.OrderCancel, now)
 	if err != nil {
 		return nil, nil, hide(err)
+	}
+	if target, err = load(ctx, tx, id); err != nil || target == nil {
+		return nil, nil, firstOf(err, errNoOrder)
 	}
 	if err := mayCancel(target, actor.Ref, right.Role); err != nil {
 		return nil, nil, err

@@ -67,12 +67,9 @@ func (b *Book) Refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, r R
 // RefusedCancel is Refused for a request that names an order alone.
 func (b *Book) RefusedCancel(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string, refusal *cloud.Error) error {
 	r := Request{Action: policy.OrderCancel, Params: map[string]string{targetParam: cut(id, 64)}}
-	o, err := load(ctx, tx, id)
-	if err != nil {
+	var err error
+	if r.Device, err = deviceOf(ctx, tx, id); err != nil {
 		return err
-	}
-	if o != nil {
-		r.Device = o.Device
 	}
 	return b.refused(ctx, tx, actor, r, "", refusal)
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -19,13 +20,17 @@ func (b *Book) Get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id stri
 
 // get is Get, and since when the reader may know what was done.
 func (b *Book) get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, time.Time, error) {
-	o, err := loadFor(ctx, tx, actor, id)
+	dev, err := deviceOf(ctx, tx, id)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	since, err := b.mayRead(ctx, tx, actor, o.Device)
+	since, err := b.mayRead(ctx, tx, actor, dev)
 	if err != nil {
 		return nil, since, hide(err)
+	}
+	o, err := load(ctx, tx, id)
+	if err != nil || o == nil {
+		return nil, since, firstOf(err, errNoOrder)
 	}
 	if o.RequestedAt.Before(since) {
 		return nil, since, errNoOrder // LOG-7
@@ -33,17 +38,14 @@ func (b *Book) get(ctx context.Context, tx *store.Tx, actor cloud.Actor, id stri
 	return o, since, nil
 }
 
-// loadFor is load for somebody whose right on the order's device is asked next: of an order that does not exist a device is looked for, too, so
-// that it takes no less than one that is not for them to know of (PERM-9). The error is errNoOrder for none.
-func loadFor(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) (*Order, error) {
-	o, err := load(ctx, tx, id)
-	if err != nil || o != nil {
-		return o, err
+// deviceOf returns the device of an order, "" where there is none: whose right on it is asked next is answered with the same work for both
+// (PERM-9), and no more of the order is read before.
+func deviceOf(ctx context.Context, tx *store.Tx, id string) (dev string, err error) {
+	err = tx.QueryRow(ctx, `SELECT device FROM orders WHERE id = $1`, id).Scan(&dev)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	if _, err := device.GetFor(ctx, tx, actor, id); err != nil && !errors.Is(err, device.ErrNone) {
-		return nil, err
-	}
-	return nil, errNoOrder
+	return dev, err
 }
 
 // A Position is where a list goes on: behind this order.
