@@ -424,10 +424,12 @@ func TestTIME3ThePlanThatASiteHasIsThatOfItsGrantVersion(t *testing.T) {
 			w.report("g_1", u)
 			w.wantPlan(d, want, version >= 4)
 		}
+		u := unit("rack", "AS1")
+		u.Epoch, u.GrantVersion = d.Epoch, 4
+		w.report("g_1", u)
 		w.now = w.now.Add(time.Hour)
 		w.wantPlan(d, policy.Basic, true) // the site lets it end by itself
-		u := unit("rack", "AS1")
-		u.Epoch, u.GrantVersion = d.Epoch+1, 4
+		u.Epoch = d.Epoch + 1
 		w.report("g_1", u)
 		w.wantPlan(d, "", false)
 	})
