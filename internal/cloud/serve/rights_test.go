@@ -19,7 +19,7 @@ import (
 func TestTIME1ARevocationInOneProcessHoldsInTheOther(t *testing.T) {
 	db := storetest.Postgres(t)
 	here := live(t, db)
-	there := liveWith(t, db, func(c *Config) { c.DataDir = here.cfg.DataDir })
+	there := serving(t, here.cfg)
 	ada, bob := actorOf("ada"), actorOf("bob")
 	here.write(func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO devices (id, serial, epoch, agent, owner, org, name, plan, valid_until, grant_version, registered_at)

@@ -44,6 +44,12 @@ func liveWith(t *testing.T, c store.Config, with func(*Config)) *life {
 	}
 	_, err = Init(t.Context(), cfg, First{}, slog.New(slog.DiscardHandler))
 	must(t, err)
+	return serving(t, cfg)
+}
+
+// serving starts a process on a directory that is there.
+func serving(t *testing.T, cfg *Config) *life {
+	t.Helper()
 	s, err := Open(t.Context(), cfg, "test", slog.New(slog.DiscardHandler))
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
