@@ -168,7 +168,7 @@ func TestSHARE5EachDeviceOfARequestIsDecidedAlone(t *testing.T) {
 		if !slices.Equal(free, []int{4, 0, NotTold, 5, 4, NotTold}) {
 			t.Errorf("places left: %v", free)
 		}
-		if len(i.Items) != 2 || i.Items[0] != (Item{good, 1, Open, 1}) && i.Items[1] != (Item{good, 2, Open, 1}) {
+		if len(i.Items) != 2 || i.Items[0] != (Item{good, 1, Open, 1}) || i.Items[1] != (Item{other, 2, Open, 1}) {
 			t.Errorf("of the invitation: %+v", i.Items)
 		}
 		w.wantLog(good, "u_ada owner share.invite")
