@@ -1,24 +1,20 @@
 package main
 
 const (
-	roleGo      = "internal/cloud/device/role.go"
-	grantGo     = "internal/cloud/device/grant.go"
-	shareGo     = "internal/cloud/device/share.go"
-	planGo      = "internal/cloud/device/plan.go"
-	createGo    = "internal/cloud/order/create.go"
-	deliverGo   = "internal/cloud/order/deliver.go"
-	cancelGo    = "internal/cloud/order/cancel.go"
-	readGo      = "internal/cloud/order/read.go"
-	acceptGo    = "internal/cloud/invitation/accept.go"
-	inviteGo    = "internal/cloud/invitation/invite.go"
-	manageGo    = "internal/cloud/invitation/manage.go"
-	invitations = "internal/cloud/invitation/invitation.go"
-	applyGo     = "internal/cloud/licence/apply.go"
-	judgeGo     = "internal/cloud/notify/judge.go"
-	memberGo    = "internal/cloud/notify/member.go"
-	policyGo    = "internal/cloud/notify/policy.go"
-	spreadGo    = "internal/cloud/notify/spread.go"
-	sinkGo      = "internal/cloud/notify/sink.go"
+	roleGo    = "internal/cloud/device/role.go"
+	grantGo   = "internal/cloud/device/grant.go"
+	shareGo   = "internal/cloud/device/share.go"
+	planGo    = "internal/cloud/device/plan.go"
+	createGo  = "internal/cloud/order/create.go"
+	deliverGo = "internal/cloud/order/deliver.go"
+	cancelGo  = "internal/cloud/order/cancel.go"
+	readGo    = "internal/cloud/order/read.go"
+	applyGo   = "internal/cloud/licence/apply.go"
+	judgeGo   = "internal/cloud/notify/judge.go"
+	memberGo  = "internal/cloud/notify/member.go"
+	policyGo  = "internal/cloud/notify/policy.go"
+	spreadGo  = "internal/cloud/notify/spread.go"
+	sinkGo    = "internal/cloud/notify/sink.go"
 )
 
 // ofDevices are the checks of who is what to a device.
@@ -81,50 +77,6 @@ var ofOrders = []mutant{
 	{"LOG-7", readGo, `	if o.RequestedAt.Before(since) {
 		return nil, since, errNoOrder // LOG-7
 	}`, ``, "internal/cloud/order internal/cloud/api", "orders before the own share"},
-}
-
-// ofInvitations are those of sharing by invitation.
-var ofInvitations = []mutant{
-	{"INV-1", inviteGo, `len(devices) == 0 || len(devices) > MaxDevices || `, ``, "", "how many devices"},
-	{"INV-5", inviteGo, `	at, err := account.ParseAddress(email)
-	if err != nil {
-		return nil, nil, err
-	}`, `	at, _ := account.ParseAddress(email)
-	var err error`, "", "one address"},
-	{"SHARE-6 PLAN-2 PERM-9", inviteGo, `		return err // NOT_FOUND, OWNER_ONLY (SHARE-6), PLAN_BASIC (PLAN-2)
-`, ``, "", "who invites, and on which plan"},
-	{"SHARE-11", inviteGo, `if keyOf(owner) == i.key {`, `if false {`, "", "nobody with themselves"},
-	{"INV-8", inviteGo, `	if shared != nil {`, `	if false {`, "", "who has the share"},
-	{"INV-7", inviteGo, `if len(open) > 0 {`, `if false {`, "", "who has an invitation"},
-	{"SHARE-2 SHARE-3", inviteGo, `if free < 1 {`, `if false {`, "", "five places"},
-	{"SHARE-3", invitations, `return device.MaxShares - shares - open, err`, `return device.MaxShares - shares, err`, "", "open invitations take places"},
-	{"SHARE-2 SHARE-3", invitations, `return device.MaxShares - shares - open, err`, `return device.MaxShares - open, err`, "", "shares take places"},
-	{"T-85", inviteGo, `	if err := limit.Spend(ctx, tx, now, lettersBy.Of(i.owner), lettersTo.Of(i.key)); err != nil {
-		return nil, nil, err
-	}`, ``, "", "how many letters"},
-	{"INV-12", acceptGo, `	if err := limit.Reached(ctx, tx, s.Now(), s.wrongOf(who, a)...); err != nil {
-		return a, nil, err
-	}`, ``, "", "wrong codes an hour"},
-	{"INV-3 INV-13", acceptGo, "`email_key = $1 AND state <> 'cancelled' ORDER", "`(email_key = $1 OR 1 = 1) AND state <> 'cancelled' ORDER", "", "the address"},
-	{"INV-13 INV-14", acceptGo, ` AND state <> 'cancelled' ORDER`, ` ORDER`, "", "one that was cancelled"},
-	{"INV-3 INV-13", acceptGo, `onetime.Fits(i.sealed, code, onetime.Mail) && meant == nil`, `meant == nil`, "", "the code"},
-	{"INV-12", acceptGo, `case i.State == Locked:`, `case false:`, "", "one that is locked"},
-	{"INV-11", acceptGo, `i.State == Open && i.over(s.Now())`, `false`, "", "seven days"},
-	{"INV-11", acceptGo, `case i.State != Open:`, `case false:`, "", "once"},
-	{"INV-12", acceptGo, `if err == nil && i.tries >= codeTries {`, `if false {`, "", "five wrong codes"},
-	{"INV-16", acceptGo, `d.Epoch != item.epoch || `, ``, "", "the same epoch"},
-	{"INV-16", acceptGo, `|| d.Owner != i.owner`, ``, "", "the inviter is still the owner"},
-	{"ROLE-7 INV-16", acceptGo, `if a.ID == d.Owner {`, `if false {`, "", "the owner accepts nothing"},
-	{"PLAN-6 INV-16", acceptGo, `d.PlanAt(s.Now()), true); !decision.Allowed {`, `d.PlanAt(s.Now()), true); false && decision.Allowed {`, "", "the plan"},
-	{"PLAN-6", acceptGo, `if refused.Reason != policy.PlanBasic {`, `if true {`, "", "on Basic it waits"},
-	{"INV-16", acceptGo, `	if g != nil {
-		return nil, cloud.Refuse(policy.AlreadyShared`, `	if false {
-		return nil, cloud.Refuse(policy.AlreadyShared`, "", "who has the share already"},
-	{"INV-14", manageGo, "`id = $1 AND owner = $2`", "`id = $1 AND (owner = $2 OR 1 = 1)`", "", "whose invitation it is"},
-	{"INV-14", manageGo, `i == nil || i.State != Open || i.over(s.Now())`, `i == nil`, "", "one that is open"},
-	{"INV-14", manageGo, `resendsOften.Of(i.ID), `, ``, "", "once a minute"},
-	{"INV-14", manageGo, `resendsDay.Of(i.ID), `, ``, "", "five times a day"},
-	{"INV-14 PLAN-2", manageGo, `if len(items) == 0 && first != nil {`, `if false {`, "", "sent again on Standard or better"},
 }
 
 // ofLicences are those of activation codes.

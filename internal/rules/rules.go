@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// families are the beginnings of ids. "T" is of threats (docs/threats.md).
-const families = `PERM|PLAN|ROLE|LIC|REP|NOTE|SHARE|INV|LOG|DEV|DEL|REG|ORG|PART|PRIV|EDGE|ERASE|TIME|T`
+// families are the beginnings of ids. "T" is of threats (docs/threats.md); Section-14 is all of that section, whose reason codes have no ids.
+const families = `Section|PERM|PLAN|ROLE|LIC|REP|NOTE|SHARE|INV|LOG|DEV|DEL|REG|ORG|PART|PRIV|EDGE|ERASE|TIME|T`
 
 var (
 	named = regexp.MustCompile(`^(?:Test|Fuzz)(?:Soak)?((?:` + families + `)[0-9]+(?:(?:And|To)(?:(?:` + families + `)?[0-9]+))*)`)

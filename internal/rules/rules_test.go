@@ -15,6 +15,7 @@ func TestATestIsOfTheRulesItsNameHas(t *testing.T) {
 		"TestSoakPERM9TimeTellsNobody":               "PERM-9",
 		"TestT80EveryRoute":                          "T-80",
 		"TestEDGE1AndT02NoAlteredByte":               "EDGE-1 T-02",
+		"TestSection14EachReasonHasItsStatus":        "Section-14",
 		"TestDEV15":                                  "DEV-15",
 		"TestTIMING4Counts":                          "",
 		"TestEveryRouteOfPERM9":                      "",
