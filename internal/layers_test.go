@@ -96,7 +96,7 @@ var layers = []layer{
 	{"internal/bench", []string{"..."}, "", wires},
 	{"internal/bench/peers/simonvetter", nil, "", "a module of its own, so that what is measured beside ours never gets into our go.mod"},
 	{"cmd/agent", []string{"..."}, "", wires},
-	{"cmd/cloud", []string{"internal/cloud", "internal/cloud/serve"}, "", "it turns flags, signals and files into calls"},
+	{"cmd/cloud", []string{"internal/cloud", "internal/cloud/device", "internal/cloud/licence", "internal/cloud/serve", "internal/policy"}, "", "it turns flags, signals and files into calls; what an operator says of plans and licences it says in their words"},
 	{"cmd/upssim", []string{"internal/ups/upssim"}, "", "a teaching tool: it must not grow into a second agent"},
 
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
