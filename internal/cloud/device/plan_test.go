@@ -330,10 +330,10 @@ func (w *world) warned(r *device.Registry, all *[]string) {
 	})
 }
 
-// pass goes through some days, hour by hour, and ends and warns on the way.
+// pass goes through some days, half a day at a time, and ends and warns on the way.
 func (w *world) pass(until time.Time) {
 	w.Helper()
-	for ; w.now.Before(until); w.now = w.now.Add(6 * time.Hour) {
+	for ; w.now.Before(until); w.now = w.now.Add(12 * time.Hour) {
 		must(w, w.r.EndPlans(w.Context(), w.db))
 		must(w, w.r.WarnOfEnds(w.Context(), w.db))
 	}
