@@ -2,18 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"text/tabwriter"
 	"time"
 
-	"upsedge/internal/cloud"
-	"upsedge/internal/cloud/device"
-	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/serve"
-	"upsedge/internal/policy"
 )
 
 type licenceCmd struct {
@@ -32,33 +25,14 @@ type issueCmd struct {
 }
 
 func (c *issueCmd) Run(ctx context.Context, cli *commands, s stdio) error {
-	expires, err := parseTime("--expires", c.Expires, time.Time{})
+	expires, err := parseTime("--expires", c.Expires)
 	if err != nil {
 		return err
 	}
-	return cli.operate(ctx, func(o *serve.Operator) error {
-		list, err := o.Issue(ctx, licence.Issue{Plan: policy.Plan(c.Plan), Days: c.Days, Uses: c.Uses, Expires: expires, Note: c.Note}, c.Count)
-		for _, l := range list {
-			if err == nil {
-				_, err = fmt.Fprintf(s.out, "%s\t%s\t%s\t%d days\t%d uses\n", l.Code, l.ID, l.Plan, l.Days, l.Uses)
-			}
-		}
-		return err
+	return cli.operate(func(cfg *serve.Config) error {
+		what := serve.LicenceOrder{Plan: c.Plan, Days: c.Days, Count: c.Count, Uses: c.Uses, Expires: expires, Note: c.Note}
+		return serve.IssueLicences(ctx, cfg, what, s.out)
 	})
-}
-
-// A licenceLine is a licence as --json has it.
-type licenceLine struct {
-	ID        string      `json:"id"`
-	Number    string      `json:"number"` // the beginning of the code
-	Plan      policy.Plan `json:"plan"`
-	Days      int         `json:"days"`
-	Uses      int         `json:"uses"`
-	Used      int         `json:"used"`
-	IssuedAt  time.Time   `json:"issued_at"`
-	ExpiresAt *time.Time  `json:"expires_at"` // null: never
-	RevokedAt *time.Time  `json:"revoked_at"` // null: it is not
-	Note      string      `json:"note"`
 }
 
 type listCmd struct {
@@ -66,50 +40,7 @@ type listCmd struct {
 }
 
 func (c *listCmd) Run(ctx context.Context, cli *commands, s stdio) error {
-	return cli.operate(ctx, func(o *serve.Operator) error {
-		list, err := o.Licences(ctx)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			enc := json.NewEncoder(s.out)
-			for _, l := range list {
-				line := licenceLine{l.ID, l.Number, l.Plan, l.Days, l.Uses, l.Used, l.IssuedAt, orNil(l.Expires), orNil(l.Revoked), l.Note}
-				if err := enc.Encode(line); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "LICENCE\tNUMBER\tPLAN\tDAYS\tUSED\tISSUED\tSTATE\tNOTE")
-		for _, l := range list {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d of %d\t%s\t%s\t%s\n", l.ID, l.Number, l.Plan, l.Days, l.Used, l.Uses, l.IssuedAt.Format(time.DateOnly), state(&l), l.Note)
-		}
-		return w.Flush()
-	})
-}
-
-func orNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// state is what can be done with a code.
-func state(l *licence.Licence) string {
-	switch {
-	case !l.Revoked.IsZero():
-		return "revoked " + l.Revoked.Format(time.DateOnly)
-	case l.Used >= l.Uses:
-		return "used"
-	case l.Expires.IsZero():
-		return "open"
-	case !time.Now().Before(l.Expires):
-		return "expired " + l.Expires.Format(time.DateOnly)
-	}
-	return "open until " + l.Expires.Format(time.DateOnly)
+	return cli.operate(func(cfg *serve.Config) error { return serve.ListLicences(ctx, cfg, c.JSON, s.out) })
 }
 
 type revokeCmd struct {
@@ -117,13 +48,7 @@ type revokeCmd struct {
 }
 
 func (c *revokeCmd) Run(ctx context.Context, cli *commands, s stdio) error {
-	return cli.operate(ctx, func(o *serve.Operator) error {
-		l, err := o.Revoke(ctx, c.Licence)
-		if err == nil {
-			_, err = fmt.Fprintf(s.out, "licence %s is revoked; %d of its %d uses were made and stay\n", l.ID, l.Used, l.Uses)
-		}
-		return err
-	})
+	return cli.operate(func(cfg *serve.Config) error { return serve.RevokeLicence(ctx, cfg, c.Licence, s.out) })
 }
 
 type planCmd struct {
@@ -137,36 +62,20 @@ type planSetCmd struct {
 }
 
 func (c *planSetCmd) Run(ctx context.Context, cli *commands, s stdio) error {
-	until, err := parseTime("--until", c.Until, device.Forever)
+	until, err := parseTime("--until", c.Until)
 	if err != nil {
 		return err
 	}
-	if c.Plan == string(policy.Basic) && c.Until != "" {
+	if c.Plan == "basic" && c.Until != "" {
 		return usageError{errors.New("--until: nothing ends the plan basic")}
 	}
-	return cli.operate(ctx, func(o *serve.Operator) error {
-		was, is, err := o.SetPlan(ctx, c.Serial, policy.Plan(c.Plan), until)
-		if err == nil {
-			_, err = fmt.Fprintf(s.out, "%s: %s; it was %s\n", strconv.Quote(is.Serial), terms(is), terms(was))
-		}
-		return err
-	})
+	return cli.operate(func(cfg *serve.Config) error { return serve.SetPlan(ctx, cfg, c.Serial, c.Plan, until, s.out) })
 }
 
-// terms says which plan a device has, until when, and what follows.
-func terms(d *device.Device) string {
-	now := time.Now()
-	text := string(d.PlanAt(now))
-	for end := d.EndAt(now); end.Before(device.Forever); end = d.EndAt(end) {
-		text += " until " + end.Format(time.RFC3339) + ", then " + string(d.PlanAt(end))
-	}
-	return text
-}
-
-// parseTime reads a time that somebody typed: a day, which is its beginning in UTC, or an instant.
-func parseTime(flag, text string, fallback time.Time) (time.Time, error) {
+// parseTime reads a time that somebody typed: a day, which is its beginning in UTC, or an instant; zero where there is none.
+func parseTime(flag, text string) (time.Time, error) {
 	if text == "" {
-		return fallback, nil
+		return time.Time{}, nil
 	}
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
 		if t, err := time.Parse(layout, text); err == nil {
@@ -176,25 +85,14 @@ func parseTime(flag, text string, fallback time.Time) (time.Time, error) {
 	return time.Time{}, usageError{fmt.Errorf("%s: %q is no time like 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)}
 }
 
-// operate runs fn on the database of the configuration. What fn is told of as mistyped is a usage error.
-func (c *commands) operate(ctx context.Context, fn func(o *serve.Operator) error) error {
+// operate calls fn with the configuration. What the operator has mistyped is a usage error.
+func (c *commands) operate(fn func(cfg *serve.Config) error) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
 	}
-	o, err := serve.OpenOperator(ctx, cfg)
-	if err != nil {
-		return err
+	if err = fn(cfg); errors.Is(err, serve.ErrMistyped) {
+		return usageError{err}
 	}
-	err = fn(o)
-	if e := (*cloud.Error)(nil); errors.As(err, &e) {
-		err = errors.New(e.Detail)
-		if e.Field != "" {
-			err = fmt.Errorf("%s: %s", e.Field, e.Detail)
-		}
-		if e.Reason == policy.Malformed {
-			err = usageError{err}
-		}
-	}
-	return errors.Join(err, o.Close())
+	return err
 }

@@ -71,7 +71,7 @@ func TestPERM5ALicenceIsAppliedOnBasicOverHTTP(t *testing.T) {
 		id := s.register("AS1").ID
 		setPlan(t, db, id, policy.Basic)
 		path := "/api/v1/devices/" + id
-		history := path + "/history?point=ups_battery_charge_ratio"
+		history := path + "/history?point=battery_error"
 		var before, applied, after planRead
 		s.do("GET", path, nil, ada).into(t, &before)
 		if before.Plan != policy.Basic || before.Until != nil || before.Next != nil {
