@@ -446,3 +446,33 @@ func (w *world) wantPlan(d *device.Device, want policy.Plan, confirmed bool) {
 		return err
 	}))
 }
+
+// PLAN-3, PLAN-4, PLAN-5: on Basic a share stays and gives what Basic gives; on the way up everything is back, with nothing done by anybody.
+func TestPLAN5SharesComeBackWithThePlanAndNoAction(t *testing.T) {
+	each(t, func(w *world) {
+		d := w.registered()
+		g := w.mustShare(d, "bob")
+		for _, step := range []struct {
+			plan policy.Plan
+			want policy.Reason // of reboot.ups
+		}{{policy.Advanced, ""}, {policy.Basic, policy.PlanBasic}, {policy.Standard, ""}} {
+			w.setPlan(d, step.plan, device.Forever)
+			if got := w.shares(d.ID); !slices.Equal(got, []string{"a_bob"}) {
+				t.Errorf("PLAN-3: on %s the shares are %q", step.plan, got)
+			}
+			if _, err := w.may(person("bob"), d.ID, policy.MonitorStatus); err != nil {
+				t.Errorf("PLAN-4: on %s: %v", step.plan, err)
+			}
+			if _, err := w.may(person("bob"), d.ID, policy.RebootUPS); reason(err) != step.want {
+				t.Errorf("PLAN-5: on %s: %v, want %s", step.plan, err, step.want)
+			}
+		}
+		must(t, w.db.Read(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			now, err := device.GrantOf(ctx, tx, d.ID, "a_bob")
+			if err == nil && (now == nil || now.ID != g.ID) {
+				t.Errorf("the share is another one: %+v", now)
+			}
+			return err
+		}))
+	})
+}
