@@ -181,7 +181,7 @@ func TestAWebhookIsTriedEightTimesUnderOneIDAndTurnedOffWhenItFailsForLong(t *te
 		begun := w.clock()
 		for w.clock().Sub(begun) < 30*time.Hour {
 			w.spread()
-			w.move(10 * time.Minute)
+			w.move(30 * time.Minute)
 		}
 		got := w.hooks.taken()
 		if len(got) != int(attemptsMost) || !slices.Equal(w.states(p), []string{"event failed status"}) {
