@@ -42,7 +42,7 @@ var ofInvitation = []mutant{
 	{"INV-18", "internal/cloud/invitation/end.go", `if item.Device != d.ID {`, `if true {`, "", "the end of a device"},
 	{"INV-18", "internal/cloud/invitation/end.go", "`owner = $1 AND state = 'open' ORDER BY id`", "`owner = $1 AND state = 'none' ORDER BY id`", "", "the end of who invited"},
 	{"INV-18 REG-4", "internal/cloud/invitation/end.go", "`email_key = $1 AND state = 'open' ORDER BY id`", "`email_key = $1 AND state = 'none' ORDER BY id`", "", "the end of who was invited"},
-	{"INV-19", "internal/cloud/invitation/accept.go", `err = note(ctx, tx, item.Device, s.step(who, policy.Nobody, wrongCode, policy.CodeUnknown, i))`, `err = nil`, "", "a wrong code is an entry"},
+	{"INV-19", "internal/cloud/invitation/accept.go", `err = note(ctx, tx, item.Device, s.step(who, policy.Nobody, wrongCode, policy.CodeUnknown, i))`, `_ = item`, "", "a wrong code is an entry"},
 	{"INV-19", "internal/cloud/invitation/end.go", `if err := note(ctx, tx, item.Device, e); err != nil {`, `if err := error(nil); err != nil {`, "", "each end is an entry"},
 	{"INV-10", "internal/cloud/invitation/invite.go", `onetime.Seal(code), i.State`, `append(onetime.Seal(code), code...), i.State`, "", "a code is kept as its hash alone"},
 	{"INV-2", "internal/cloud/invitation/letters.go", `mail.Quote(last4(d.Serial))`, `mail.Quote(d.Serial)`, "", "four characters of the serial number"},

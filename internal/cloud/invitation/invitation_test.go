@@ -216,6 +216,9 @@ func TestINV10NoCodeAndNoAddressIsWhereItDoesNotBelong(t *testing.T) {
 	each(t, func(w *world) {
 		id := w.device(w.ada, "rack")
 		i, first := w.invited(w.ada, "bob@example.com", id)
+		if in := holds(w, first); len(in) > 0 {
+			t.Errorf("a code is in %q", in)
+		}
 		_, _ = w.accept(w.bob, wrong)
 		w.must(w.resend(w.ada, i.ID))
 		second := w.last("bob@example.com").code
