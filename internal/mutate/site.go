@@ -61,7 +61,6 @@ var ofSite = []mutant{
 	{"EDGE-5", bindGo, `if len(e.Bind.Ended) == trust.MaxEnded {`, `if false {`, "", "a list of ended grants that was cut"},
 	{"PLAN-11 PERM-10", recallGo, `h.why = x.lost(h.e.cmd); h.why == ""`, `true`, "", "what waits when the right to it ends"},
 	{"PLAN-11", recallGo, ` || !actions[policy.Action(h.e.cmd.Action)].waits`, ``, "", "a test that runs is finished"},
-	{"PLAN-11", recallGo, `x.hands[h.e.cmd.Device] != h || h.told`, `x.hands[h.e.cmd.Device] != h`, "", "told once"},
 	{"PLAN-11 PERM-10", recallGo, `	if b.stale(c.Actor, c.GrantVersion) {
 		return policy.GrantStale
 	}
