@@ -16,6 +16,8 @@ func (a *API) agentRoutes() []route {
 	const token = "the token, or the certificate of the connection, says who asks"
 	return []route{
 		{method: http.MethodPost, pattern: "/api/v1/agents/tokens", needs: policy.AgentEnroll, change: a.issueToken},
+		{method: http.MethodGet, pattern: "/api/v1/agents/tokens", needs: policy.AgentEnroll, read: a.listTokens},
+		{method: http.MethodDelete, pattern: "/api/v1/agents/tokens/{id}", needs: policy.AgentEnroll, change: a.endToken},
 		{method: http.MethodGet, pattern: "/api/v1/agents", why: "who acts for the organisation sees its agents", read: a.listAgents},
 		{method: http.MethodDelete, pattern: "/api/v1/agents/{id}", needs: policy.AgentRemove, change: a.removeAgent},
 		{method: http.MethodPost, pattern: "/api/v1/enrol", why: token, public: token, change: a.enrol},
@@ -42,6 +44,29 @@ func (a *API) issueToken(ctx context.Context, tx *store.Tx, q *Request) (Answer,
 		return Answer{}, err
 	}
 	return Answer{Status: http.StatusCreated, Body: tokenAnswer{t.ID, t.Text, t.Name, Time(t.Expires)}, Secret: true}, nil
+}
+
+type openToken struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Expires Time   `json:"expires_at"`
+}
+
+func (a *API) listTokens(q *Request) (Answer, error) {
+	list := List[openToken]{Items: []openToken{}}
+	err := q.DB().Read(q.Context(), func(ctx context.Context, tx *store.Tx) error {
+		tokens, err := a.cfg.Agents.Tokens(ctx, tx, q.Actor)
+		list.Items = list.Items[:0]
+		for _, t := range tokens {
+			list.Items = append(list.Items, openToken{t.ID, t.Name, Time(t.Expires)})
+		}
+		return err
+	})
+	return Answer{Body: list}, err
+}
+
+func (a *API) endToken(ctx context.Context, tx *store.Tx, q *Request) (Answer, error) {
+	return Answer{}, a.cfg.Agents.EndToken(ctx, tx, q.Actor, q.PathValue("id"))
 }
 
 type agentAnswer struct {

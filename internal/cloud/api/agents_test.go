@@ -79,3 +79,33 @@ func TestAgentsAreTheirOwnersAffair(t *testing.T) {
 		}
 	})
 }
+
+// TestT89ATokenIsSeenAndWithdrawn: by its organisation alone, while nobody has used it; its text is told to nobody again.
+func TestT89ATokenIsSeenAndWithdrawn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := agentSite(t, db)
+		const ada, eve = "Authorization: Bearer test-ada", "Authorization: Bearer test-eve"
+		var made struct{ ID, Token string }
+		s.do("POST", "/api/v1/agents/tokens", `{"name":"cellar"}`, ada).into(t, &made)
+		seen := s.do("GET", "/api/v1/agents/tokens", nil, ada)
+		if seen.status != 200 || !strings.Contains(string(seen.body), made.ID) || !strings.Contains(string(seen.body), "cellar") || strings.Contains(string(seen.body), made.Token) {
+			t.Errorf("list: %d %s", seen.status, seen.body)
+		}
+		if got := s.do("GET", "/api/v1/agents/tokens", nil, eve); got.status != 200 || strings.Contains(string(got.body), made.ID) {
+			t.Errorf("somebody else's list: %d %s", got.status, got.body)
+		}
+		nobodys := s.do("DELETE", "/api/v1/agents/tokens/t_none", nil, eve)
+		if got := s.do("DELETE", "/api/v1/agents/tokens/"+made.ID, nil, eve); got.status != 404 || got.reason() != nobodys.reason() {
+			t.Errorf("somebody else withdraws it: %d %s", got.status, got.body)
+		}
+		if got := s.do("DELETE", "/api/v1/agents/tokens/"+made.ID, nil, ada); got.status != 204 {
+			t.Errorf("withdraw: %d %s", got.status, got.body)
+		}
+		if got := s.do("DELETE", "/api/v1/agents/tokens/"+made.ID, nil, ada); got.status != 404 {
+			t.Errorf("once more: %d %s", got.status, got.body)
+		}
+		if got := s.do("GET", "/api/v1/agents/tokens", nil, ada); strings.Contains(string(got.body), made.ID) {
+			t.Errorf("afterwards: %s", got.body)
+		}
+	})
+}

@@ -28,6 +28,7 @@ const (
 	ofDevice     = "device"
 	ofOrder      = "order"
 	ofAgent      = "agent"
+	ofToken      = "enrolment token"
 	ofInvitation = "invitation"
 	ofShare      = "invitation to share"
 	ofPolicy     = "notification policy"
@@ -43,7 +44,7 @@ var tenants = map[string]string{
 	"POST /api/v1/account/totp/remove": ofNothing, "GET /api/v1/organisation": ofNothing, "PATCH /api/v1/organisation": ofNothing,
 	"GET /api/v1/organisation/members": ofNothing, "GET /api/v1/organisation/invitations": ofNothing, "POST /api/v1/organisation/invitations": ofNothing,
 	"DELETE /api/v1/organisation/invitations/{invitation}": ofInvitation, "POST /api/v1/organisation/invitations/{invitation}/resend": ofInvitation,
-	"POST /api/v1/organisation/invitations/accept": ofNothing, "POST /api/v1/organisation/invitations/decline": ofNothing, "POST /api/v1/agents/tokens": ofNothing, "GET /api/v1/agents": ofNothing,
+	"POST /api/v1/organisation/invitations/accept": ofNothing, "POST /api/v1/organisation/invitations/decline": ofNothing, "POST /api/v1/agents/tokens": ofNothing, "GET /api/v1/agents": ofNothing, "GET /api/v1/agents/tokens": ofNothing, "DELETE /api/v1/agents/tokens/{id}": ofToken,
 	"DELETE /api/v1/agents/{id}": ofAgent, "POST /api/v1/enrol": ofNothing, "POST /api/v1/agents/self/certificate": ofNothing,
 	"GET /api/v1/sightings": ofNothing, "POST /api/v1/devices": ofNothing, "GET /api/v1/devices": ofNothing, "GET /api/v1/devices/{id}": ofDevice,
 	"PATCH /api/v1/devices/{id}": ofDevice, "GET /api/v1/devices/{id}/log": ofDevice, "GET /api/v1/devices/{id}/log/head": ofDevice,
@@ -100,7 +101,7 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	must(t, err)
 	w.site = serveSite(t, a)
 	s := &street{town: w, routes: a.routes, devices: devices, none: map[string]string{
-		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofInvitation: cloud.NewID("i_"), ofShare: cloud.NewID("si_"), ofOrder: strings.Repeat("7", 32),
+		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofToken: cloud.NewID("t_"), ofInvitation: cloud.NewID("i_"), ofShare: cloud.NewID("si_"), ofOrder: strings.Repeat("7", 32),
 		ofPolicy: cloud.NewID("np_"), ofRecipient: cloud.NewID("nr_"),
 	}}
 	s.hers, s.his = s.household("ada", devices), s.household("bob", devices)
@@ -115,6 +116,9 @@ func (s *street) household(name string, devices *device.Registry) map[string]str
 	var who accountBodyRead
 	s.want(200, "GET", "/api/v1/account", nil, bearer).into(s.t, &who)
 	has := map[string]string{"bearer": bearer, ofAgent: cloud.NewID("g_"), "serial": "SERIAL-OF-" + name, "email": name + "@example.com", "org": who.Organisation.ID}
+	var token struct{ ID string }
+	s.want(201, "POST", "/api/v1/agents/tokens", obj{}, bearer).into(s.t, &token)
+	has[ofToken] = token.ID
 	must(s.t, s.db.Write(s.t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO enrolled_agents (agent, org, name, public_key, enrolled_at) VALUES ($1, $2, $3, $4, 1)`,
 			has[ofAgent], who.Organisation.ID, "cellar", []byte(name)); err != nil {

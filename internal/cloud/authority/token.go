@@ -33,6 +33,7 @@ var tokensADay = limit.Limit{Name: "enrolment tokens", Most: 500, Per: 24 * time
 
 var (
 	actionToken = eventlog.Declare("agent.token", eventlog.ByReaders, "token", "name", "expires")
+	actionEnd   = eventlog.Declare("agent.token_end", eventlog.ByReaders, "token", "name")
 	actionRenew = eventlog.Declare("agent.renew", eventlog.ByReaders, "agent", "ends")
 )
 
@@ -76,6 +77,49 @@ func (a *Authority) IssueToken(ctx context.Context, tx *store.Tx, actor cloud.Ac
 	return t, eventlog.Append(ctx, tx, eventlog.Entry{
 		Org: actor.Org, At: at, Actor: actor.Ref, Role: policy.Owner, Action: actionToken, Outcome: eventlog.Done, Request: actor.Request,
 		Params: map[string]string{"token": t.ID, "name": name, "expires": t.Expires.UTC().Format(time.RFC3339)},
+	})
+}
+
+// Tokens returns those of an organisation that can still be used, without their texts, the oldest first: at most 50.
+func (a *Authority) Tokens(ctx context.Context, tx *store.Tx, actor cloud.Actor) (list []Token, err error) {
+	if err := mayManage(policy.AgentEnroll, actor); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `SELECT id, name, expires_at FROM enrolment_tokens WHERE org = $1 AND expires_at > $2 AND used_at IS NULL
+		ORDER BY expires_at, id LIMIT $3`, actor.Org, a.o.Now().UnixMilli(), maxTokens)
+	if err != nil {
+		return nil, fmt.Errorf("enrolment tokens: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t Token
+		var expires int64
+		if err := rows.Scan(&t.ID, &t.Name, &expires); err != nil {
+			return nil, fmt.Errorf("enrolment tokens: %w", err)
+		}
+		t.Expires = time.UnixMilli(expires).UTC()
+		list = append(list, t)
+	}
+	return list, rows.Err()
+}
+
+// EndToken withdraws a token that nobody has used. It returns NOT_FOUND for one of another organisation, and for one that is over anyway.
+func (a *Authority) EndToken(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string) error {
+	if err := mayManage(policy.AgentEnroll, actor); err != nil {
+		return err
+	}
+	var name string
+	at := a.o.Now()
+	err := tx.QueryRow(ctx, `UPDATE enrolment_tokens SET expires_at = $1 WHERE id = $2 AND org = $3 AND used_at IS NULL AND expires_at > $1 RETURNING name`,
+		at.UnixMilli(), id, actor.Org).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cloud.Refuse(policy.NotFound, "there is no such token that could still be used")
+	} else if err != nil {
+		return fmt.Errorf("enrolment token: %w", err)
+	}
+	return eventlog.Append(ctx, tx, eventlog.Entry{
+		Org: actor.Org, At: at, Actor: actor.Ref, Role: policy.Owner, Action: actionEnd, Outcome: eventlog.Done, Request: actor.Request,
+		Params: map[string]string{"token": id, "name": name},
 	})
 }
 
