@@ -23,10 +23,10 @@ var ofDevices = []mutant{
 		return right, ErrNone
 	}`, `	if len(all) == 0 {
 		return right, nil
-	}`, "internal/cloud/device internal/cloud/order internal/cloud/api", "who is nobody"},
+	}`, "internal/cloud/device internal/cloud/order", "who is nobody"},
 	{"ROLE-1 PERM-1 ROLE-7", roleGo, `	if !decision.Allowed {
 		return right, cloud.Refuse(`, `	if false {
-		return right, cloud.Refuse(`, "internal/cloud/device internal/cloud/order internal/cloud/api", "the matrix"},
+		return right, cloud.Refuse(`, "internal/cloud/device internal/cloud/order", "the matrix"},
 	{"ROLE-7", roleGo, `		if decision.Allowed {
 			return s, decision
 		}
@@ -35,15 +35,15 @@ var ofDevices = []mutant{
 	{"SHARE-7 SHARE-8 PERM-10 NOTE-2", roleGo, "`device = $1 AND account = $2 AND ended_at IS NULL`, id", "`device = $1 AND account = $2`, id", "internal/cloud/device internal/cloud/order internal/cloud/notify", "a grant that has ended"},
 	{"LOG-7 SHARE-12", roleGo, `	if s.Role == policy.Shared {
 		right.Since`, `	if false {
-		right.Since`, "internal/cloud/device internal/cloud/order internal/cloud/api", "nothing from before the own share"},
+		right.Since`, "internal/cloud/device internal/cloud/order", "nothing from before the own share"},
 	{"ROLE-7", grantGo, `	if account == d.Owner {
 		return nil, cloud.Refuse(policy.SelfShare`, `	if false {
 		return nil, cloud.Refuse(policy.SelfShare`, "", "the owner is no shared user"},
 	{"SHARE-2", grantGo, `if len(shares) >= MaxShares {`, `if false {`, "", "at most five"},
 	{"SHARE-10 SHARE-2 SHARE-8", grantGo, `if slices.ContainsFunc(shares, func(g Grant) bool { return g.Account == account }) {`, `if slices.ContainsFunc(shares, func(g Grant) bool { return false }) {`, "", "one share for each"},
-	{"SHARE-6", shareGo, `policy.ShareRevoke, r.now())`, `policy.InventoryRead, r.now())`, "internal/cloud/device internal/cloud/api", "only the owner revokes"},
-	{"SHARE-6 SHARE-7", shareGo, "`id = $1 AND device = $2 AND role", "`id = $1 AND (device = $2 OR 1 = 1) AND role", "internal/cloud/device internal/cloud/api", "a share of this device"},
-	{"SHARE-8", shareGo, `policy.ShareLeave, r.now())`, `policy.InventoryRead, r.now())`, "internal/cloud/device internal/cloud/api", "who leaves"},
+	{"SHARE-6", shareGo, `policy.ShareRevoke, r.now())`, `policy.InventoryRead, r.now())`, "", "only the owner revokes"},
+	{"SHARE-6 SHARE-7", shareGo, "`id = $1 AND device = $2 AND role", "`id = $1 AND (device = $2 OR 1 = 1) AND role", "", "a share of this device"},
+	{"SHARE-8", shareGo, `policy.ShareLeave, r.now())`, `policy.InventoryRead, r.now())`, "", "who leaves"},
 	{"PLAN-9", planGo, `	case now.Before(t.AdvancedUntil):`, `	case !t.AdvancedUntil.IsZero():`, "", "Advanced ends by itself"},
 	{"PLAN-9", planGo, `	case now.Before(t.StandardUntil):
 		return policy.Standard
@@ -76,7 +76,7 @@ var ofOrders = []mutant{
 	{"PERM-2", cancelGo, `target.Actor.Ref != actor && role != policy.Owner`, `false`, "", "one's own order or the owner any"},
 	{"LOG-7", readGo, `	if o.RequestedAt.Before(since) {
 		return nil, since, errNoOrder // LOG-7
-	}`, ``, "internal/cloud/order internal/cloud/api", "orders before the own share"},
+	}`, ``, "internal/cloud/order", "orders before the own share"},
 }
 
 // ofLicences are those of activation codes.
