@@ -43,7 +43,7 @@ var ofDevices = []mutant{
 	{"SHARE-10 SHARE-2 SHARE-8", grantGo, `if slices.ContainsFunc(shares, func(g Grant) bool { return g.Account == account }) {`, `if slices.ContainsFunc(shares, func(g Grant) bool { return false }) {`, "", "one share for each"},
 	{"SHARE-6", shareGo, `policy.ShareRevoke, r.now())`, `policy.InventoryRead, r.now())`, "", "only the owner revokes"},
 	{"SHARE-6 SHARE-7", shareGo, "`id = $1 AND device = $2 AND role", "`id = $1 AND (device = $2 OR 1 = 1) AND role", "", "a share of this device"},
-	{"SHARE-8", shareGo, `policy.ShareLeave, r.now())`, `policy.InventoryRead, r.now())`, "", "who leaves"},
+	{"SHARE-8 PERM-1", shareGo, `policy.ShareLeave, r.now())`, `policy.InventoryRead, r.now())`, "internal/cloud/device internal/cloud/api", "who leaves"},
 	{"PLAN-9", planGo, `	case now.Before(t.AdvancedUntil):`, `	case !t.AdvancedUntil.IsZero():`, "", "Advanced ends by itself"},
 	{"PLAN-9", planGo, `	case now.Before(t.StandardUntil):
 		return policy.Standard

@@ -160,12 +160,25 @@ func TestROLE7WhoHasSeveralRolesHasTheUnionOfTheirRights(t *testing.T) {
 		if right, err := w.may(bob, d.ID, policy.EventLogRead); err != nil || right.Role != policy.PartnerAdmin || !right.Since.IsZero() {
 			t.Errorf("as %s the log is shown since %v, %v", right.Role, right.Since, err)
 		}
+		bob.MFA = false // which an administrator needs, and a shared user does not
+		if right, err := w.may(bob, d.ID, policy.RebootUPS); err != nil || right.Role != policy.Shared {
+			t.Errorf("reboot.ups without a second factor as %s: %v", right.Role, err)
+		}
+		bob.MFA = true
 		// What none of the roles may do is refused with the reason that says most.
 		w.refused(second(w.may(bob, d.ID, policy.ShareInvite)), policy.OwnerOnly)
 		w.do(func(ctx context.Context, tx *store.Tx) error {
 			return w.r.SetPlan(ctx, tx, cloud.System(""), "", w.get(d.ID), policy.Basic, device.Forever)
 		})
 		w.refused(second(w.may(bob, d.ID, policy.RebootUPS)), policy.PlanBasic)
+	})
+}
+
+func TestROLE7TheOwnerHasNoShare(t *testing.T) {
+	each(t, func(w *world) {
+		d := w.registered()
+		_, err := w.share(d, "ada")
+		w.refused(err, policy.SelfShare)
 	})
 }
 
