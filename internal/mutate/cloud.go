@@ -81,11 +81,11 @@ var ofOrders = []mutant{
 
 // ofLicences are those of activation codes.
 var ofLicences = []mutant{
-	{"LIC-1 PERM-1", applyGo, `policy.LicenceApply, now)`, `policy.ReportInventory, now)`, "internal/cloud/licence", "who applies"},
+	{"LIC-1 PERM-5", applyGo, `policy.LicenceApply, now)`, `policy.ShareInvite, now)`, "internal/cloud/licence", "who applies"},
 	{"INV-12", applyGo, `	if err := limit.Reached(ctx, tx, now, counts(actor)...); err != nil {
 		return nil, Use{}, err
 	}`, ``, "", "wrong codes an hour"},
-	{"LIC-2", applyGo, `if !onetime.Fits(sealed, code, onetime.Licence) {`, `if none {`, "", "the whole code"},
+	{"LIC-2", applyGo, `if !onetime.Fits(sealed, code, onetime.Licence) {`, `if none && sealed != nil {`, "", "the whole code"},
 	{"LIC-2", applyGo, `err != nil || before != nil {
 		return d, deref(before), err
 	}`, `err != nil || false {
@@ -104,15 +104,15 @@ var ofNotices = []mutant{
 		return d, "", err`, "", "the right at the moment of sending"},
 	{"PERM-10 NOTE-2", judgeGo, `	if n == 0 {
 		return whyMember, nil
-	}`, ``, "", "a device that left the policy"},
+	}`, `	_ = n`, "", "a device that left the policy"},
 	{"PERM-10", judgeGo, `	if n == 0 {
 		return whyPolicy, nil
 	}`, ``, "", "a policy that is off"},
 	{"PERM-10", judgeGo, `	if n == 0 {
 		return whyRecipient, nil
 	}`, ``, "", "a recipient that is off"},
-	{"PLAN-7", judgeGo, `if s.onBasic(unit, d.happened, true) {`, `if false {`, "", "what happened on Basic, before sending"},
+	{"PLAN-7", judgeGo, `if s.onBasic(unit, d.happened, true) {`, `if unit == nil {`, "", "what happened on Basic, before sending"},
 	{"PLAN-7", spreadGo, `if s.onBasic(d, e.at, e.certain) {`, `if false {`, "", "what happened on Basic, when it is spread"},
-	{"PERM-10", spreadGo, `		if why != "" {`, `		if false {`, "", "the right when it is spread"},
-	{"PERM-4 PLAN-7", sinkGo, `	if d.PlanAt(s.Now()) == policy.Basic { // nobody`, `	if false { // nobody`, "", "what happens on Basic"},
+	{"PERM-10", spreadGo, `		if why != "" {`, `		if why == "none" {`, "", "the right when it is spread"},
+	{"PERM-4 PLAN-7", sinkGo, `	if d.PlanAt(s.Now()) == policy.Basic { // nobody`, `	if d == nil { // nobody`, "", "what happens on Basic"},
 }
