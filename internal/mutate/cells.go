@@ -94,7 +94,7 @@ func (w *workshop) cells(ctx context.Context, n int) (survivors int, err error) 
 	}
 	red, err := w.redCells(ctx, binary, string(table))
 	if err != nil || len(red) > 0 {
-		return 0, fmt.Errorf("with the table as it stands these fail: %v, %w", red, err)
+		return 0, fmt.Errorf("with the table as it stands these fail: %v, %v", red, err)
 	}
 	fmt.Fprintln(w.out, "action | role | flipped | cell | red tests")
 	all := flips(string(table))

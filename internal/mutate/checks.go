@@ -96,7 +96,7 @@ func (w *workshop) baseline(ctx context.Context, list []mutant) error {
 	}
 	for dir, tests := range names {
 		if red, text, err := w.test(ctx, dir, tests); err != nil || len(red) > 0 {
-			return fmt.Errorf("%s as it stands: %v fail, %w\n%s", dir, red, err, text)
+			return fmt.Errorf("%s as it stands: %v fail, %v\n%s", dir, red, err, text)
 		}
 	}
 	return nil

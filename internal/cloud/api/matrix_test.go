@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -180,8 +179,8 @@ func onOrder(tail string) trial {
 	}}
 }
 
-// notOfADevice are routes with an action that is about no device of somebody else: an agent is of an organisation (DEV-6).
-var notOfADevice = []string{"POST /api/v1/agents/tokens", "DELETE /api/v1/agents/{id}"}
+// ofAgents is where routes begin that are about no device of somebody else: an agent is of an organisation (DEV-6).
+const ofAgents = "/api/v1/agents"
 
 var invited = 0
 
@@ -243,7 +242,7 @@ func TestPERM1EveryRouteAnswersAsItsCellSays(t *testing.T) {
 		cells := 0
 		for _, r := range q.routes {
 			name := r.method + " " + r.pattern
-			if r.needs == "" || slices.Contains(notOfADevice, name) {
+			if r.needs == "" || strings.HasPrefix(r.pattern, ofAgents) {
 				continue
 			}
 			trial, known := trials[name]
