@@ -87,7 +87,7 @@ const (
 
 func newFlusher(s puts, c *clock.Clock, series *metrics.Agent, log *slog.Logger) *flusher {
 	return &flusher{
-		store: s, clock: c, press: press{encoder: wire.NewEncoder()}, most: mostPending, lost: map[share]wire.Gap{},
+		store: s, clock: c, press: press{encoder: wire.NewEncoder(), epochs: map[string]uint32{}}, most: mostPending, lost: map[share]wire.Gap{},
 		series: series, log: log,
 		layouts: layouts{known: map[wire.SchemaHash]*ups.Layout{}}, hurry: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
@@ -233,7 +233,7 @@ func (f *flusher) encode(unit string, of sampler.Owner, rows []wire.Rows) error 
 	}
 	block := wire.Block{Unit: unit, Device: of.Device, Sections: rows}
 	first, last := f.span(rows)
-	body, err := f.press.encode(&block)
+	body, err := f.press.encode(&block, of.Epoch)
 	if err != nil {
 		f.lose(unit, of, first, last)
 		return err

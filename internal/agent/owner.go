@@ -156,12 +156,7 @@ func (u *unit) belong(at time.Time) (told []ups.Event) {
 	for i := range told {
 		told[i].Device = serial // the engine may not have heard of it yet
 	}
-	if u.owner != was {
-		u.fresh = true
-		if u.begins != nil {
-			u.begins()
-		}
-	}
+	u.fresh = u.fresh || u.owner != was
 	return told
 }
 

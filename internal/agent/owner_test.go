@@ -208,21 +208,28 @@ func (a *government) full() *wire.FullState {
 // TestEnrolledWhileItRuns: an agent that has no cloud is given one without a restart. What it had stored, and what waits to be stored,
 // is nobody's.
 func TestEnrolledWhileItRuns(t *testing.T) {
+	for _, wait := range []string{"1m", "1s"} { // the second within one interval of flushes
+		t.Run(wait, func(t *testing.T) { enrolledWhileItRuns(t, wait) })
+	}
+}
+
+func enrolledWhileItRuns(t *testing.T, wait string) {
+	var a *government
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, "- {name: rack-a, "+onTCP+"}")
 		enrolled := strings.Replace(b.text, "flush: 10m", "flush: 10s", 1)
 		b.text = strings.Replace(enrolled, `uplink: {broker: "tcp://127.0.0.1:1883", insecure: true, agent_id: rack7}`, "", 1)
 		unit := b.actor("rack-a", "", 1)
 		b.start()
-		unit.do("30s mains-fail 40s")
+		unit.do("30s mains-fail 44s") // and in the middle of an interval
 		b.text = enrolled
-		a := b.enrol()
+		a = b.enrol()
 		cfg, err := config.Parse("agent.yaml", []byte(enrolled))
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.reload <- Reload{Config: cfg}
-		unit.do("1m")
+		unit.do(wait)
 		if u := a.full().Units[0]; u.Serial != serialA || u.Model != "" || u.Epoch != 0 {
 			t.Errorf("the full state says %+v, want serial number and condition", u)
 		}
@@ -241,4 +248,17 @@ func TestEnrolledWhileItRuns(t *testing.T) {
 		}
 		b.stop()
 	})
+	if t.Failed() {
+		return
+	}
+	// What was stored before has announced schemas to nobody, or is nobody's to read: none of the blocks may rest on it.
+	known := new(wire.Schemas)
+	for _, b := range a.ledger.blocks {
+		if _, err := known.Decode(b); err != nil {
+			t.Errorf("a block that nobody can read: %v", err)
+		}
+	}
+	if len(a.ledger.blocks) == 0 {
+		t.Error("no blocks")
+	}
 }

@@ -56,11 +56,18 @@ func (a *album) take(b *sampler.Batch, at time.Time) *sampler.Picture {
 type press struct {
 	mu      sync.Mutex
 	encoder *wire.Encoder
+	epochs  map[string]uint32 // of each unit's last block
 }
 
-func (p *press) encode(b *wire.Block) ([]byte, error) {
+// encode makes a block of an epoch. The first one of each epoch of a unit carries its schemas: blocks of the epoch before may never leave
+// the box, or go with it.
+func (p *press) encode(b *wire.Block, epoch uint32) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if last, some := p.epochs[b.Unit]; !some || last != epoch {
+		p.encoder.ForgetUnit(b.Unit)
+		p.epochs[b.Unit] = epoch
+	}
 	return p.encoder.Encode(nil, b)
 }
 
@@ -70,10 +77,12 @@ func (p *press) encodeAlone(b *wire.Block) ([]byte, error) {
 	return p.encoder.EncodeAlone(nil, b)
 }
 
+// forget has the next block of every unit carry its schemas.
 func (p *press) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.encoder.Forget()
+	clear(p.epochs) // of units that were taken out, too
 }
 
 // develop makes the record of a picture. One that would be too big shows less.

@@ -173,7 +173,7 @@ func (s *site) newUnit(ctx context.Context, c config.Unit, line string, was *uni
 		s.log.Error("the store refuses; the unit is polled all the same", "unit", c.Name, "err", err)
 	}
 	u := newUnit(c, line, sampler.NewBatch(s.clock.Mono), engine, s.log)
-	u.owners, u.owner, u.begins = s.owners, s.owners.was(engine), s.flusher.press.forget
+	u.owners, u.owner = s.owners, s.owners.was(engine)
 	return u, nil
 }
 

@@ -48,7 +48,6 @@ type unit struct {
 	owners *owners       // nil: there is no cloud
 	owner  sampler.Owner // whose what is read is
 	fresh  bool          // its owner has nothing of it yet: the first samples are not to wait
-	begins func()        // called where its records begin to be published in another epoch; nil: nobody asks
 }
 
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
@@ -69,7 +68,7 @@ func (u *unit) adopt(cfg config.Unit, line string) *unit {
 		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
 		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
 		changed: u.changed, shown: u.shown, outside: u.outside,
-		owners: u.owners, owner: u.owner, fresh: u.fresh, begins: u.begins,
+		owners: u.owners, owner: u.owner, fresh: u.fresh,
 	}
 }
 

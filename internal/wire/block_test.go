@@ -228,6 +228,38 @@ func TestForgetCarriesTheSchemaAgain(t *testing.T) {
 	}
 }
 
+// TestEachUnitCarriesItsOwnSchemas: what a unit's blocks announced goes with them, when it is erased; those of another unit must not rest on it.
+func TestEachUnitCarriesItsOwnSchemas(t *testing.T) {
+	blocks, _ := traceMessages(t, NewEncoder(), 1)
+	e := NewEncoder()
+	alone := func(unit string) bool {
+		block := *blocks[0]
+		block.Unit = unit
+		body, err := e.Encode(nil, &block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := SampleMessage(nil, "box-7", Record{Stream: ID{1}, Lane: Samples, Class: ClassSamples, Seq: 1, Boot: 1, Payload: body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = new(Schemas).Decode(msg)
+		return err == nil
+	}
+	for i, step := range []struct {
+		unit string
+		want bool
+	}{{"a", true}, {"a", false}, {"b", true}, {"b", false}, {"a", false}} {
+		if got := alone(step.unit); got != step.want {
+			t.Errorf("block %d, of %s, can be read alone: %v", i, step.unit, got)
+		}
+	}
+	e.ForgetUnit("a")
+	if alone("b") || !alone("a") {
+		t.Error("ForgetUnit concerns its unit, and it alone")
+	}
+}
+
 func TestUnknownSchemaKeepsTheRecord(t *testing.T) {
 	blocks, msgs := traceMessages(t, NewEncoder(), 2)
 	s := &Schemas{}

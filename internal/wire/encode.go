@@ -26,10 +26,10 @@ const repeatSchema = 30 * 60 * 1000 // ms
 const announceTier = 0x80
 
 // An Encoder encodes blocks, of as many units as one likes: its buffers, 1.3 MiB, are better shared. It remembers which
-// schemas it has written. Not safe for concurrent use.
+// schemas it has written for which unit: what one unit's blocks announced may go with that unit. Not safe for concurrent use.
 type Encoder struct {
 	layouts   map[*ups.Layout]*layoutUse
-	announced map[SchemaHash]int64 // row time of the last announcement, ms
+	announced map[string]map[SchemaHash]int64 // by unit; row time of the last announcement, ms
 	columns   columnEncoder
 	content   []byte
 	packed    []byte
@@ -43,7 +43,7 @@ type layoutUse struct {
 	columns []int // those that are not text
 }
 
-// maxLayouts bounds both maps, the first within what one block has, against a driver that makes a layout per reading.
+// maxLayouts bounds the maps, the first within what one block has, against a driver that makes a layout per reading.
 const maxLayouts = 4096
 
 // NewEncoder returns an Encoder that has announced nothing.
@@ -54,14 +54,15 @@ func NewEncoder() *Encoder {
 	if err != nil {
 		panic(err) // one of the options is wrong
 	}
-	return &Encoder{layouts: map[*ups.Layout]*layoutUse{}, announced: map[SchemaHash]int64{}, zstd: z}
+	return &Encoder{layouts: map[*ups.Layout]*layoutUse{}, announced: map[string]map[SchemaHash]int64{}, zstd: z}
 }
 
-// Forget makes the encoder carry each schema again with its next block: when a new stream or a new epoch begins, so that
-// each of them can be read alone.
-func (e *Encoder) Forget() {
-	clear(e.announced)
-}
+// Forget makes the encoder carry each schema again with the next block of each unit: when a new stream begins, which has to be
+// readable alone.
+func (e *Encoder) Forget() { clear(e.announced) }
+
+// ForgetUnit does so for one unit: between its blocks of one epoch and of the next, or where a block of it was lost.
+func (e *Encoder) ForgetUnit(unit string) { delete(e.announced, unit) }
 
 // Encode appends the body of b, the payload of a Record of ClassSamples, to dst. It fails only on a block outside the limits
 // or with lengths that do not fit each other; then dst is returned as it was. The order of calls is the order of the records.
@@ -93,12 +94,12 @@ func (e *Encoder) encode(dst []byte, b *Block, alone bool) ([]byte, error) {
 	}
 	if announce && !alone {
 		for i := range b.Sections {
-			e.noteAnnounced(e.layouts[b.Sections[i].Layout].hash, b.Sections[i].At)
+			e.noteAnnounced(b.Unit, e.layouts[b.Sections[i].Layout].hash, b.Sections[i].At)
 		}
 	}
 	e.content = c
 	if len(c) > MaxContent {
-		e.Forget() // what this block announced never leaves
+		e.ForgetUnit(b.Unit) // what this block announced never leaves
 		return dst, fmt.Errorf("block of %d bytes, want at most %d", len(c), MaxContent)
 	}
 	e.packed = e.zstd.EncodeAll(c[1:], e.packed[:0])
@@ -128,9 +129,10 @@ func (e *Encoder) prepare(l *ups.Layout) error {
 
 // announces reports whether b carries its schemas: all of them when one is due, so that it can be read alone.
 func (e *Encoder) announces(b *Block) bool {
+	said := e.announced[b.Unit]
 	for i := range b.Sections {
 		s := &b.Sections[i]
-		last, ok := e.announced[e.layouts[s.Layout].hash]
+		last, ok := said[e.layouts[s.Layout].hash]
 		if !ok || len(s.At) > 0 && s.At[0]-last >= repeatSchema {
 			return true
 		}
@@ -156,13 +158,18 @@ func (e *Encoder) appendSection(dst []byte, s *Rows, announce bool) []byte {
 	return dst
 }
 
-func (e *Encoder) noteAnnounced(h SchemaHash, at []int64) {
+func (e *Encoder) noteAnnounced(unit string, h SchemaHash, at []int64) {
 	if len(e.announced) >= maxLayouts {
 		clear(e.announced)
 	}
-	now := e.announced[h]
+	said := e.announced[unit]
+	if said == nil || len(said) >= maxLayouts {
+		said = map[SchemaHash]int64{}
+		e.announced[unit] = said
+	}
+	now := said[h]
 	if len(at) > 0 {
 		now = at[0]
 	}
-	e.announced[h] = now
+	said[h] = now
 }
