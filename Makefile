@@ -103,7 +103,7 @@ mutate: ## every check of a rule taken away, every cell of the matrix flipped: w
 	@nice go run ./internal/mutate $(ARGS)
 
 .PHONY: bench
-bench: bin/upsagent ## measured against the targets and against other pollers; a table and JSON
+bench: bin/upsagent bin/upscloud ## measured against the targets and against other pollers; a table and JSON
 	@$(GOBUILD) -o .cache/bin/bench ./internal/bench
 	@$(GOBUILD) -o .cache/bin/receiver ./internal/cloud/ingest/receiver
 	@cd internal/bench/peers/simonvetter && $(GOBUILD) -o ../../../../.cache/bin/peer-simonvetter . || echo "bench: goes on without simonvetter/modbus" >&2

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 func TestQuickRunHasEveryRow(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out", "bench.json")
 	b := bench{
-		agent: testenv.Build(t, "./cmd/agent"), receiver: testenv.Build(t, "./internal/cloud/ingest/receiver"), packages: filepath.Join(testenv.ModuleRoot(t), ".cache", "debian", "root"),
+		agent: testenv.Build(t, "./cmd/agent"), cloud: testenv.Build(t, "./cmd/cloud"), receiver: testenv.Build(t, "./internal/cloud/ingest/receiver"), packages: filepath.Join(testenv.ModuleRoot(t), ".cache", "debian", "root"),
 		peers: filepath.Join(testenv.ModuleRoot(t), ".cache", "bin"), json: file, quick: true,
 		progress: t.Output(),
 	}
@@ -37,14 +37,14 @@ func TestQuickRunHasEveryRow(t *testing.T) {
 	for _, want := range []string{
 		"share of the plan's ideal", "full refreshes per second", "before the gap", "overlapped", "CPU per full refresh", "mains lost",
 		"upsagent", "apcupsd", "goburrow/modbus", "goburrow/modbus + 35 ms", "simonvetter/modbus", "NUT", "to the reply that says so", "began later than asked",
-		"20 units on TCP", "days of one unit", "256 kbit/s", "JSON per poll", "protobuf", " device", "opens in", "bytes per sample", "encoder", "allocations per poll", "One scrape", "idle agents", "mosquitto", "messages/commit", "load average", "never tried on real hardware",
+		"20 units on TCP", "days of one unit", "256 kbit/s", "JSON per poll", "protobuf", " device", "opens in", "bytes per sample", "encoder", "allocations per poll", "One scrape", "idle agents", "confirmed on site", "mosquitto", "messages/commit", "load average", "never tried on real hardware",
 	} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q", want)
 		}
 	}
-	if len(r.Rows) != 29 || len(r.Pollers) != 5 {
-		t.Errorf("%d rows and %d pollers, want 29 and 5", len(r.Rows), len(r.Pollers))
+	if len(r.Rows) != 35 || len(r.Pollers) != 5 {
+		t.Errorf("%d rows and %d pollers, want 35 and 5", len(r.Rows), len(r.Pollers))
 	}
 	own := r.Pollers[0]
 	if own.Refreshes <= 0 || own.CPU <= 0 || own.RSS <= 0 || own.Wakeups <= 0 || own.Reads["0/27"] == 0 {

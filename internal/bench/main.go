@@ -3,7 +3,7 @@
 //
 // It measures refreshes per second, requests that break the line's rules, processor time per refresh and memory; how long a mains
 // failure takes from the unit's register to /metrics, and how late reads begin; what samples take on the wire and to encode; and
-// one agent with a thousand units on TCP; and what the cloud takes from many agents. A missed target is printed, not an error.
+// one agent with a thousand units on TCP; what the cloud takes from many agents; and how soon a share or a plan that ends has ended on site. A missed target is printed, not an error.
 package main
 
 import (
@@ -28,6 +28,7 @@ import (
 // A bench is one run.
 type bench struct {
 	agent    string // path of the upsagent binary
+	cloud    string // path of the upscloud binary
 	peers    string // where make bench puts what it is compared with
 	packages string // where tools/system-packages unpacks
 	json     string // file to write, "" = none
@@ -54,10 +55,11 @@ func main() {
 	runAsOther()
 	b := bench{progress: os.Stderr}
 	flag.StringVar(&b.agent, "agent", "bin/upsagent", "the upsagent `binary`")
+	flag.StringVar(&b.cloud, "cloud", "bin/upscloud", "the upscloud `binary`")
 	flag.StringVar(&b.packages, "packages", ".cache/debian/root", "where tools/system-packages unpacks: a `directory`")
 	flag.StringVar(&b.peers, "peers", ".cache/bin", "where peer-simonvetter is: a `directory`")
 	flag.StringVar(&b.json, "json", "dist/bench.json", "write everything to this `file`, too; empty for none")
-	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, front, orders, tcp")
+	flag.StringVar(&b.only, "only", "", "measure these `parts` only, with commas between: lines, events, blocks, spool, network, backlog, front, orders, rights, tcp")
 	flag.StringVar(&b.profile, "profile", "", "run the agent of tcp inside this program and write its profiles, and those of the cloud of front, to this `directory`")
 	flag.StringVar(&b.receiver, "receiver", ".cache/bin/receiver", "the receiver that make bench builds: a `binary`")
 	flag.BoolVar(&b.whole, "whole", false, "drain the whole backlog over the thin link, too, which takes 25 minutes")
@@ -146,6 +148,10 @@ func (b *bench) parts() []part {
 			}
 			r.Writes, err = b.orderLines(ctx)
 			return b.orMissing(r, "orders to the register", err)
+		}},
+		{"rights", "revocations and changes of plans, until they hold", func(ctx context.Context, r *report) (err error) {
+			r.Rights, err = b.rights(ctx)
+			return err
 		}},
 		{"tcp", fmt.Sprintf("%d units on TCP, %v", b.units, b.manyWarmUp+b.manyWindow), func(ctx context.Context, r *report) (err error) {
 			r.Many, err = b.many(ctx)

@@ -15,24 +15,25 @@ import (
 
 // A report is everything one run has found, as the JSON file has it.
 type report struct {
-	Version   string      `json:"agent_version"`
-	When      time.Time   `json:"when"`
-	Quick     bool        `json:"quick"`
-	Simulated string      `json:"simulated"`
-	Machine   machine     `json:"machine"`
-	Window    float64     `json:"window_seconds"`
-	Pollers   []polled    `json:"pollers"`
-	Events    eventTime   `json:"mains_lost_to_metrics"`
-	Blocks    []blockSize `json:"sample_blocks"`
-	Spool     *spoolCost  `json:"spool,omitempty"`
-	Network   []wireBytes `json:"network,omitempty"`
-	Backlogs  []drained   `json:"backlogs,omitempty"`
-	Front     *frontCost  `json:"front,omitempty"`
-	Orders    *orderCost  `json:"orders,omitempty"`
-	Writes    []orderTime `json:"order_to_register,omitempty"`
-	Many      manyUnits   `json:"many_units_on_tcp"`
-	Rows      []row       `json:"rows"`
-	Missing   []string    `json:"not_measured"`
+	Version   string       `json:"agent_version"`
+	When      time.Time    `json:"when"`
+	Quick     bool         `json:"quick"`
+	Simulated string       `json:"simulated"`
+	Machine   machine      `json:"machine"`
+	Window    float64      `json:"window_seconds"`
+	Pollers   []polled     `json:"pollers"`
+	Events    eventTime    `json:"mains_lost_to_metrics"`
+	Blocks    []blockSize  `json:"sample_blocks"`
+	Spool     *spoolCost   `json:"spool,omitempty"`
+	Network   []wireBytes  `json:"network,omitempty"`
+	Backlogs  []drained    `json:"backlogs,omitempty"`
+	Front     *frontCost   `json:"front,omitempty"`
+	Orders    *orderCost   `json:"orders,omitempty"`
+	Writes    []orderTime  `json:"order_to_register,omitempty"`
+	Rights    []rightsTime `json:"rights,omitempty"`
+	Many      manyUnits    `json:"many_units_on_tcp"`
+	Rows      []row        `json:"rows"`
+	Missing   []string     `json:"not_measured"`
 }
 
 // A row is a target and what was measured.
@@ -82,6 +83,7 @@ func (r *report) judge() {
 	if r.Orders != nil {
 		r.Orders.judge(most)
 	}
+	judgeRights(r.Rights, most)
 	if m := r.Many; m.Units > 0 {
 		least(fmt.Sprintf("%d units on TCP × %d refreshes/s: share of them made", m.Units, manyRefreshes), "%.1f %%", 99.5, 100*m.Kept)
 		least("the same, of them on time", "%.2f %%", 99, 100*m.OnTime)
@@ -138,6 +140,7 @@ func (r *report) print(w io.Writer) {
 		r.Orders.print(w)
 		printOrderTimes(w, r.Writes)
 	}
+	printRights(w, r.Rights)
 	if r.Front != nil {
 		r.Front.print(w)
 	}
