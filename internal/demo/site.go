@@ -69,7 +69,7 @@ units:
     tcp: {address: "%s", via: unit}
 metrics: {listen: "%s"}
 local: {listen: "%s", socket: %s}
-orders: {allow: [diagnostics, reboot], min_interval: 10s}
+orders: {allow: [diagnostics, reboot], min_interval: 2s}
 `, filepath.Join(s.dir, "state"), s.pty.Path(), s.ports[0].Addr(), s.ports[1].Addr(), o.metrics, o.page, filepath.Join(s.dir, "agent.sock"))
 }
 
