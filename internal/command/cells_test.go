@@ -70,10 +70,10 @@ func (c cell) want(table map[string]map[string]string) string {
 	case strings.HasPrefix(c.role, "partner") && !c.mfa:
 		return "refused MFA_REQUIRED"
 	case least < 0 || !strings.Contains(allowed, "BSA"[least:least+1]):
-		if strings.Contains(allowed, "S") {
-			return "refused PLAN_BASIC"
+		if least == 1 {
+			return "refused PLAN_STANDARD"
 		}
-		return "refused PLAN_STANDARD"
+		return "refused PLAN_BASIC" // PERM-4, whatever would be needed
 	case !exists:
 		return "refused UNSUPPORTED"
 	}

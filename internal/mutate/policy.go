@@ -15,7 +15,8 @@ var ofPolicy = []mutant{
 		}
 `, ``, "", "who reads is told so"},
 	{"ROLE-6 PERM-9", "internal/policy/policy.go", `return NotFound // ROLE-6`, `return OwnerOnly // ROLE-6`, "", "nobody learns nothing"},
-	{"PERM-6", "internal/policy/policy.go", `if c.plans&(1<<rank(Standard)) == 0 {`, `if false {`, "", "which plan is wanting"},
+	{"PERM-6", "internal/policy/policy.go", `if r == rank(Standard) {`, `if false {`, "", "which plan is wanting"},
+	{"PERM-4", "internal/policy/policy.go", `if r == rank(Standard) {`, `if true {`, "", "on Basic it is Basic that is wanting"},
 	{"PRIV-1", "internal/policy/policy.go", `Projected: c.projected}`, `}`, "", "the projection"},
 	{"PERM-11", "internal/policy/policy.go", `if rank(a) <= rank(b) {`, `if rank(a) >= rank(b) {`, "", "the lesser of two plans"},
 }

@@ -76,7 +76,7 @@ func Decide(action Action, role Role, plan Plan, mfa bool) Decision {
 		return Decision{Reason: MFARequired}
 	}
 	if r := rank(plan); r < 0 || c.plans&(1<<r) == 0 {
-		return Decision{Reason: c.lacks()}
+		return Decision{Reason: c.lacks(r)}
 	}
 	return Decision{Allowed: true, Projected: c.projected}
 }
@@ -101,9 +101,9 @@ type cell struct {
 	projected bool
 }
 
-// lacks is the reason for a plan that does not do.
-func (c cell) lacks() Reason {
-	if c.plans&(1<<rank(Standard)) == 0 {
+// lacks is the reason for a plan of a rank that does not do. On Basic it is always PLAN_BASIC, whatever would be needed (PERM-4).
+func (c cell) lacks(r int) Reason {
+	if r == rank(Standard) {
 		return PlanStandard
 	}
 	return PlanBasic

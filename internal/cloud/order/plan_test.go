@@ -63,7 +63,7 @@ func TestPERM6NoGroupIsOrderedOnStandard(t *testing.T) {
 	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		for plan, want := range map[policy.Plan][3]policy.Reason{ // reboot.ups, reboot.group, control.outlet
-			policy.Basic:    {policy.PlanBasic, policy.PlanStandard, policy.PlanStandard}, // what is needed: Advanced
+			policy.Basic:    {policy.PlanBasic, policy.PlanBasic, policy.PlanBasic}, // PERM-4
 			policy.Standard: {"", policy.PlanStandard, policy.PlanStandard},
 			policy.Advanced: {"", policy.Unsupported, policy.Unsupported}, // allowed, and not offered yet
 		} {
