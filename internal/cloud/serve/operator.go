@@ -23,9 +23,12 @@ type Operator struct {
 	licences *licence.Service
 }
 
-// OpenOperator opens the database.
+// OpenOperator opens the database of a server, whose tables it leaves as they are: a code in a database that a mistyped file has just made
+// would be nobody's.
 func OpenOperator(ctx context.Context, cfg *Config) (*Operator, error) {
-	db, err := store.Open(ctx, cfg.Database)
+	existing := cfg.Database
+	existing.Existing = true
+	db, err := store.Open(ctx, existing)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,10 @@ package serve
 
 import (
 	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -55,4 +59,24 @@ func TestLIC4TheOperatorWorksBesideAServer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A mistyped file makes no database, whose codes nobody could use.
+func TestTheOperatorsCommandsMakeNoDatabase(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cloud")
+	cfg, err := Parse("cloud.yaml", []byte("data_dir: "+dir+"\n"))
+	must(t, err)
+	for name, command := range map[string]func() error{
+		"licence issue": func() error {
+			return IssueLicences(t.Context(), cfg, LicenceOrder{Plan: "standard", Days: 30, Count: 1, Uses: 1}, io.Discard)
+		},
+		"log verify": func() error { return VerifyLog(t.Context(), cfg, "", "", io.Discard) },
+	} {
+		if err := command(); !errors.Is(err, store.ErrNone) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s made something: %v", name, err)
+		}
+	}
 }

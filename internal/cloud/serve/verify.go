@@ -22,7 +22,9 @@ const maxHeads = 1 << 20
 // VerifyLog checks the Event Log and prints what it found: of one device, or of all where device is "". headFile has signed heads that were
 // handed out, one to a line; "" compares with those kept in the database alone. ErrAltered says that something was found.
 func VerifyLog(ctx context.Context, cfg *Config, device, headFile string, to io.Writer) error {
-	db, err := store.Open(ctx, cfg.Database)
+	existing := cfg.Database
+	existing.Existing = true
+	db, err := store.Open(ctx, existing)
 	if err != nil {
 		return err
 	}

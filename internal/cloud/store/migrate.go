@@ -24,8 +24,8 @@ var migrations = func() fs.FS {
 	return sub
 }()
 
-// migrate brings the tables up to date. The caller keeps others from doing the same meanwhile.
-func migrate(ctx context.Context, dialect string, db *sql.DB, files fs.FS) error {
+// migrate brings the tables up to date, or, with existing, asks whether they are. The caller keeps others from doing the same meanwhile.
+func migrate(ctx context.Context, dialect string, db *sql.DB, files fs.FS, existing bool) error {
 	kind := goose.DialectPostgres
 	if dialect == SQLite {
 		kind, files = goose.DialectSQLite3, forSQLite{files}
@@ -34,7 +34,19 @@ func migrate(ctx context.Context, dialect string, db *sql.DB, files fs.FS) error
 	if err != nil {
 		return err
 	}
+	if existing {
+		if _, err := db.ExecContext(ctx, `SELECT version_id FROM goose_db_version LIMIT 1`); err != nil { // nothing below makes the table then
+			return fmt.Errorf("%w: %w", ErrNone, err)
+		}
+	}
 	if err := refuseNewer(ctx, p, db); err != nil {
+		return err
+	}
+	if existing {
+		pending, err := p.HasPending(ctx)
+		if err == nil && pending {
+			err = ErrOlder
+		}
 		return err
 	}
 	_, err = p.Up(ctx)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -89,4 +90,44 @@ func TestADatabaseThatIsNone(t *testing.T) {
 			t.Errorf("the password is told: %v", err)
 		}
 	}
+}
+
+// An operator's command changes no table and makes no database: not where there is none, not of an older version, not of a newer one.
+func TestExistingMakesNothing(t *testing.T) {
+	empty(t, func(t *testing.T, c store.Config) {
+		here := c
+		here.Existing = true
+		if _, err := store.Open(t.Context(), here); !errors.Is(err, store.ErrNone) {
+			t.Errorf("nothing there: %v", err)
+		}
+		if c.Driver != store.Postgres {
+			if _, err := os.Stat(c.DSN); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a file was made: %v", err)
+			}
+		}
+		db := storetest.Open(t, c)
+		before := tables(t, db)
+		again, err := store.Open(t.Context(), here)
+		must(t, err)
+		must(t, again.Close())
+		for _, change := range []struct {
+			sql  string
+			args []any
+			want error
+		}{
+			{`DELETE FROM goose_db_version WHERE version_id = 1`, nil, store.ErrOlder},
+			{`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, $1)`, []any{true}, store.ErrNewer},
+		} {
+			must(t, db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Exec(ctx, change.sql, change.args...)
+				return err
+			}))
+			if _, err := store.Open(t.Context(), here); !errors.Is(err, change.want) {
+				t.Errorf("%v, want %v", err, change.want)
+			}
+		}
+		if n := tables(t, db); n != before {
+			t.Errorf("%d tables, %d before", n, before)
+		}
+	})
 }

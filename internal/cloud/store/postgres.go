@@ -60,7 +60,7 @@ func openPostgres(ctx context.Context, c Config) (*postgresDB, error) {
 	p.db.SetMaxOpenConns(mostConns)
 	p.db.SetMaxIdleConns(mostConns)
 	p.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := p.open(ctx); err != nil {
+	if err := p.open(ctx, c.Existing); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
@@ -79,7 +79,7 @@ func unconfirmed(network, _ string, c syscall.RawConn) (err error) {
 // migrationLock is the advisory lock under which one process at a time brings the tables up to date: "upscloud" in ASCII.
 const migrationLock = 0x757073636c6f7564
 
-func (p *postgresDB) open(ctx context.Context) error {
+func (p *postgresDB) open(ctx context.Context, existing bool) error {
 	conn, err := p.db.Conn(ctx)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (p *postgresDB) open(ctx context.Context) error {
 	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return err
 	}
-	if err := migrate(ctx, Postgres, p.db, migrations); err != nil {
+	if err := migrate(ctx, Postgres, p.db, migrations, existing); err != nil {
 		return errors.Join(err, unlock(ctx, conn))
 	}
 	return unlock(ctx, conn)

@@ -49,12 +49,18 @@ func openSQLite(ctx context.Context, c Config) (_ *sqliteDB, err error) {
 }
 
 func (s *sqliteDB) open(ctx context.Context, c Config) error {
-	dir := filepath.Dir(s.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+	dir, how := filepath.Dir(s.path), os.O_RDWR
+	if !c.Existing {
+		how |= os.O_CREATE
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
 	// SQLite would give the file, and those beside it, the rights that others have by default.
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(s.path, how, 0o600)
+	if c.Existing && errors.Is(err, os.ErrNotExist) {
+		return ErrNone
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (s *sqliteDB) open(ctx context.Context, c Config) error {
 func (s *sqliteDB) begin(ctx context.Context, c Config) error {
 	s.writers = sql.OpenDB(c.Wrap(connector{dsn(s.path, "journal_mode(WAL)", "synchronous(FULL)")}))
 	s.writers.SetMaxOpenConns(1)
-	if err := migrate(ctx, SQLite, s.writers, migrations); err != nil {
+	if err := migrate(ctx, SQLite, s.writers, migrations, c.Existing); err != nil {
 		return err
 	}
 	s.readers = sql.OpenDB(c.Wrap(connector{dsn(s.path, "query_only(1)")}))

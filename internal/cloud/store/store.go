@@ -23,11 +23,18 @@ type Config struct {
 	Log *slog.Logger // nil: nothing is logged
 	// Wrap stands between a DB and its driver when it is set: tests have calls fail there.
 	Wrap func(driver.Connector) driver.Connector
+	// Existing opens what a server has made, and changes no table of it: ErrNone where there is nothing, ErrOlder where the server is to
+	// bring the tables up to date first.
+	Existing bool
 }
 
 var (
 	// ErrNewer means that a later version of this program has changed the tables. Nothing was changed.
 	ErrNewer = errors.New("the database is of a newer version of this program")
+	// ErrNone means that there is no database of this program where one must be.
+	ErrNone = errors.New("there is no database of upscloud here")
+	// ErrOlder means that the tables are not those of this version of the program.
+	ErrOlder = errors.New("the database is of an older version of this program; start the server of this version first")
 	// ErrGone means that the file of the database was deleted, moved or replaced while it was in use. SQLite takes commits on as if
 	// nothing had happened, and nobody would ever see them.
 	ErrGone = errors.New("the database is not in its place any more; the program is to be started again")
@@ -52,7 +59,7 @@ type DB struct {
 	backend backend
 }
 
-// Open connects, brings the tables up to date, and refuses tables of a newer version (ErrNewer).
+// Open connects, brings the tables up to date, and refuses tables of a newer version (ErrNewer). With Existing it makes nothing.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
