@@ -46,7 +46,6 @@ type workshop struct {
 	root, dir string
 	out       io.Writer
 	tests     []rules.Test
-	sound     map[string]bool // directories whose tests pass as they stand
 }
 
 // testTime is for one package's tests of one rule; what hangs is red.
