@@ -242,9 +242,14 @@ func TestPLAN9APlanEndsAtItsMoment(t *testing.T) {
 		w := newWorld(t, storetest.Open(t, storetest.SQLite(t)))
 		w.now = time.Now()
 		w.report("g_1", unit("rack-a", "AS1"))
+		var mu sync.Mutex
 		var told []time.Time
 		r := device.New(device.Config{})
-		r.AfterChange(func(string) { told = append(told, time.Now()) })
+		r.AfterChange(func(string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, time.Now())
+		})
 		w.r = r
 		d := w.mustRegister(w.ada, "AS1")
 		ctx, stop := context.WithCancel(t.Context())
@@ -253,9 +258,13 @@ func TestPLAN9APlanEndsAtItsMoment(t *testing.T) {
 		synctest.Wait()
 		want := time.Now().Add(1234 * time.Millisecond)
 		w.setPlan(d, policy.Standard, want)
+		mu.Lock()
 		told = nil
+		mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(told) != 1 || told[0].Sub(want) >= time.Millisecond || told[0].Before(want) {
 			t.Errorf("told at %v, want %v", told, want)
 		}
