@@ -58,12 +58,12 @@ need-gcc:
 system-packages:
 	@tools/system-packages
 
-# Three packages at a time on two cores: many wait for a unit, a broker or a database.
+# Four packages at a time on two cores: many wait for a unit, a broker or a database.
 # Where every program was fetched, a test that cannot find one fails instead of skipping.
 .PHONY: race
 race:
 	@echo "== go test -race ./..."
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" go test -p 3 $(RACE) -vet=off ./...
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" go test -p 4 $(RACE) -vet=off ./...
 
 .PHONY: short-fuzz
 short-fuzz:
