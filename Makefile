@@ -58,17 +58,17 @@ need-gcc:
 system-packages:
 	@tools/system-packages
 
-# Four packages at a time on two cores: many wait for a unit, a broker or a database.
+# Three packages at a time on two cores: many wait for a unit, a broker or a database.
 # Where every program was fetched, a test that cannot find one fails instead of skipping.
 .PHONY: race
 race:
 	@echo "== go test -race ./..."
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" go test -p 4 $(RACE) -vet=off ./...
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" go test -p 3 $(RACE) -vet=off ./...
 
 .PHONY: short-fuzz
 short-fuzz:
-	@echo "== fuzz targets, 2000 inputs each"
-	@tools/fuzz 2000x
+	@echo "== fuzz targets, 500 inputs each"
+	@tools/fuzz 500x
 
 .PHONY: lint
 lint: $(LINTERS) ## gofumpt, go vet, staticcheck

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type world struct {
 	db       *store.DB
 	now      time.Time
 	r        *device.Registry
+	telling  sync.Mutex // changed, while several change something at once
 	changed  []string
 	ada, bob cloud.Actor
 }
@@ -43,7 +45,11 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	w.ada = cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_1", Request: "r1"}
 	w.bob = cloud.Actor{Ref: "u_bob", Account: "a_bob", Org: "o_2", Request: "r2"}
 	w.r = device.New(device.Config{Now: func() time.Time { return w.now }})
-	w.r.AfterChange(func(agent string) { w.changed = append(w.changed, agent) })
+	w.r.AfterChange(func(agent string) {
+		w.telling.Lock()
+		defer w.telling.Unlock()
+		w.changed = append(w.changed, agent)
+	})
 	w.enrol("g_1", "o_1")
 	w.enrol("g_2", "o_2")
 	return w
