@@ -45,7 +45,7 @@ var ofInvitation = []mutant{
 	{"INV-19", "internal/cloud/invitation/accept.go", `err = note(ctx, tx, item.Device, s.step(who, policy.Nobody, wrongCode, policy.CodeUnknown, i))`, `_ = item`, "", "a wrong code is an entry"},
 	{"INV-19", "internal/cloud/invitation/end.go", `if err := note(ctx, tx, item.Device, e); err != nil {`, `if err := error(nil); err != nil {`, "", "each end is an entry"},
 	{"INV-10", "internal/cloud/invitation/invite.go", `onetime.Seal(code), i.State`, `append(onetime.Seal(code), code...), i.State`, "", "a code is kept as its hash alone"},
-	{"INV-2", "internal/cloud/invitation/letters.go", `mail.Quote(last4(d.Serial))`, `mail.Quote(d.Serial)`, "", "four characters of the serial number"},
-	{"INV-2", "internal/cloud/invitation/letters.go", `number, mail.Quote(d.Name))`, `number, d.Name)`, "", "names in letters are harmless"},
+	{"INV-2", "internal/cloud/device/letter.go", `mail.Quote(string(serial[max(0, len(serial)-4):]))`, `mail.Quote(string(serial))`, "internal/cloud/invitation", "four characters of the serial number"},
+	{"INV-2", "internal/cloud/device/letter.go", `text := mail.Quote(d.Name)`, `text := d.Name`, "internal/cloud/invitation", "names in letters are harmless"},
 	{"INV-15", "internal/cloud/account/join.go", `return nil, s.tellInviter(ctx, tx, meant, "it was declined.")`, `return nil, nil`, "", "who invites to an organisation is told of a decline"},
 }

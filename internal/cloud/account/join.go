@@ -6,6 +6,7 @@ import (
 
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -94,7 +95,7 @@ func (s *Service) stillOpen(i *Invitation) error {
 	case i.State == InviteLocked:
 		return cloud.RefuseField(policy.CodeLocked, "code", "too many wrong codes; ask to be invited again")
 	case i.State == InviteExpired || i.State == InviteOpen && !s.now().Before(i.Expires):
-		return cloud.RefuseField(policy.CodeExpired, "code", "that code was valid until %s", when(i.Expires))
+		return cloud.RefuseField(policy.CodeExpired, "code", "that code was valid until %s", mail.When(i.Expires))
 	case i.State != InviteOpen:
 		return codeUnknown() // cancelled: as if it had not been
 	}

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"strings"
 	"text/template"
 	"time"
 
@@ -17,7 +16,7 @@ type facts struct {
 }
 
 var (
-	signUpText = text(`Somebody, presumably you, wants an account at
+	signUpText = mail.Form(`Somebody, presumably you, wants an account at
 {{.URL}}
 with this address. The code is
 
@@ -26,12 +25,12 @@ with this address. The code is
 valid once, until {{.Until}}. If it was not you, do nothing: without the code
 there will be no account.
 `)
-	haveAccountText = text(`Somebody, presumably you, wanted an account at
+	haveAccountText = mail.Form(`Somebody, presumably you, wanted an account at
 {{.URL}}
 with this address, which has one already. Sign in with it; if the password
 is lost, ask for another one there. If it was not you, do nothing.
 `)
-	resetText = text(`Somebody, presumably you, has forgotten the password of the account with
+	resetText = mail.Form(`Somebody, presumably you, has forgotten the password of the account with
 this address at
 {{.URL}}
 The code to set another one is
@@ -41,12 +40,12 @@ The code to set another one is
 valid once, until {{.Until}}. If it was not you, do nothing: the password
 stays as it is.
 `)
-	noAccountText = text(`Somebody, presumably you, asked for another password of the account with
+	noAccountText = mail.Form(`Somebody, presumably you, asked for another password of the account with
 this address at
 {{.URL}}
 There is none. If it was you, try another address of yours, or sign up.
 `)
-	inviteText = text(`{{.Name}} invites you to join the organisation "{{.Organisation}}" at
+	inviteText = mail.Form(`{{.Name}} invites you to join the organisation "{{.Organisation}}" at
 {{.URL}}
 Sign in there, or sign up, with this address, then enter the code
 
@@ -56,11 +55,11 @@ valid once, until {{.Until}}. Joining gives you no right on any device; devices
 are shared one by one. If you do not want to join, decline with the code, or do
 nothing.
 `)
-	inviteEndedText = text(`Your invitation of {{.Name}} to the organisation "{{.Organisation}}" at
+	inviteEndedText = mail.Form(`Your invitation of {{.Name}} to the organisation "{{.Organisation}}" at
 {{.URL}}
 has ended: {{.What}}
 `)
-	placeText = text(`Your account at
+	placeText = mail.Form(`Your account at
 {{.URL}}
 was signed in to from a network where it was not used lately:
 
@@ -68,29 +67,20 @@ was signed in to from a network where it was not used lately:
 
 If it was not you, change the password, which ends all sessions.
 `)
-	noticeText = text(`{{.What}} ({{.When}}, {{.URL}})
+	noticeText = mail.Form(`{{.What}} ({{.When}}, {{.URL}})
 
 If it was not you, ask for another password there, and tell who runs it.
 `)
 )
 
-func text(s string) *template.Template { return template.Must(template.New("").Parse(s)) }
-
 func (s *Service) letter(kind, to, subject string, t *template.Template, f facts) mail.Message {
-	var b strings.Builder
 	f.URL = s.opts.URL
-	if err := t.Execute(&b, f); err != nil {
-		panic(err) // the templates are constants, and executed by tests
-	}
-	return mail.Message{To: to, Subject: subject, Text: b.String(), Kind: kind}
+	return mail.Message{To: to, Subject: subject, Text: mail.Fill(t, f), Kind: kind}
 }
-
-// When is how letters give a time.
-func when(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
 
 // codeLetter is the letter of a sign-up or a reset: with the code where the code is for who has the address, without where it is not.
 func (s *Service) codeLetter(purpose string, fits bool, to, code string, until time.Time) mail.Message {
-	f := facts{Code: code, Until: when(until)}
+	f := facts{Code: code, Until: mail.When(until)}
 	var m mail.Message
 	switch {
 	case purpose == purposeSignUp && fits:
@@ -108,7 +98,7 @@ func (s *Service) codeLetter(purpose string, fits bool, to, code string, until t
 
 func (s *Service) inviteLetter(to, inviter, organisation, code string, until time.Time) mail.Message {
 	m := s.letter("invitation", to, "An invitation to "+organisation, inviteText,
-		facts{Name: inviter, Organisation: organisation, Code: code, Until: when(until)})
+		facts{Name: inviter, Organisation: organisation, Code: code, Until: mail.When(until)})
 	m.Until = until
 	return m
 }
@@ -119,9 +109,9 @@ func (s *Service) inviteEndedLetter(to, whom, organisation, why string) mail.Mes
 }
 
 func (s *Service) placeLetter(a *Account, where string, at time.Time) mail.Message {
-	return s.letter("notice", a.Email, "A sign-in from a new place", placeText, facts{Where: where, When: when(at)})
+	return s.letter("notice", a.Email, "A sign-in from a new place", placeText, facts{Where: where, When: mail.When(at)})
 }
 
 func (s *Service) noticeLetter(a *Account, subject, what string) mail.Message {
-	return s.letter("notice", a.Email, subject, noticeText, facts{What: what, When: when(s.now())})
+	return s.letter("notice", a.Email, subject, noticeText, facts{What: what, When: mail.When(s.now())})
 }

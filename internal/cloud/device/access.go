@@ -71,5 +71,5 @@ func LogRefusal(ctx context.Context, tx *store.Tx, actor cloud.Actor, id string,
 func Visible(ctx context.Context, tx *store.Tx, account string, registered time.Time, id string, limit int) ([]Device, error) {
 	return list(ctx, tx, `SELECT `+columns+` FROM devices WHERE ended_at IS NULL
 		AND (owner = $1 OR id IN (SELECT device FROM grants WHERE account = $1 AND ended_at IS NULL))
-		AND (registered_at > $2 OR registered_at = $2 AND id > $3) ORDER BY registered_at, id LIMIT $4`, account, millis(registered), id, limit)
+		AND (registered_at > $2 OR registered_at = $2 AND id > $3) ORDER BY registered_at, id LIMIT $4`, account, store.Millis(registered), id, limit)
 }

@@ -18,7 +18,7 @@ var planChanged = eventlog.Declare("plan.change", eventlog.ByReaders, "old", "ne
 // plan stays there; Standard and Basic take away what is better. role is that of the actor on the device.
 func (r *Registry) SetPlan(ctx context.Context, tx *store.Tx, actor cloud.Actor, role policy.Role, d *Device, plan policy.Plan, until time.Time) error {
 	return r.changePlan(ctx, tx, actor, role, d, func(now time.Time) (Terms, error) {
-		switch until = before(fromMillis(millis(until)), Forever); {
+		switch until = before(store.Instant(store.Millis(until)), Forever); {
 		case plan == policy.Basic:
 			return Terms{}, nil
 		case plan != policy.Standard && plan != policy.Advanced:
@@ -39,7 +39,7 @@ func (r *Registry) Lengthen(ctx context.Context, tx *store.Tx, actor cloud.Actor
 
 // changePlan writes other terms down, and tells site and log of them. The device is read again: terms are made of what they are now.
 func (r *Registry) changePlan(ctx context.Context, tx *store.Tx, actor cloud.Actor, role policy.Role, d *Device, terms func(now time.Time) (Terms, error)) error {
-	now := fromMillis(r.now().UnixMilli())
+	now := store.Instant(r.now().UnixMilli())
 	fresh, err := Get(ctx, tx, d.ID)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (r *Registry) settle(ctx context.Context, tx *store.Tx, d *Device, now time
 func (r *Registry) writePlan(ctx context.Context, tx *store.Tx, d *Device, t Terms, at time.Time) error {
 	d.begin(t, at)
 	_, err := tx.Exec(ctx, `UPDATE devices SET plan = $1, valid_until = $2, standard_until = $3, paid_since = $4, plan_set = $5, warn_at = $6 WHERE id = $7`,
-		string(d.Plan), millis(d.ValidUntil), millis(d.StandardUntil), millis(d.paid), millis(d.PlanSet), millis(d.warnAt), d.ID)
+		string(d.Plan), store.Millis(d.ValidUntil), store.Millis(d.StandardUntil), store.Millis(d.paid), store.Millis(d.PlanSet), store.Millis(d.warnAt), d.ID)
 	if err != nil {
 		return err
 	}

@@ -51,27 +51,13 @@ func scan(row interface{ Scan(...any) error }) (*Device, error) {
 		return nil, ErrNone
 	}
 	d.Epoch, d.GrantVersion = uint32(epoch), uint64(version)
-	d.RegisteredAt, d.EndedAt = fromMillis(registered), fromMillis(ended.Int64)
-	d.ValidUntil, d.StandardUntil, d.PlanSet = fromMillis(validUntil), fromMillis(standard), fromMillis(set)
-	d.paid, d.warnAt = fromMillis(paid), fromMillis(warn)
+	d.RegisteredAt, d.EndedAt = store.Instant(registered), store.Instant(ended.Int64)
+	d.ValidUntil, d.StandardUntil, d.PlanSet = store.Instant(validUntil), store.Instant(standard), store.Instant(set)
+	d.paid, d.warnAt = store.Instant(paid), store.Instant(warn)
 	if d.ValidUntil.IsZero() {
 		d.ValidUntil = Forever
 	}
 	return &d, err
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // Get returns a device that lives; ErrNone where there is none.

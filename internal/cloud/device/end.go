@@ -10,9 +10,9 @@ import (
 	"upsedge/internal/policy"
 )
 
-// OnEnd has f called in the transaction that ends a device, while it still is one and its shares are: what rests on the device goes with it, open
-// invitations for instance (INV-18). What rests on a share goes with that (AfterEnd).
-func (r *Registry) OnEnd(f func(ctx context.Context, tx *store.Tx, d *Device) error) {
+// OnDeviceEnd has f called in the transaction that ends a device, while it still is one and its shares are: what rests on the device goes with
+// it, open invitations for instance (INV-18). What rests on a share goes with that (OnGrantEnd).
+func (r *Registry) OnDeviceEnd(f func(ctx context.Context, tx *store.Tx, d *Device) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.onDeviceEnd = append(r.onDeviceEnd, f)
@@ -23,9 +23,9 @@ func (r *Registry) OnEnd(f func(ctx context.Context, tx *store.Tx, d *Device) er
 // erased here, neither in the database nor on site. Who calls has asked the matrix for device.delete in role, or deletes the owner's account.
 func (r *Registry) End(ctx context.Context, tx *store.Tx, actor cloud.Actor, role policy.Role, d *Device) error {
 	r.mu.Lock()
-	onEnd := r.onDeviceEnd
+	hooks := r.onDeviceEnd
 	r.mu.Unlock()
-	for _, f := range onEnd {
+	for _, f := range hooks {
 		if err := f(ctx, tx, d); err != nil {
 			return err
 		}
@@ -39,8 +39,8 @@ func (r *Registry) End(ctx context.Context, tx *store.Tx, actor cloud.Actor, rol
 			return err
 		}
 	}
-	now := fromMillis(r.now().UnixMilli())
-	if _, err := tx.Exec(ctx, `UPDATE devices SET ended_at = $1 WHERE id = $2`, millis(now), d.ID); err != nil {
+	now := store.Instant(r.now().UnixMilli())
+	if _, err := tx.Exec(ctx, `UPDATE devices SET ended_at = $1 WHERE id = $2`, store.Millis(now), d.ID); err != nil {
 		return err
 	}
 	// The next registration has a higher epoch than anything that was said of this one's end.

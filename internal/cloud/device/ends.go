@@ -34,7 +34,7 @@ func (r *Registry) endPlan(ctx context.Context, tx *store.Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	return r.settle(ctx, tx, d, fromMillis(r.now().UnixMilli()))
+	return r.settle(ctx, tx, d, store.Instant(r.now().UnixMilli()))
 }
 
 // each runs fn for the devices of a query (now, limit), each in a transaction of its own, until there are none. One that fails keeps no other of
@@ -57,21 +57,9 @@ func (r *Registry) each(ctx context.Context, db *store.DB, query string, fn func
 }
 
 func (r *Registry) due(ctx context.Context, db *store.DB, query string) (ids []string, err error) {
-	err = db.Read(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ids = ids[:0]
-		rows, err := tx.Query(ctx, query, r.now().UnixMilli(), atOnce)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return rows.Err()
+	err = db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		ids, err = tx.Texts(ctx, query, r.now().UnixMilli(), atOnce)
+		return err
 	})
 	return ids, err
 }

@@ -20,7 +20,7 @@ type Grant struct {
 	Role    policy.Role
 	Version uint64 // grant version of the device with which it began
 	Since   time.Time
-	Why     string // it ended, for AfterEnd; "": it has not
+	Why     string // it ended, for OnGrantEnd; "": it has not
 }
 
 // MaxShares is how many others a device can be shared with, open invitations included (SHARE-2, SHARE-3).
@@ -42,7 +42,7 @@ func scanGrant(row interface{ Scan(...any) error }) (*Grant, error) {
 	var g Grant
 	var version, began int64
 	err := row.Scan(&g.ID, &g.Device, &g.Account, &g.Actor, &g.Address, &g.Role, &version, &began)
-	g.Version, g.Since = uint64(version), fromMillis(began)
+	g.Version, g.Since = uint64(version), store.Instant(began)
 	return &g, err
 }
 
@@ -98,10 +98,10 @@ func (r *Registry) Share(ctx context.Context, tx *store.Tx, d *Device, account, 
 	}
 	g := &Grant{
 		ID: cloud.NewID(idShare), Device: d.ID, Account: account, Actor: actor, Address: address, Role: policy.Shared, Version: d.GrantVersion,
-		Since: fromMillis(r.now().UnixMilli()),
+		Since: store.Instant(r.now().UnixMilli()),
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		g.ID, g.Device, g.Account, g.Actor, g.Address, string(g.Role), int64(g.Version), millis(g.Since))
+		g.ID, g.Device, g.Account, g.Actor, g.Address, string(g.Role), int64(g.Version), store.Millis(g.Since))
 	return g, err
 }
 
@@ -123,18 +123,18 @@ func (r *Registry) EndGrant(ctx context.Context, tx *store.Tx, d *Device, g *Gra
 	return r.ended(ctx, tx, d, g)
 }
 
-// AfterEnd has f called in the transaction that ends a grant: what rests on it goes with it (NOTE-2).
-func (r *Registry) AfterEnd(f func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error) {
+// OnGrantEnd has f called in the transaction that ends a grant: what rests on it goes with it (NOTE-2).
+func (r *Registry) OnGrantEnd(f func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.onEnd = append(r.onEnd, f)
+	r.onGrantEnd = append(r.onGrantEnd, f)
 }
 
 func (r *Registry) ended(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error {
 	r.mu.Lock()
-	onEnd := r.onEnd
+	hooks := r.onGrantEnd
 	r.mu.Unlock()
-	for _, f := range onEnd {
+	for _, f := range hooks {
 		if err := f(ctx, tx, d, g); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (r *Registry) raise(ctx context.Context, tx *store.Tx, d *Device) error {
 // notePlan writes down which plan the device's grant version means (TIME-3).
 func (d *Device) notePlan(ctx context.Context, tx *store.Tx) error {
 	_, err := tx.Exec(ctx, `INSERT INTO grant_plans (device, version, plan, valid_until) VALUES ($1, $2, $3, $4)`,
-		d.ID, int64(d.GrantVersion), string(d.Plan), millis(d.ValidUntil))
+		d.ID, int64(d.GrantVersion), string(d.Plan), store.Millis(d.ValidUntil))
 	return err
 }
 

@@ -77,7 +77,7 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 		}
 		return nil, cloud.RefuseField(policy.AlreadyRegistered, "serial", "this unit has an owner; only that owner can delete it, and then it can be registered again")
 	}
-	now := fromMillis(r.now().UnixMilli())
+	now := store.Instant(r.now().UnixMilli())
 	d := &Device{
 		ID: cloud.NewID("d_"), Serial: s.Serial, Agent: s.Agent, Owner: actor.Account, Org: actor.Org,
 		Name: what.Name, Site: what.Site, Notes: what.Notes, GrantVersion: 1, RegisteredAt: now,
@@ -89,8 +89,8 @@ func (r *Registry) Register(ctx context.Context, tx *store.Tx, actor cloud.Actor
 		return nil, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO devices (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, NULL)`,
-		d.ID, d.Serial, int64(d.Epoch), d.Agent, d.Owner, d.Org, d.Name, d.Site, d.Notes, string(d.Plan), millis(d.ValidUntil), millis(d.PlanSet),
-		millis(d.paid), millis(d.warnAt), int64(d.GrantVersion), millis(now))
+		d.ID, d.Serial, int64(d.Epoch), d.Agent, d.Owner, d.Org, d.Name, d.Site, d.Notes, string(d.Plan), store.Millis(d.ValidUntil), store.Millis(d.PlanSet),
+		store.Millis(d.paid), store.Millis(d.warnAt), int64(d.GrantVersion), store.Millis(now))
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +164,11 @@ func (r *Registry) bind(ctx context.Context, tx *store.Tx, d *Device, now time.T
 	}
 	d.Epoch = uint32(epoch)
 	d.begin(Terms{}, now)
-	if r.trial <= 0 || trial != 0 && now.Sub(fromMillis(trial)) < trialRest {
+	if r.trial <= 0 || trial != 0 && now.Sub(store.Instant(trial)) < trialRest {
 		return nil
 	}
-	d.begin(Terms{AdvancedUntil: fromMillis(now.Add(r.trial).UnixMilli())}, now)
-	_, err = tx.Exec(ctx, `UPDATE serials SET trial = $1 WHERE serial = $2`, millis(now), d.Serial)
+	d.begin(Terms{AdvancedUntil: store.Instant(now.Add(r.trial).UnixMilli())}, now)
+	_, err = tx.Exec(ctx, `UPDATE serials SET trial = $1 WHERE serial = $2`, store.Millis(now), d.Serial)
 	return err
 }
 

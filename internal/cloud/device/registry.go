@@ -39,14 +39,14 @@ type Registry struct {
 	url   string
 
 	mu    sync.Mutex
-	after []func(agent string)
-	onEnd []func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error
+	after []func(agent string) // behind the commit; what follows is called in the transaction
 
+	onGrantEnd  []func(ctx context.Context, tx *store.Tx, d *Device, g *Grant) error
 	onDeviceEnd []func(ctx context.Context, tx *store.Tx, d *Device) error
+	onPlanEnd   []func(ctx context.Context, tx *store.Tx, d *Device, old policy.Plan, end time.Time) error
+	onWarning   []func(ctx context.Context, tx *store.Tx, d *Device, days int) error
 
-	onPlanEnd []func(ctx context.Context, tx *store.Tx, d *Device, old policy.Plan, end time.Time) error
-	onWarning []func(ctx context.Context, tx *store.Tx, d *Device, days int) error
-	wake      chan struct{} // of Run
+	wake chan struct{} // of Run
 }
 
 // New returns a Registry.
@@ -61,7 +61,7 @@ func New(c Config) *Registry {
 	return r
 }
 
-// AfterChange has f called behind the commit of each change that an agent is to be told of: registrations, plans. It must not wait.
+// AfterChange has f called behind the commit of each change that an agent is to be told of: registrations, grants, plans. It must not wait.
 func (r *Registry) AfterChange(f func(agent string)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

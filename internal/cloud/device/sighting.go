@@ -52,9 +52,9 @@ func scanSighting(row interface{ Scan(...any) error }, seen *int64, more ...any)
 	err = errors.Join(json.Unmarshal([]byte(condition), &s.Condition), json.Unmarshal([]byte(alarms), &s.Alarms),
 		json.Unmarshal([]byte(unconfirmed), &s.Unconfirmed))
 	s.Epoch, s.PlanVersion, s.GrantVersion = uint32(epoch), uint64(plan), uint64(grant)
-	s.FirstSeen, s.LastSeen = fromMillis(first), fromMillis(last)
+	s.FirstSeen, s.LastSeen = store.Instant(first), store.Instant(last)
 	if s.Ended == "" && !s.Silent() {
-		s.LastSeen = fromMillis(*seen)
+		s.LastSeen = store.Instant(*seen)
 	}
 	return s, err
 }

@@ -179,13 +179,9 @@ func forget(ctx context.Context, tx *store.Tx, agent string, most int) error {
 
 // Presence is ingest.Sinks.Presence: an agent is there, or is not (TIME-4).
 func (r *Registry) Presence(ctx context.Context, tx *store.Tx, agent string, online bool, at time.Time) error {
-	flag := 0
-	if online {
-		flag = 1
-	}
 	_, err := tx.Exec(ctx, `INSERT INTO agent_presence (agent, online, since, state_at) VALUES ($1, $2, $3, 0)
 		ON CONFLICT (agent) DO UPDATE SET since = CASE WHEN agent_presence.online = excluded.online THEN agent_presence.since ELSE excluded.since END,
-		online = excluded.online`, agent, flag, at.UnixMilli())
+		online = excluded.online`, agent, store.Flag(online), at.UnixMilli())
 	return err
 }
 

@@ -43,7 +43,7 @@ func (s *Status) ConfirmedPlan(ctx context.Context, tx *store.Tx, d *Device, now
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil // a version of before they were written down
 	}
-	if !now.Before(fromMillis(until)) {
+	if !now.Before(store.Instant(until)) {
 		plan = policy.Lesser(plan, policy.Basic)
 	}
 	return plan, err

@@ -60,7 +60,7 @@ func (r *Registry) WarnOfEnds(ctx context.Context, db *store.DB) error {
 }
 
 func (r *Registry) warn(ctx context.Context, tx *store.Tx, id string) error {
-	now := fromMillis(r.now().UnixMilli())
+	now := store.Instant(r.now().UnixMilli())
 	d, err := Get(ctx, tx, id)
 	if errors.Is(err, ErrNone) {
 		_, err = tx.Exec(ctx, `UPDATE devices SET warn_at = 0 WHERE id = $1`, id) // it is no device any more: nobody is warned
@@ -81,6 +81,6 @@ func (r *Registry) warn(ctx context.Context, tx *store.Tx, id string) error {
 		}
 	}
 	d.warnAt = d.nextWarning(now)
-	_, err = tx.Exec(ctx, `UPDATE devices SET warn_at = $1 WHERE id = $2`, millis(d.warnAt), id)
+	_, err = tx.Exec(ctx, `UPDATE devices SET warn_at = $1 WHERE id = $2`, store.Millis(d.warnAt), id)
 	return err
 }

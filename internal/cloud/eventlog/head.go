@@ -112,7 +112,7 @@ func (s *Signer) Round(ctx context.Context, db *store.DB) error {
 	for last := ""; ; {
 		var chains []string
 		err := db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-			chains, err = texts(ctx, tx, `SELECT chain FROM event_heads WHERE n > signed AND chain > $1 ORDER BY chain LIMIT $2`, last, signBatch)
+			chains, err = tx.Texts(ctx, `SELECT chain FROM event_heads WHERE n > signed AND chain > $1 ORDER BY chain LIMIT $2`, last, signBatch)
 			return err
 		})
 		if err != nil || len(chains) == 0 {
@@ -157,22 +157,6 @@ func (s *Signer) Run(ctx context.Context, db *store.DB) error {
 		case <-tick.C:
 		}
 	}
-}
-
-func texts(ctx context.Context, tx *store.Tx, query string, args ...any) (out []string, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
 }
 
 // unchecked returns the payload of a compact JWS without a look at its signature.

@@ -123,9 +123,9 @@ func Verify(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 			chains = []string{o.Device}
 			return nil
 		}
-		chains, err = texts(ctx, tx, `SELECT chain FROM event_heads UNION SELECT chain FROM event_log UNION SELECT chain FROM event_signatures ORDER BY 1`)
+		chains, err = tx.Texts(ctx, `SELECT chain FROM event_heads UNION SELECT chain FROM event_log UNION SELECT chain FROM event_signatures ORDER BY 1`)
 		if err == nil {
-			silent, err = texts(ctx, tx, `SELECT id FROM devices WHERE id NOT IN (SELECT chain FROM event_log) ORDER BY id`)
+			silent, err = tx.Texts(ctx, `SELECT id FROM devices WHERE id NOT IN (SELECT chain FROM event_log) ORDER BY id`)
 		}
 		return err
 	})

@@ -66,7 +66,7 @@ func raiseIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 	if _, err := tx.Exec(ctx, `INSERT INTO incidents (id, device, stream, seq, event_id, outlet, kind, severity, text, detail, raised_at, certain, arrived_at, inferred)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (device, stream, seq) DO NOTHING`,
 		cloud.NewID("i_"), dev, stream[:], int64(s.Record.Seq), int64(e.ID), outlet, e.Kind.String(), e.Severity.String(), e.Text, e.Detail,
-		at.UnixMilli(), flag(certain), s.Arrived.UnixMilli(), 0); err != nil || e.Kind == ups.Moment {
+		at.UnixMilli(), store.Flag(certain), s.Arrived.UnixMilli(), 0); err != nil || e.Kind == ups.Moment {
 		return err
 	}
 	// Records of one lane arrive nearly in order: the clear may have been here before.
@@ -90,12 +90,12 @@ func clearIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 	if e.RaisedBy != 0 {
 		n, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, cleared_certain = $3, inferred = $4
 			WHERE device = $5 AND stream = $6 AND seq = $7 AND cleared_at IS NULL`,
-			at.UnixMilli(), int64(s.Record.Seq), flag(certain), flag(e.Inferred), dev, stream[:], int64(e.RaisedBy))
+			at.UnixMilli(), int64(s.Record.Seq), store.Flag(certain), store.Flag(e.Inferred), dev, stream[:], int64(e.RaisedBy))
 		if err != nil || n > 0 {
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO early_clears (device, stream, raised, seq, at, certain, inferred) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-			dev, stream[:], int64(e.RaisedBy), int64(s.Record.Seq), at.UnixMilli(), flag(certain), flag(e.Inferred))
+			dev, stream[:], int64(e.RaisedBy), int64(s.Record.Seq), at.UnixMilli(), store.Flag(certain), store.Flag(e.Inferred))
 		return err
 	}
 	outlet := ""
@@ -104,7 +104,7 @@ func clearIncident(ctx context.Context, tx *store.Tx, dev string, s ingest.Store
 	}
 	_, err := tx.Exec(ctx, `UPDATE incidents SET cleared_at = $1, cleared_seq = $2, inferred = $3
 		WHERE device = $4 AND event_id = $5 AND outlet = $6 AND kind = 'raise' AND cleared_at IS NULL`,
-		at.UnixMilli(), int64(s.Record.Seq), flag(e.Inferred), dev, int64(e.ID), outlet) // its number is one of another stream: its time is not mended
+		at.UnixMilli(), int64(s.Record.Seq), store.Flag(e.Inferred), dev, int64(e.ID), outlet) // its number is one of another stream: its time is not mended
 	return err
 }
 

@@ -99,7 +99,7 @@ func (in *indexer) add(ctx context.Context, s stored) error {
 	}
 	if _, err := in.tx.Exec(ctx, `INSERT INTO blocks (device, lane, arrival, agent, first_at, last_at, long, certain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (lane, arrival) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at, long = excluded.long, certain = excluded.certain`,
-		d.ID, s.lane, s.arrival, in.agent, first, last, flag(last-first >= short), flag(certain)); err != nil {
+		d.ID, s.lane, s.arrival, in.agent, first, last, store.Flag(last-first >= short), store.Flag(certain)); err != nil {
 		return err
 	}
 	if err := stale(ctx, in.tx, d.ID, first, last); err != nil {
@@ -110,13 +110,6 @@ func (in *indexer) add(ctx context.Context, s stored) error {
 
 // lastTime is the beginning of the year 2200, ms: agents take no time beyond it.
 const lastTime = 7_258_118_400_000
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
 
 // place returns what is to be added to a time on the monotonic clock of the record, in ms, and whether that is known.
 func (in *indexer) place(ctx context.Context, s stored) (offset int64, certain bool, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
@@ -46,7 +47,7 @@ func (b *batch) setAside(l *lane, kept, r *record, conflict bool) {
 		return
 	}
 	b.exec(`INSERT INTO asides (lane, seq, hash, kept, conflict, copies, arrived, class, epoch, boot, boot_id, mono, wall, payload)
-		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13)`, l.id, int64(r.Seq), hash[:], other[:], yesNo(conflict), millis(b.now),
+		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13)`, l.id, int64(r.Seq), hash[:], other[:], store.Flag(conflict), millis(b.now),
 		r.class, int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
 }
 

@@ -169,11 +169,3 @@ func each(ctx context.Context, tx *store.Tx, query string, args []any, fn func(*
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
 func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-
-// yesNo is how the tables keep a yes or no.
-func yesNo(yes bool) int {
-	if yes {
-		return 1
-	}
-	return 0
-}

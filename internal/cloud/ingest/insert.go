@@ -36,7 +36,7 @@ func (b *batch) insert(l *lane, r *record, late bool) {
 	l.changed = true
 	l.highest = max(l.highest, r.Seq)
 	l.settled.add(r.Seq, r.Seq)
-	b.fresh = append(b.fresh, l.id, int64(r.Seq), l.arrivals, millis(b.now), yesNo(late), r.class,
+	b.fresh = append(b.fresh, l.id, int64(r.Seq), l.arrivals, millis(b.now), store.Flag(late), r.class,
 		int64(r.Epoch), int64(r.Boot), r.Stamp.BootID[:], r.Stamp.Mono.Microseconds(), wallOf(r.Stamp), r.Payload)
 	b.tellEvent(l, r, late)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"upsedge/internal/cloud/store"
 	"upsedge/internal/wire"
 )
 
@@ -59,7 +60,7 @@ func (b *batch) beginSession(a *agent, s *wire.State, retained bool) (began, cur
 	a.fell = s.Session < a.session
 	a.session, a.nonce, a.online = s.Session, s.Nonce, true
 	b.exec(`UPDATE agents SET session = $1, nonce = $2, began = $3, fell = $4, online = 1, version = $5 WHERE name = $6`,
-		s.Session, s.Nonce[:], millis(b.now), yesNo(a.fell), clean(s.Version, 64), a.name)
+		s.Session, s.Nonce[:], millis(b.now), store.Flag(a.fell), clean(s.Version, 64), a.name)
 	var ordinal int64
 	b.one(`SELECT COALESCE(MAX(ordinal), 0) + 1 FROM agent_sessions WHERE agent = $1`, []any{a.name}, &ordinal)
 	b.exec(`INSERT INTO agent_sessions (agent, session, nonce, ordinal, began, stated) VALUES ($1, $2, $3, $4, $5, 0)`,

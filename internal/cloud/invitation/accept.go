@@ -9,6 +9,7 @@ import (
 	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -110,7 +111,7 @@ func (s *Service) stillOpen(i *Invitation) *cloud.Error {
 	case i.State == Locked:
 		return refuse(policy.CodeLocked, "too many wrong codes; ask to be invited again")
 	case i.State == Expired || i.State == Open && i.over(s.Now()):
-		return refuse(policy.CodeExpired, "that code was valid until "+when(i.Expires))
+		return refuse(policy.CodeExpired, "that code was valid until "+mail.When(i.Expires))
 	case i.State != Open:
 		return refuse(policy.CodeUsed, "that code was used")
 	}
@@ -227,7 +228,7 @@ func (s *Service) share(ctx context.Context, tx *store.Tx, a *account.Account, i
 		return nil, device.ErrNone
 	}
 	if decision := policy.Decide(policy.ShareInvite, policy.Owner, d.PlanAt(s.Now()), true); !decision.Allowed {
-		return nil, cloud.Refuse(decision.Reason, "the device is on a plan without sharing; the code stays valid for it until %s", when(i.Expires))
+		return nil, cloud.Refuse(decision.Reason, "the device is on a plan without sharing; the code stays valid for it until %s", mail.When(i.Expires))
 	}
 	// SELF_SHARE (ROLE-7) and ALREADY_SHARED are the registry's.
 	return s.Devices.Share(ctx, tx, d, a.ID, a.Actor, i.Email)

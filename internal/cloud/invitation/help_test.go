@@ -48,7 +48,7 @@ func newWorld(t testing.TB, db *store.DB) *world {
 		DB: db, Mail: q, Devices: device.New(device.Config{Now: w.clock}), URL: "https://cloud.example", Pause: -1, Now: w.clock,
 	})
 	w.must(err)
-	w.Devices.OnEnd(w.DeviceEnded)
+	w.Devices.OnDeviceEnd(w.DeviceEnded)
 	three := w.people("ada", "bob", "eve")
 	w.ada, w.bob, w.eve = three[0], three[1], three[2]
 	w.exec(`INSERT INTO agent_presence (agent, online, since, state_at) VALUES ('g_1', 1, 1, 1)`)

@@ -151,22 +151,6 @@ func (i *Invitation) items(ctx context.Context, tx *store.Tx) error {
 	return rows.Err()
 }
 
-func ids(ctx context.Context, tx *store.Tx, query string, args ...any) (out []string, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		out = append(out, id)
-	}
-	return out, rows.Err()
-}
-
 // ofDevice is a condition on invitations: one open row of theirs is of the device $1.
 const ofDevice = `id IN (SELECT invitation FROM device_invitation_devices WHERE device = $1 AND state = 'open')`
 

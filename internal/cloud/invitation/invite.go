@@ -130,7 +130,7 @@ func (s *Service) mayInvite(ctx context.Context, tx *store.Tx, who cloud.Actor, 
 	if err := s.expireOf(ctx, tx, id); err != nil {
 		return err
 	}
-	open, err := ids(ctx, tx, `SELECT invitation FROM device_invitation_devices WHERE device = $1 AND email_key = $2 AND state = 'open'`, id, i.key)
+	open, err := tx.Texts(ctx, `SELECT invitation FROM device_invitation_devices WHERE device = $1 AND email_key = $2 AND state = 'open'`, id, i.key)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,7 @@ package invitation
 import (
 	"context"
 	"fmt"
-	"strings"
 	"text/template"
-	"time"
 
 	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/device"
@@ -20,7 +18,7 @@ type facts struct {
 }
 
 var (
-	inviteText = text(`{{.Name}} wants to share with you at
+	inviteText = mail.Form(`{{.Name}} wants to share with you at
 {{.URL}}
 {{range .Devices}}
     {{.}}{{end}}
@@ -32,14 +30,14 @@ To accept, sign in there, or sign up, with this address, then enter the code
 valid once, until {{.Until}}. If you do not want to, decline with
 the code, or do nothing: without it nothing is shared.
 `)
-	endedText = text(`Your invitation of {{.Name}} to share at
+	endedText = mail.Form(`Your invitation of {{.Name}} to share at
 {{.URL}}
 {{range .Devices}}
     {{.}}{{end}}
 
 has ended: {{.Why}}
 `)
-	endedHereText = text(`An invitation of this address to share at
+	endedHereText = mail.Form(`An invitation of this address to share at
 {{.URL}}
 {{range .Devices}}
     {{.}}{{end}}
@@ -48,15 +46,9 @@ has ended: {{.Why}}
 `)
 )
 
-func text(s string) *template.Template { return template.Must(template.New("").Parse(s)) }
-
 func (s *Service) letter(to, subject string, t *template.Template, f facts) mail.Message {
-	var b strings.Builder
 	f.URL = s.URL
-	if err := t.Execute(&b, f); err != nil {
-		panic(err) // the templates are constants, and executed by tests
-	}
-	return mail.Message{To: to, Subject: subject, Text: b.String(), Kind: "share"}
+	return mail.Message{To: to, Subject: subject, Text: mail.Fill(t, f), Kind: "share"}
 }
 
 // lines says which devices some items are: number, name, model, and the last four characters of the serial number (INV-2).
@@ -79,24 +71,9 @@ func lines(ctx context.Context, tx *store.Tx, items []*Item) (out []string, err 
 }
 
 func lineOf(ctx context.Context, tx *store.Tx, number int, d *device.Device) (string, error) {
-	st, err := device.StatusOf(ctx, tx, d)
-	if err != nil {
-		return "", err
-	}
-	line := fmt.Sprintf("%d. %s", number, mail.Quote(d.Name))
-	if st.Seen != nil && st.Seen.Model != "" {
-		line += ", " + mail.Quote(st.Seen.Model)
-	}
-	return line + ", serial number ending in " + mail.Quote(last4(d.Serial)), nil
+	text, err := device.Describe(ctx, tx, d)
+	return fmt.Sprintf("%d. %s", number, text), err
 }
-
-func last4(serial string) string {
-	r := []rune(serial)
-	return string(r[max(0, len(r)-4):])
-}
-
-// when is how letters give a time.
-func when(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
 
 // sendCode puts the letter with a code into the queue.
 func (s *Service) sendCode(ctx context.Context, tx *store.Tx, owner *account.Account, i *Invitation, items []*Item, code string) error {
@@ -104,7 +81,7 @@ func (s *Service) sendCode(ctx context.Context, tx *store.Tx, owner *account.Acc
 	if err != nil {
 		return err
 	}
-	m := s.letter(i.Email, "An invitation to share devices", inviteText, facts{Name: owner.Name, Devices: devices, Code: code, Until: when(i.Expires)})
+	m := s.letter(i.Email, "An invitation to share devices", inviteText, facts{Name: owner.Name, Devices: devices, Code: code, Until: mail.When(i.Expires)})
 	m.Until = i.Expires
 	return s.Mail.Put(ctx, tx, m)
 }

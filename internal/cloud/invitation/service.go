@@ -87,7 +87,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Sweep(ctx context.Context) error {
 	var over []string
 	err := s.DB.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-		over, err = ids(ctx, tx, `SELECT id FROM device_invitations WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT 500`, s.Now().UnixMilli())
+		over, err = tx.Texts(ctx, `SELECT id FROM device_invitations WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT 500`, s.Now().UnixMilli())
 		return err
 	})
 	for _, id := range over {

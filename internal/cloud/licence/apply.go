@@ -11,6 +11,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/limit"
+	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/onetime"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -32,7 +33,7 @@ type Use struct {
 // the order existence, role, plan, limits, code: NOT_FOUND, reasons of the matrix, RATE_LIMIT, CODE_UNKNOWN, CODE_EXPIRED, CODE_USED, CONFLICT; then
 // the transaction is to be given up and Refused to be called in another, with the Use, which has the licence's id as far as it is known.
 func (s *Service) Apply(ctx context.Context, tx *store.Tx, actor cloud.Actor, id, code string) (*device.Device, Use, error) {
-	now := fromMillis(s.now().UnixMilli())
+	now := store.Instant(s.now().UnixMilli())
 	d, right, err := device.May(ctx, tx, actor, id, policy.LicenceApply, now)
 	if err != nil {
 		return nil, Use{}, err
@@ -56,7 +57,7 @@ func (s *Service) Apply(ctx context.Context, tx *store.Tx, actor cloud.Actor, id
 		return nil, use, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO licence_uses (licence, device, actor, role, at) VALUES ($1, $2, $3, $4, $5)`,
-		use.Licence, use.Device, use.Actor, string(use.Role), millis(use.At))
+		use.Licence, use.Device, use.Actor, string(use.Role), store.Millis(use.At))
 	if err != nil {
 		return nil, use, err
 	}
@@ -106,7 +107,7 @@ func used(ctx context.Context, tx *store.Tx, l *Licence, id string) (*Use, error
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	u.At = fromMillis(at)
+	u.At = store.Instant(at)
 	return &u, err
 }
 
@@ -116,7 +117,7 @@ func (l *Licence) take(ctx context.Context, tx *store.Tx, now time.Time) error {
 	case !l.Revoked.IsZero():
 		return cloud.RefuseField(policy.CodeExpired, "code", "that code was withdrawn by who issued it")
 	case !l.Expires.IsZero() && !now.Before(l.Expires):
-		return cloud.RefuseField(policy.CodeExpired, "code", "that code was valid until %s", when(l.Expires))
+		return cloud.RefuseField(policy.CodeExpired, "code", "that code was valid until %s", mail.When(l.Expires))
 	}
 	n, err := tx.Exec(ctx, `UPDATE licences SET used = used + 1 WHERE id = $1 AND used < uses`, l.ID)
 	if err == nil && n == 0 {
@@ -153,7 +154,7 @@ func (s *Service) Refused(ctx context.Context, tx *store.Tx, actor cloud.Actor, 
 func Uses(ctx context.Context, tx *store.Tx, id string, since, at time.Time, licence string, limit int) (list []Use, err error) {
 	rows, err := tx.Query(ctx, `SELECT u.licence, u.device, l.plan, l.days, u.actor, u.role, u.at FROM licence_uses u JOIN licences l ON l.id = u.licence
 		WHERE u.device = $1 AND u.at >= $2 AND (u.at > $3 OR u.at = $3 AND u.licence > $4) ORDER BY u.at, u.licence LIMIT $5`,
-		id, millis(since), millis(at), licence, limit)
+		id, store.Millis(since), store.Millis(at), licence, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +165,7 @@ func Uses(ctx context.Context, tx *store.Tx, id string, since, at time.Time, lic
 		if err := rows.Scan(&u.Licence, &u.Device, &u.Plan, &u.Days, &u.Actor, &u.Role, &at); err != nil {
 			return nil, err
 		}
-		u.At = fromMillis(at)
+		u.At = store.Instant(at)
 		list = append(list, u)
 	}
 	return list, rows.Err()

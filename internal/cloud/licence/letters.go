@@ -2,7 +2,6 @@ package licence
 
 import (
 	"context"
-	"strings"
 	"text/template"
 	"time"
 
@@ -22,14 +21,14 @@ type facts struct {
 }
 
 var (
-	appliedText = text(`{{.Who}} has put a licence on your device "{{.Device}}"
+	appliedText = mail.Form(`{{.Who}} has put a licence on your device "{{.Device}}"
 (serial number {{.Serial}}): {{.Days}} days of {{.Plan}}.
 
 It is now on the plan {{.Until}}.
 You find its log at
 {{.URL}}
 `)
-	warningText = text(`The device "{{.Device}}" (serial number {{.Serial}}) is on the
+	warningText = mail.Form(`The device "{{.Device}}" (serial number {{.Serial}}) is on the
 plan {{.Plan}} until {{.Until}}.
 {{.Next}}
 
@@ -37,7 +36,7 @@ Whoever has it, or shares it, can put a licence on it at
 {{.URL}}
 before or after that.
 `)
-	endedText = text(`The plan {{.Plan}} of the device "{{.Device}}" (serial number {{.Serial}})
+	endedText = mail.Form(`The plan {{.Plan}} of the device "{{.Device}}" (serial number {{.Serial}})
 has ended, {{.Until}}.
 {{.Next}}
 
@@ -47,11 +46,6 @@ Then everything is as it was before; nothing that was stored is lost.
 `)
 )
 
-func text(s string) *template.Template { return template.Must(template.New("").Parse(s)) }
-
-// when is how letters give a time.
-func when(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
-
 // planNames are what letters call plans.
 var planNames = map[policy.Plan]string{policy.Basic: "Basic", policy.Standard: "Standard", policy.Advanced: "Advanced"}
 
@@ -60,7 +54,7 @@ func until(plan policy.Plan, end time.Time) string {
 	if !end.Before(device.Forever) {
 		return planNames[plan]
 	}
-	return planNames[plan] + " until " + when(end)
+	return planNames[plan] + " until " + mail.When(end)
 }
 
 // follows says what follows a plan, and what is lost by that (PLAN-4, PLAN-8).
@@ -72,12 +66,8 @@ func follows(next policy.Plan, end time.Time) string {
 }
 
 func (s *Service) letter(kind, to, subject string, t *template.Template, f facts) mail.Message {
-	var b strings.Builder
 	f.URL = s.url
-	if err := t.Execute(&b, f); err != nil {
-		panic(err) // the templates are constants, and executed by tests
-	}
-	return mail.Message{To: to, Subject: subject, Text: b.String(), Kind: kind}
+	return mail.Message{To: to, Subject: subject, Text: mail.Fill(t, f), Kind: kind}
 }
 
 // tellOwner writes to the owner that somebody else has put a licence on the device.
@@ -148,12 +138,12 @@ func (s *Service) warn(ctx context.Context, tx *store.Tx, d *device.Device, days
 	if err != nil {
 		return err
 	}
-	f := facts{Device: mail.Quote(d.Name), Serial: mail.Quote(d.Serial), Plan: planNames[d.Plan], Until: when(d.ValidUntil), Next: follows(next, end)}
+	f := facts{Device: mail.Quote(d.Name), Serial: mail.Quote(d.Serial), Plan: planNames[d.Plan], Until: mail.When(d.ValidUntil), Next: follows(next, end)}
 	return s.tell(ctx, tx, d, "The plan "+f.Plan+" of "+f.Device+" ends "+d.ValidUntil.UTC().Format("on 2 January 2006"), warningText, f)
 }
 
 // ended is for device.Registry.OnPlanEnd: the last of the warnings, "expired".
 func (s *Service) ended(ctx context.Context, tx *store.Tx, d *device.Device, old policy.Plan, end time.Time) error {
-	f := facts{Device: mail.Quote(d.Name), Serial: mail.Quote(d.Serial), Plan: planNames[old], Until: when(end), Next: follows(d.Plan, d.ValidUntil)}
+	f := facts{Device: mail.Quote(d.Name), Serial: mail.Quote(d.Serial), Plan: planNames[old], Until: mail.When(end), Next: follows(d.Plan, d.ValidUntil)}
 	return s.tell(ctx, tx, d, "The plan "+f.Plan+" of "+f.Device+" has ended", endedText, f)
 }

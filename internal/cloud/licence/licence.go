@@ -78,27 +78,13 @@ func scan(row interface{ Scan(...any) error }) (*Licence, error) {
 	var issued, expires int64
 	var revoked sql.NullInt64
 	err := row.Scan(&l.ID, &l.Number, &l.sealed, &l.Plan, &l.Days, &l.Uses, &l.Used, &l.Note, &issued, &expires, &revoked)
-	l.IssuedAt, l.Expires, l.Revoked = fromMillis(issued), fromMillis(expires), fromMillis(revoked.Int64)
+	l.IssuedAt, l.Expires, l.Revoked = store.Instant(issued), store.Instant(expires), store.Instant(revoked.Int64)
 	return &l, err
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // Issue makes an activation code and returns it with what is kept of it: it is told this once. The error is MALFORMED.
 func (s *Service) Issue(ctx context.Context, tx *store.Tx, i Issue) (l *Licence, code string, err error) {
-	now := fromMillis(s.now().UnixMilli())
+	now := store.Instant(s.now().UnixMilli())
 	if err := i.check(now); err != nil {
 		return nil, "", err
 	}
@@ -107,7 +93,7 @@ func (s *Service) Issue(ctx context.Context, tx *store.Tx, i Issue) (l *Licence,
 		code = onetime.New(onetime.Licence)
 		l.Number = number(code)
 		n, err := tx.Exec(ctx, `INSERT INTO licences (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, NULL) ON CONFLICT (number) DO NOTHING`,
-			l.ID, l.Number, onetime.Seal(code), string(l.Plan), l.Days, l.Uses, l.Note, millis(l.IssuedAt), millis(l.Expires))
+			l.ID, l.Number, onetime.Seal(code), string(l.Plan), l.Days, l.Uses, l.Note, store.Millis(l.IssuedAt), store.Millis(l.Expires))
 		if err != nil {
 			return nil, "", err
 		}
@@ -152,8 +138,8 @@ func (s *Service) Revoke(ctx context.Context, tx *store.Tx, which string) (*Lice
 	if err != nil || !l.Revoked.IsZero() {
 		return l, err
 	}
-	l.Revoked = fromMillis(s.now().UnixMilli())
-	if _, err := tx.Exec(ctx, `UPDATE licences SET revoked_at = $1 WHERE id = $2`, millis(l.Revoked), l.ID); err != nil {
+	l.Revoked = store.Instant(s.now().UnixMilli())
+	if _, err := tx.Exec(ctx, `UPDATE licences SET revoked_at = $1 WHERE id = $2`, store.Millis(l.Revoked), l.ID); err != nil {
 		return nil, err
 	}
 	return l, s.note(ctx, tx, revoked, map[string]string{"licence": l.ID})

@@ -39,7 +39,7 @@ const digestsAtOnce = 16
 
 // digests makes those that are due and returns how many recipients it looked at.
 func (s *Service) digests(ctx context.Context, tx *store.Tx) (int, error) {
-	due, err := texts(ctx, tx, `SELECT recipient FROM notification_held WHERE delivery = '' GROUP BY recipient HAVING MIN(held_at) <= $1 ORDER BY recipient LIMIT $2`,
+	due, err := tx.Texts(ctx, `SELECT recipient FROM notification_held WHERE delivery = '' GROUP BY recipient HAVING MIN(held_at) <= $1 ORDER BY recipient LIMIT $2`,
 		s.Now().Add(-digestAfter).UnixMilli(), digestsAtOnce)
 	if err != nil {
 		return 0, err

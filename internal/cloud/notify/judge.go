@@ -93,7 +93,7 @@ func (s *Service) judge(ctx context.Context, tx *store.Tx, d *delivery) (why str
 	}
 	devices := []string{d.device}
 	if d.kind == kindDigest {
-		if devices, err = texts(ctx, tx, `SELECT device FROM notification_held WHERE delivery = $1 ORDER BY device`, d.id); err != nil {
+		if devices, err = tx.Texts(ctx, `SELECT device FROM notification_held WHERE delivery = $1 ORDER BY device`, d.id); err != nil {
 			return "", err
 		}
 	}

@@ -106,10 +106,10 @@ func (s *Service) logTaken(ctx context.Context, tx *store.Tx, actor cloud.Actor,
 	})
 }
 
-// GrantEnded is for device.Registry.AfterEnd: in the transaction that ends a grant the device leaves that user's policies, and what waits to
+// GrantEnded is for device.Registry.OnGrantEnd: in the transaction that ends a grant the device leaves that user's policies, and what waits to
 // be sent about it is withdrawn (NOTE-2).
 func (s *Service) GrantEnded(ctx context.Context, tx *store.Tx, d *device.Device, g *device.Grant) error {
-	policies, err := texts(ctx, tx, `DELETE FROM notification_members WHERE account = $1 AND device = $2 RETURNING policy`, g.Account, d.ID)
+	policies, err := tx.Texts(ctx, `DELETE FROM notification_members WHERE account = $1 AND device = $2 RETURNING policy`, g.Account, d.ID)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *Service) GrantEnded(ctx context.Context, tx *store.Tx, d *device.Device
 
 // DeviceEnded takes a device that is not registered any more out of all policies, with everything that was kept of it here (DEV-3).
 func (s *Service) DeviceEnded(ctx context.Context, tx *store.Tx, d *device.Device) error {
-	accounts, err := texts(ctx, tx, `SELECT DISTINCT account FROM notification_deliveries WHERE device = $1
+	accounts, err := tx.Texts(ctx, `SELECT DISTINCT account FROM notification_deliveries WHERE device = $1
 		UNION SELECT account FROM notification_members WHERE device = $1 UNION SELECT account FROM notification_held WHERE device = $1`, d.ID)
 	if err != nil {
 		return err
@@ -142,21 +142,4 @@ func (s *Service) DeviceEnded(ctx context.Context, tx *store.Tx, d *device.Devic
 		}
 	}
 	return nil
-}
-
-// texts asks for a list of texts.
-func texts(ctx context.Context, tx *store.Tx, query string, args ...any) (out []string, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		out = append(out, text)
-	}
-	return out, rows.Err()
 }

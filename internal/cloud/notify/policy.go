@@ -117,8 +117,8 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, p
 	}
 	p.ID, p.Account, p.Created = cloud.NewID(idPolicy), actor.Account, s.Now().UTC().Truncate(time.Millisecond)
 	_, err = tx.Exec(ctx, `INSERT INTO notification_policies (id, account, name, enabled, least, events, raised, cleared, silence, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, p.ID, p.Account, p.Name, flag(p.Enabled), int64(p.Least), strings.Join(p.Events, " "),
-		flag(p.Raised), flag(p.Cleared), flag(p.Silence), p.Created.UnixMilli())
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, p.ID, p.Account, p.Name, store.Flag(p.Enabled), int64(p.Least), strings.Join(p.Events, " "),
+		store.Flag(p.Raised), store.Flag(p.Cleared), store.Flag(p.Silence), p.Created.UnixMilli())
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *Service) Change(ctx context.Context, tx *store.Tx, actor cloud.Actor, p
 		return err
 	}
 	_, err := tx.Exec(ctx, `UPDATE notification_policies SET name = $1, enabled = $2, least = $3, events = $4, raised = $5, cleared = $6, silence = $7
-		WHERE id = $8 AND account = $9`, p.Name, flag(p.Enabled), int64(p.Least), strings.Join(p.Events, " "), flag(p.Raised), flag(p.Cleared), flag(p.Silence), p.ID, actor.Account)
+		WHERE id = $8 AND account = $9`, p.Name, store.Flag(p.Enabled), int64(p.Least), strings.Join(p.Events, " "), store.Flag(p.Raised), store.Flag(p.Cleared), store.Flag(p.Silence), p.ID, actor.Account)
 	if err != nil {
 		return err
 	}

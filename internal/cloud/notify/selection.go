@@ -90,13 +90,6 @@ func (s *Selection) wants(code string, severity ups.Severity, step Step) bool {
 	return slices.Contains(s.Events, code) || slices.Contains(s.Events, classOf(ups.AlarmID(id)))
 }
 
-func flag(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // selectionColumns are those of notification_policies that a Selection is made of.
 const selectionColumns = `p.least, p.events, p.raised, p.cleared, p.silence`
 

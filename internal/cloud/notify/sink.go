@@ -102,7 +102,7 @@ func wantedBy(ctx context.Context, tx *store.Tx, e *event, where string, args ..
 func (s *Service) keep(ctx context.Context, tx *store.Tx, e *event, due time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO notification_events (device, code, step, severity, words, detail, outlet, at, certain, arrived_at, due_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, e.device, e.code, string(e.step), int64(e.severity), e.words, e.detail, e.outlet,
-		e.at.UnixMilli(), flag(e.certain), e.arrived.UnixMilli(), due.UnixMilli())
+		e.at.UnixMilli(), store.Flag(e.certain), e.arrived.UnixMilli(), due.UnixMilli())
 	tx.After(s.nudge)
 	return err
 }
@@ -113,9 +113,9 @@ const silenceRests = time.Minute
 
 // Presence is for ingest.Sinks.Presence, before package device takes note of it: what matters is whether it is news (TIME-4).
 func (s *Service) Presence(ctx context.Context, tx *store.Tx, agent string, online bool, at time.Time) error {
-	devices, err := texts(ctx, tx, `SELECT DISTINCT d.id FROM devices d JOIN agent_presence a ON a.agent = d.agent JOIN notification_members m ON m.device = d.id
+	devices, err := tx.Texts(ctx, `SELECT DISTINCT d.id FROM devices d JOIN agent_presence a ON a.agent = d.agent JOIN notification_members m ON m.device = d.id
 		JOIN notification_policies p ON p.id = m.policy WHERE d.agent = $1 AND a.online <> $2 AND d.ended_at IS NULL AND p.enabled = 1 AND p.silence = 1 ORDER BY d.id`,
-		agent, flag(online))
+		agent, store.Flag(online))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ const (
 // them.
 func (s *Service) withdraw(ctx context.Context, tx *store.Tx, why, where string, arg any, more ...any) error {
 	args := append([]any{arg}, more...)
-	ids, err := texts(ctx, tx, `SELECT id FROM notification_deliveries WHERE state = 'waiting' AND `+where, args...)
+	ids, err := tx.Texts(ctx, `SELECT id FROM notification_deliveries WHERE state = 'waiting' AND `+where, args...)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Service) withdrawDevice(ctx context.Context, tx *store.Tx, why, where, 
 	if err := s.withdraw(ctx, tx, why, where+` AND device = $2`, arg, dev); err != nil {
 		return err
 	}
-	digests, err := texts(ctx, tx, `DELETE FROM notification_held WHERE `+where+` AND device = $2 RETURNING delivery`, arg, dev)
+	digests, err := tx.Texts(ctx, `DELETE FROM notification_held WHERE `+where+` AND device = $2 RETURNING delivery`, arg, dev)
 	if err != nil {
 		return err
 	}

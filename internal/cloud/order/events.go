@@ -40,7 +40,7 @@ func (b *Book) record(ctx context.Context, tx *store.Tx, o *Order, e Event) erro
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO order_events (device, number, order_id, action, at, arrived, state, reason, progress, detail, decided, kind)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		o.Device, e.Number, o.ID.String(), o.Action, millis(e.At), millis(e.Arrived), e.State, e.Reason, e.Progress, e.Detail, e.Decided, e.Kind)
+		o.Device, e.Number, o.ID.String(), o.Action, store.Millis(e.At), store.Millis(e.Arrived), e.State, e.Reason, e.Progress, e.Detail, e.Decided, e.Kind)
 	tx.After(func() { b.hub.wake(o.Device) })
 	return err
 }
@@ -51,7 +51,7 @@ func eventsAfter(ctx context.Context, tx *store.Tx, device, order string, after 
 	if order != "" {
 		q, args = `order_id = $1 AND number > $2`, []any{order, after}
 	}
-	q, args = q+` AND at >= $3 AND arrived >= $3`, append(args, millis(since))
+	q, args = q+` AND at >= $3 AND arrived >= $3`, append(args, store.Millis(since))
 	rows, err := tx.Query(ctx, `SELECT number, order_id, action, at, arrived, state, reason, progress, detail, decided, kind FROM order_events
 		WHERE `+q+` ORDER BY number LIMIT $4`, append(args, limit)...)
 	if err != nil {
@@ -64,7 +64,7 @@ func eventsAfter(ctx context.Context, tx *store.Tx, device, order string, after 
 		if err := rows.Scan(&e.Number, &e.Order, &e.Action, &at, &arrived, &e.State, &e.Reason, &e.Progress, &e.Detail, &e.Decided, &e.Kind); err != nil {
 			return nil, err
 		}
-		e.At, e.Arrived = fromMillis(at), fromMillis(arrived)
+		e.At, e.Arrived = store.Instant(at), store.Instant(arrived)
 		out = append(out, e)
 	}
 	return out, rows.Err()

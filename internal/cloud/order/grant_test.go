@@ -23,8 +23,8 @@ var bob = cloud.Actor{Ref: "u_bob", Account: "a_bob", Org: "o_two", Request: "r_
 func (w *world) registry() *device.Registry {
 	r := device.New(device.Config{Now: func() time.Time { return w.clock }})
 	r.AfterChange(w.book.Refresh)
-	r.AfterEnd(w.book.GrantEnded)
-	r.OnEnd(w.book.DeviceEnded)
+	r.OnGrantEnd(w.book.GrantEnded)
+	r.OnDeviceEnd(w.book.DeviceEnded)
 	return r
 }
 

@@ -53,13 +53,13 @@ func (l Limits) check(ctx context.Context, tx *store.Tx, o *Order) error {
 			continue
 		}
 		var n, first int64
-		args := append([]any{millis(o.RequestedAt.Add(-w.within))}, w.args...)
+		args := append([]any{store.Millis(o.RequestedAt.Add(-w.within))}, w.args...)
 		err := tx.QueryRow(ctx, `SELECT COUNT(*), COALESCE(MIN(requested_at), 0) FROM orders WHERE requested_at > $1 AND `+w.of, args...).Scan(&n, &first)
 		if err != nil {
 			return err
 		}
 		if n >= int64(w.most) {
-			retry := fromMillis(first).Add(w.within).Sub(o.RequestedAt)
+			retry := store.Instant(first).Add(w.within).Sub(o.RequestedAt)
 			return &cloud.Error{Reason: policy.RateLimit, Detail: "too many " + w.what, Retry: max(retry, time.Second)}
 		}
 	}

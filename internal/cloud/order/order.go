@@ -78,10 +78,10 @@ func scan(row scanner) (*Order, error) {
 		return nil, err
 	}
 	o.Actor.MFA, o.Actor.Request, o.Withheld = mfa != 0, o.Request, withheld != 0
-	o.RequestedAt, o.ExpiresAt, o.SentAt = fromMillis(requested), fromMillis(expires), fromMillis(sent)
-	o.due, o.UpdatedAt, o.FinalAt = fromMillis(due), fromMillis(updated), fromMillis(final)
+	o.RequestedAt, o.ExpiresAt, o.SentAt = store.Instant(requested), store.Instant(expires), store.Instant(sent)
+	o.due, o.UpdatedAt, o.FinalAt = store.Instant(due), store.Instant(updated), store.Instant(final)
 	if late.State != "" {
-		late.At = fromMillis(lateAt)
+		late.At = store.Instant(lateAt)
 		o.Late = &late
 	}
 	err = errors.Join(o.ID.UnmarshalText([]byte(id)), json.Unmarshal([]byte(params), &o.Params))
@@ -99,9 +99,9 @@ func (o *Order) insert(ctx context.Context, tx *store.Tx) error {
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO orders (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
 		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, 0, 0, $24, $25, $26)`,
-		o.ID.String(), o.Device, o.Serial, o.Epoch, o.Agent, o.Org, o.Action, string(params), o.Actor.Ref, o.Actor.Account, o.Actor.Org, flag(o.Actor.MFA),
-		o.Role, o.Plan, o.Request, millis(o.RequestedAt), millis(o.ExpiresAt), flag(o.Action.DropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
-		o.Decided, millis(o.due), millis(o.UpdatedAt), millis(o.FinalAt))
+		o.ID.String(), o.Device, o.Serial, o.Epoch, o.Agent, o.Org, o.Action, string(params), o.Actor.Ref, o.Actor.Account, o.Actor.Org, store.Flag(o.Actor.MFA),
+		o.Role, o.Plan, o.Request, store.Millis(o.RequestedAt), store.Millis(o.ExpiresAt), store.Flag(o.Action.DropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
+		o.Decided, store.Millis(o.due), store.Millis(o.UpdatedAt), store.Millis(o.FinalAt))
 	return err
 }
 
@@ -122,8 +122,8 @@ func (o *Order) update(ctx context.Context, tx *store.Tx) error {
 	_, err := tx.Exec(ctx, `UPDATE orders SET cancel = $1, state = $2, reason = $3, progress = $4, detail = $5, raw = $6, decided = $7, late_state = $8,
 		late_reason = $9, late_detail = $10, late_at = $11, session = $12, counter = $13, attempts = $14, sent_at = $15, sent_grant = $16, withheld = $17,
 		due_at = $18, updated_at = $19, final_at = $20 WHERE id = $21`,
-		o.Cancel, o.State, o.Reason, o.Progress, o.Detail, raw, o.Decided, late.State, late.Reason, late.Detail, millis(late.At), o.Session, o.Counter,
-		o.Attempts, millis(o.SentAt), o.Grant, flag(o.Withheld), millis(o.due), millis(o.UpdatedAt), millis(o.FinalAt), o.ID.String())
+		o.Cancel, o.State, o.Reason, o.Progress, o.Detail, raw, o.Decided, late.State, late.Reason, late.Detail, store.Millis(late.At), o.Session, o.Counter,
+		o.Attempts, store.Millis(o.SentAt), o.Grant, store.Flag(o.Withheld), store.Millis(o.due), store.Millis(o.UpdatedAt), store.Millis(o.FinalAt), o.ID.String())
 	return err
 }
 
@@ -151,26 +151,4 @@ func query(ctx context.Context, tx *store.Tx, rest string, args ...any) (out []*
 		out = append(out, o)
 	}
 	return out, rows.Err()
-}
-
-// millis and fromMillis write instants as the database has them; 0 is the zero time.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

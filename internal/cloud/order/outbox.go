@@ -108,7 +108,7 @@ func (b *Book) sweepDue(ctx context.Context) error {
 		var due []*Order
 		err := b.db.Read(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 			due, err = query(ctx, tx, `WHERE final_at = 0 AND (due_at <= $1 OR state = 'pending' AND requested_at > $2) ORDER BY due_at LIMIT $3`,
-				millis(b.now()), millis(b.now().Add(clockSlack)), sweepOnce)
+				store.Millis(b.now()), store.Millis(b.now().Add(clockSlack)), sweepOnce)
 			return err
 		})
 		if err != nil || len(due) == 0 {
@@ -144,7 +144,7 @@ func (b *Book) look(ctx context.Context, here map[string]live) (agents []string,
 		if err := tx.QueryRow(ctx, `SELECT COALESCE(MIN(due_at), 0) FROM orders WHERE final_at = 0`).Scan(&due); err != nil {
 			return err
 		}
-		later = fromMillis(due)
+		later = store.Instant(due)
 		for _, name := range waiting {
 			l, ok := here[name]
 			if !ok {
@@ -180,20 +180,8 @@ func (b *Book) waitingOf(ctx context.Context, tx *store.Tx, agent string, l live
 }
 
 // agentsWaiting returns the agents with orders that may be to send.
-func agentsWaiting(ctx context.Context, tx *store.Tx) (names []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT DISTINCT agent FROM orders WHERE final_at = 0 AND state IN ('pending', 'sent') ORDER BY agent`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, rows.Err()
+func agentsWaiting(ctx context.Context, tx *store.Tx) ([]string, error) {
+	return tx.Texts(ctx, `SELECT DISTINCT agent FROM orders WHERE final_at = 0 AND state IN ('pending', 'sent') ORDER BY agent`)
 }
 
 // dispatch delivers to some agents: one commit, then what it allows goes out.

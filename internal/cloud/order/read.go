@@ -64,10 +64,10 @@ func (b *Book) List(ctx context.Context, tx *store.Tx, actor cloud.Actor, device
 		return nil, err
 	}
 	if after == nil {
-		return query(ctx, tx, `WHERE device = $1 AND requested_at >= $2 ORDER BY requested_at DESC, id DESC LIMIT $3`, deviceID, millis(since), limit)
+		return query(ctx, tx, `WHERE device = $1 AND requested_at >= $2 ORDER BY requested_at DESC, id DESC LIMIT $3`, deviceID, store.Millis(since), limit)
 	}
 	return query(ctx, tx, `WHERE device = $1 AND requested_at >= $2 AND (requested_at < $3 OR requested_at = $3 AND id < $4)
-		ORDER BY requested_at DESC, id DESC LIMIT $5`, deviceID, millis(since), millis(after.At), after.ID, limit)
+		ORDER BY requested_at DESC, id DESC LIMIT $5`, deviceID, store.Millis(since), store.Millis(after.At), after.ID, limit)
 }
 
 // mayRead: orders tell what people did, and so are the Event Log's (PRIV-9). It returns since when the reader may know that (LOG-7).

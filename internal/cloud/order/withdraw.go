@@ -12,14 +12,14 @@ import (
 
 // GrantEnded ends what was asked for by somebody whose right on a device has ended, in the transaction that ends it (TIME-1): what waits is
 // refused without waiting for its delivery, whichever process has the agent; what was sent is not sent again, even if its actor is given a right
-// anew, and the agent refuses it by the statement that goes out behind this commit (EDGE-5). Feeds look at once. It is for device.Registry.AfterEnd.
+// anew, and the agent refuses it by the statement that goes out behind this commit (EDGE-5). Feeds look at once. It is for device.Registry.OnGrantEnd.
 func (b *Book) GrantEnded(ctx context.Context, tx *store.Tx, d *device.Device, g *device.Grant) error {
 	return b.withdraw(ctx, tx, d, &cloud.Error{Reason: policy.GrantStale, Detail: "the right of who asked has ended"}, func(o *Order) bool {
 		return o.Actor.Account == g.Account && o.Role == g.Role
 	})
 }
 
-// DeviceEnded ends what was asked of a device that is not registered any more. It is for device.Registry.OnEnd.
+// DeviceEnded ends what was asked of a device that is not registered any more. It is for device.Registry.OnDeviceEnd.
 func (b *Book) DeviceEnded(ctx context.Context, tx *store.Tx, d *device.Device) error {
 	return b.withdraw(ctx, tx, d, &cloud.Error{Reason: policy.NotBound, Detail: "the device is not registered any more"}, func(*Order) bool { return true })
 }

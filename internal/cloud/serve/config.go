@@ -270,18 +270,19 @@ func (c checker) mail(m *mail.Config) {
 	}
 }
 
-// orders bounds what can switch off people's servers, of one device. That there is a bound is not for the operator to decide (T-07).
+// notify takes networks that webhooks reach beside the internet (T-85).
 func (c checker) notify(cfg *Config, f fileNotify) {
-	for _, text := range f.AllowNetworks {
+	for i, text := range f.AllowNetworks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p != p.Masked() {
-			c.At("notify.allow_networks", "%q is not a network like 10.1.0.0/16", text)
+			c.At(fmt.Sprintf("notify.allow_networks[%d]", i), "%q is not a network like 10.1.0.0/16", text)
 			continue
 		}
 		cfg.NotifyNetworks = append(cfg.NotifyNetworks, p)
 	}
 }
 
+// orders bounds what can switch off people's servers, of one device. That there is a bound is not for the operator to decide (T-07).
 func (c checker) orders(cfg *Config, f fileOrders) {
 	cfg.Orders = order.DefaultLimits()
 	for _, l := range []struct {

@@ -34,7 +34,7 @@ func TestWrongFilesAreRefusedByKeyAndLine(t *testing.T) {
 		"database: postgres://u:secret@h/d":       "f:1: database: has a password in it",
 		"tls: {cert_file: x}":                     "f:1: tls: has one of",
 		"orders: {load_10m: 0}":                   "f:1: orders.load_10m: 0 is not between 1 and 1000",
-		"notify: {allow_networks: [10.1.0.1/16]}": "f:1: notify.allow_networks: \"10.1.0.1/16\" is not a network",
+		"notify: {allow_networks: [10.1.0.1/16]}": "f:1: notify.allow_networks[0]: \"10.1.0.1/16\" is not a network",
 		"balancers: [10.0.0.5, cloud.example]":    "f:1: balancers[1]: \"cloud.example\" is not an address",
 		"balancers: [0.0.0.0/0]":                  "f:1: balancers[0]:",
 		"trial: 90":                               "f:1: trial: 90 has no unit",

@@ -26,6 +26,7 @@ import (
 	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/proxied"
+	"upsedge/internal/cloud/secret"
 	"upsedge/internal/cloud/store"
 )
 
@@ -102,6 +103,15 @@ func (s *Server) build(ctx context.Context) (err error) {
 	if err = s.accounts.SealFactors(ctx); err != nil {
 		return err
 	}
+	if err = s.buildRights(secrets); err != nil {
+		return err
+	}
+	return s.buildPorts()
+}
+
+// buildRights makes the parts that know who may what with a device, and ties them: what rests on a right goes in the transaction that ends it.
+func (s *Server) buildRights(secrets *secret.Keys) (err error) {
+	cfg := s.cfg
 	trial := cfg.Trial
 	if trial == 0 {
 		trial = -1
@@ -117,15 +127,20 @@ func (s *Server) build(ctx context.Context) (err error) {
 	if s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log, Limits: cfg.Orders}); err != nil {
 		return err
 	}
-	s.devices.AfterChange(s.orders.Refresh)
-	s.devices.AfterEnd(s.orders.GrantEnded)
-	s.devices.OnEnd(s.orders.DeviceEnded)
-	s.devices.OnEnd(s.invitations.DeviceEnded)
 	if s.notify, err = notify.New(notify.Options{DB: s.db, Mail: s.mail, URL: cfg.URL, Secrets: secrets, Allow: cfg.NotifyNetworks, Log: s.log}); err != nil {
 		return err
 	}
-	s.devices.AfterEnd(s.notify.GrantEnded)
-	s.devices.OnEnd(s.notify.DeviceEnded)
+	s.devices.AfterChange(s.orders.Refresh)
+	s.devices.OnGrantEnd(s.orders.GrantEnded)
+	s.devices.OnGrantEnd(s.notify.GrantEnded)
+	s.devices.OnDeviceEnd(s.orders.DeviceEnded)
+	s.devices.OnDeviceEnd(s.invitations.DeviceEnded)
+	s.devices.OnDeviceEnd(s.notify.DeviceEnded)
+	return nil
+}
+
+// buildPorts makes what takes and answers messages of agents and requests of people.
+func (s *Server) buildPorts() (err error) {
 	s.follower = history.NewFollower(s.db, s.log)
 	s.heads = eventlog.NewSigner(func(head []byte) (string, error) { return s.authority.Sign(authority.ForLog, head) }, nil, s.log)
 	s.receiver = ingest.New(s.db, ingest.Options{Log: s.log, Statement: s.orders.Statement, Sinks: s.sinks()})
