@@ -175,7 +175,7 @@ func (x *Executor) signed(now time.Time) time.Time {
 
 // tooOften checks the limits of orders that drop the load (T-07): they hold over restarts, in time the agent has run.
 func (x *Executor) tooOften(c *trust.Command) *ups.Refusal {
-	if !actions[policy.Action(c.Action)].limit {
+	if !limited(c) {
 		return nil
 	}
 	today, last, err := x.j.drops(c.Device)

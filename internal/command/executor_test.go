@@ -90,17 +90,19 @@ var altered = []struct {
 	{"PERM-1 an unknown plan", func(_ *site, c *trust.Command) { c.Plan = "platinum" }, "refused PLAN_BASIC"},
 	{"PERM-4 Basic in the command", func(_ *site, c *trust.Command) { c.Plan = "basic" }, "refused PLAN_BASIC"},
 	{"PERM-4 Basic stored", func(s *site, _ *trust.Command) { s.say(bind("AS1", 4, policy.Basic, 10)) }, "refused PLAN_BASIC"},
-	{"PERM-6 a group on Standard", func(s *site, c *trust.Command) { c.Action, c.Plan = "reboot.group", "standard" }, "refused PLAN_STANDARD"},
+	{"PERM-6 a group on Standard", func(s *site, c *trust.Command) {
+		c.Action, c.Plan, c.Params["group"] = "reboot.group", "standard", "sog0"
+	}, "refused PLAN_STANDARD"},
 	{"PERM-6 a group, stored Standard", func(s *site, c *trust.Command) {
 		s.say(bind("AS1", 4, policy.Standard, 10))
-		c.Action = "reboot.group"
+		c.Action, c.Params["group"] = "reboot.group", "sog0"
 	}, "refused PLAN_STANDARD"},
-	{"PERM-6 the unit with all its groups named", func(_ *site, c *trust.Command) { c.Params["groups"] = "main,sog0,sog1,sog2" }, "refused MALFORMED"},
+	{"PERM-6 the unit with all its groups named", func(_ *site, c *trust.Command) { c.Params["group"] = "main,sog0,sog1,sog2" }, "refused MALFORMED"},
 	{"PERM-6 all groups are not the unit", func(_ *site, c *trust.Command) {
-		c.Action, c.Plan, c.Params["groups"] = "reboot.group", "standard", "main,sog0,sog1,sog2"
+		c.Action, c.Plan, c.Params["group"] = "reboot.group", "standard", "main,sog0,sog1,sog2"
 	}, "refused PLAN_STANDARD"},
 	{"PLAN-8 a group after a drop to Standard", func(s *site, c *trust.Command) {
-		c.Action = "reboot.group"
+		c.Action, c.Params["group"] = "reboot.group", "sog0"
 		s.say(bind("AS1", 4, policy.Standard, 10))
 	}, "refused PLAN_STANDARD"},
 	{"PLAN-8 the unit after a drop to Standard", func(s *site, c *trust.Command) { s.say(bind("AS1", 4, policy.Standard, 10)) }, "done"},
@@ -132,13 +134,13 @@ var altered = []struct {
 		s.unit("AS1").locked = &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: "on battery"}
 	}, "refused SAFETY_LOCK"},
 	{"a unit that is away", func(s *site, _ *trust.Command) { s.unit("AS1").away = true }, "refused UPS_UNREACHABLE"},
-	{"what no unit is told yet", func(_ *site, c *trust.Command) { c.Action = "alarm.mute" }, "refused UNSUPPORTED"},
+	{"what no unit is told yet", func(_ *site, c *trust.Command) { c.Action = "firmware.upgrade" }, "refused UNSUPPORTED"},
 	{"a delay that is a number", func(_ *site, c *trust.Command) { c.Params["delay"] = "30" }, "refused MALFORMED"},
 	{"a delay that is none", func(_ *site, c *trust.Command) { c.Params["delay"] = "none" }, "done"},
 	{"a parameter beside it", func(_ *site, c *trust.Command) { c.Params["group"] = "main" }, "refused MALFORMED"},
 	{"a test without its name", func(_ *site, c *trust.Command) { c.Action = "diagnostics.run" }, "refused MALFORMED"},
 	{"a test of another name", func(_ *site, c *trust.Command) {
-		c.Action, c.Params = "diagnostics.run", map[string]string{"test": "calibration"}
+		c.Action, c.Params = "diagnostics.run", map[string]string{"test": "all"}
 	}, "refused MALFORMED"},
 	{"the cancellation of nothing", func(_ *site, c *trust.Command) {
 		c.Action, c.Params = "order.cancel", map[string]string{"order": wire.ID{99}.String()}

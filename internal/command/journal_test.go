@@ -156,7 +156,7 @@ func TestEDGE6AnIdIsKnownForAWeekThatTheAgentHasRun(t *testing.T) {
 		known := func() bool {
 			n := len(s.sink.of(c.ID))
 			c = s.command(1, "AS1")
-			c.Action, c.Params = "alarm.mute", nil // should it not be known, nothing happens
+			c.Action, c.Params = "firmware.upgrade", nil // should it not be known, nothing happens
 			s.give(c)
 			all := s.sink.of(c.ID)
 			return len(all) > n && all[len(all)-1].Repeated

@@ -2,19 +2,25 @@ package command
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"upsedge/internal/policy"
+	"upsedge/internal/trust"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
 // An action is what this version knows of one that passes through the agent.
 type action struct {
-	params func(map[string]string) error // strictly; nil: this version carries it out at no unit
-	limit  bool                          // orders.min_interval and orders.daily_max hold for it
+	params func(map[string]string) error // strictly; nil: this version does not carry it out
+	drops  func(map[string]string) bool  // it drops the load: orders.min_interval and orders.daily_max hold for it; nil: it never does
 	waits  bool                          // the unit may wait before it acts: until then it can be taken back (PLAN-11)
+}
+
+// limited tells whether the limits of orders that drop the load hold for a command (T-07). They never keep anybody from turning on or
+// taking back.
+func limited(c *trust.Command) bool {
+	a := actions[policy.Action(c.Action)]
+	return a.drops != nil && a.drops(c.Params)
 }
 
 // paramOrder is the parameter of order.cancel: which order.
@@ -22,32 +28,30 @@ const paramOrder = "order"
 
 // actions are the commands of the matrix. A test holds the list against it.
 var actions = map[policy.Action]action{
-	policy.RebootUPS:       {params: choice(ups.ParamDelay, false, ups.DelayConfigured, ups.DelayNone), limit: true, waits: true},
-	policy.DiagnosticsRun:  {params: choice(ups.ParamTest, true, ups.TestSelf)},
+	policy.RebootUPS:       {params: ofUnit(ups.ActionReboot), drops: always, waits: true},
+	policy.RebootGroup:     {params: ofUnit(ups.ActionRebootGroup), drops: always, waits: true},
+	policy.ControlOutlet:   {params: ofUnit(ups.ActionOutlet), drops: turnsOff, waits: true},
+	policy.DiagnosticsRun:  {params: ofUnit(ups.ActionDiagnostics)},
+	policy.AlarmMute:       {params: ofUnit(ups.ActionMute)},
+	policy.AlarmAck:        {params: ofUnit(ups.ActionAck)},
+	policy.ConfigureDevice: {params: ofUnit(ups.ActionConfigure)},
 	policy.OrderCancel:     {params: cancelParams},
-	policy.RebootGroup:     {limit: true, waits: true},
-	policy.ControlOutlet:   {limit: true, waits: true},
-	policy.ConfigureDevice: {},
-	policy.AlarmMute:       {},
-	policy.AlarmAck:        {},
 	policy.SupportBundle:   {},
 	policy.FirmwareUpgrade: {},
 }
 
-// choice is of an action with one parameter that has one of a few values.
-func choice(name string, must bool, values ...string) func(map[string]string) error {
+// ofUnit checks the parameters of what a unit carries out.
+func ofUnit(action string) func(map[string]string) error {
 	return func(params map[string]string) error {
-		for _, k := range slices.Sorted(maps.Keys(params)) {
-			if k != name {
-				return fmt.Errorf("the parameter %q is unknown", k)
-			}
-		}
-		v, given := params[name]
-		if must && !given || given && !slices.Contains(values, v) {
-			return fmt.Errorf("the parameter %q is not one of %v", name, values)
-		}
-		return nil
+		_, err := ups.CheckParams(action, params)
+		return err
 	}
+}
+
+func always(map[string]string) bool { return true }
+
+func turnsOff(params map[string]string) bool {
+	return params[ups.ParamTo] != ups.ToOn && params[ups.ParamTo] != ups.ToCancel
 }
 
 func cancelParams(params map[string]string) error {

@@ -294,7 +294,7 @@ func TestEDGE5EndedActorsAreKept(t *testing.T) {
 		try := func(actor string, v uint64) string {
 			id++
 			c := s.command(0, "AS1")
-			c.ID, c.Actor, c.GrantVersion, c.Action, c.Role = wire.ID{3, byte(id >> 8), byte(id)}, actor, v, "alarm.mute", "shared"
+			c.ID, c.Actor, c.GrantVersion, c.Action, c.Role = wire.ID{3, byte(id >> 8), byte(id)}, actor, v, "firmware.upgrade", "shared"
 			s.give(c)
 			for _, r := range s.sink.of(c.ID) {
 				if r.State.Final() {

@@ -178,7 +178,7 @@ func (x *Executor) accept(ctx context.Context, h *hand) bool {
 		e.state = wire.OrderAccepted
 		t.add(e)
 		t.tell(e.outgoing(at))
-		if actions[policy.Action(e.cmd.Action)].limit {
+		if limited(e.cmd) {
 			t.drop(e.cmd.Device)
 		}
 	})

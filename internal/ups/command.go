@@ -4,26 +4,26 @@ import "fmt"
 
 // A Command is something a unit can be told to do (rules, section 2). Who may ask for it was judged before it gets here.
 type Command struct {
-	Action string            // ActionReboot, ActionDiagnostics
-	Params map[string]string // by action; nil is none
+	Action string            // one of the actions below
+	Params map[string]string // by action, see [CheckParams]
 }
 
 // The actions a unit carries out, by the name orders carry.
 const (
 	// ActionReboot switches everything the unit feeds off and on again. ParamDelay says with which delays.
 	ActionReboot = "reboot.ups"
-	// ActionDiagnostics runs the test that ParamTest names.
+	// ActionRebootGroup does that to the outlet groups that ParamGroup names.
+	ActionRebootGroup = "reboot.group"
+	// ActionOutlet switches the outlet groups that ParamGroup names, as ParamTo says.
+	ActionOutlet = "control.outlet"
+	// ActionDiagnostics starts or aborts, as ParamDo says, the test that ParamTest names.
 	ActionDiagnostics = "diagnostics.run"
-)
-
-// The parameters of actions and their values.
-const (
-	ParamDelay      = "delay"
-	DelayConfigured = "configured" // the off and on delays set in the unit; the default
-	DelayNone       = "none"
-
-	ParamTest = "test"
-	TestSelf  = "self" // the unit's own test of its battery
+	// ActionMute silences the beeper, or lets it sound again, as ParamMute says.
+	ActionMute = "alarm.mute"
+	// ActionAck acknowledges the alarms that ParamAlarm names in the unit.
+	ActionAck = "alarm.ack"
+	// ActionConfigure writes one setting: ParamSetting names it, ParamValue is what it is to be.
+	ActionConfigure = "configure.device"
 )
 
 // An OutcomeState is how a command ended (rules, EDGE-9).

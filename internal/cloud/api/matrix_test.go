@@ -15,6 +15,8 @@ import (
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/upstest"
 )
 
 // A table is the permission matrix as it stands in its file: nothing of package policy reads it for these tests.
@@ -326,7 +328,6 @@ func (q *quarter) listen(path, header string) answer {
 // offered yet is answered so.
 func TestPERM2AndPERM4AndPERM6EveryOrderIsAnsweredAsItsCellSays(t *testing.T) {
 	m := readTable(t)
-	offered := map[policy.Action]obj{policy.RebootUPS: {}, policy.DiagnosticsRun: {"test": "self"}}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		q := newQuarter(t, db)
 		for _, action := range policy.Actions() {
@@ -334,13 +335,10 @@ func TestPERM2AndPERM4AndPERM6EveryOrderIsAnsweredAsItsCellSays(t *testing.T) {
 				continue
 			}
 			allowed := answer{422, "UNSUPPORTED"}
-			if offered[action] != nil {
+			if _, ofUnit := ups.ParamsOf(string(action)); ofUnit {
 				allowed = answer{201, ""}
 			}
-			trial := onDevice(0, "", "/orders", obj{"action": action, "params": offered[action]})
-			if offered[action] == nil {
-				trial = onDevice(0, "", "/orders", obj{"action": action})
-			}
+			trial := onDevice(0, "", "/orders", obj{"action": action, "params": params(action)})
 			for _, plan := range policy.Plans {
 				for _, role := range rolesThatExist {
 					want := m.wants(action, role, plan, allowed)
@@ -368,4 +366,13 @@ func TestPERM1WhatIsNoCommandIsNoOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+// params are parameters with which an action can be ordered.
+func params(action policy.Action) obj {
+	out := obj{}
+	for k, v := range upstest.Params(string(action)) {
+		out[k] = v
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
+	"upsedge/internal/ups/upstest"
 	"upsedge/internal/wire"
 )
 
@@ -65,11 +66,11 @@ func TestPERM6NoGroupIsOrderedOnStandard(t *testing.T) {
 		for plan, want := range map[policy.Plan][3]policy.Reason{ // reboot.ups, reboot.group, control.outlet
 			policy.Basic:    {policy.PlanBasic, policy.PlanBasic, policy.PlanBasic}, // PERM-4
 			policy.Standard: {"", policy.PlanStandard, policy.PlanStandard},
-			policy.Advanced: {"", policy.Unsupported, policy.Unsupported}, // allowed, and not offered yet
+			policy.Advanced: {"", "", ""},
 		} {
 			w.setPlan(plan)
 			for i, action := range []policy.Action{policy.RebootUPS, policy.RebootGroup, policy.ControlOutlet} {
-				if _, err := w.create(owner, Request{deviceID, action, nil}); reasonOf(t, err) != want[i] {
+				if _, err := w.create(owner, Request{deviceID, action, upstest.Params(string(action))}); reasonOf(t, err) != want[i] {
 					t.Errorf("%s on %s: %v, want %q", action, plan, err, want[i])
 				}
 			}

@@ -1,0 +1,67 @@
+package ups_test
+
+import (
+	"errors"
+	"maps"
+	"testing"
+
+	"upsedge/internal/ups"
+	"upsedge/internal/ups/upstest"
+)
+
+var unitActions = []string{
+	ups.ActionReboot, ups.ActionRebootGroup, ups.ActionOutlet, ups.ActionDiagnostics, ups.ActionMute, ups.ActionAck, ups.ActionConfigure,
+}
+
+// TestParametersAreCompleteOrRefusedByName: what is not given has its default, and what is wrong is named.
+func TestParametersAreCompleteOrRefusedByName(t *testing.T) {
+	for _, row := range []struct {
+		action string
+		given  map[string]string
+		want   map[string]string
+		wrong  string
+	}{
+		{ups.ActionReboot, nil, map[string]string{"delay": "configured"}, ""},
+		{ups.ActionReboot, map[string]string{"delay": "30"}, nil, "delay"},
+		{ups.ActionReboot, map[string]string{"when": "now"}, nil, "when"},
+		{ups.ActionRebootGroup, nil, nil, "group"},
+		{ups.ActionRebootGroup, map[string]string{"group": "main,sog0"}, map[string]string{"group": "main,sog0", "delay": "configured"}, ""},
+		{ups.ActionRebootGroup, map[string]string{"group": "sog0,main"}, nil, "group"},
+		{ups.ActionRebootGroup, map[string]string{"group": "sog0,sog0"}, nil, "group"},
+		{ups.ActionRebootGroup, map[string]string{"group": "sog3"}, nil, "group"},
+		{ups.ActionRebootGroup, map[string]string{"group": ""}, nil, "group"},
+		{ups.ActionRebootGroup, map[string]string{"group": "sog0,"}, nil, "group"},
+		{ups.ActionOutlet, map[string]string{"group": "sog1", "to": "off"}, map[string]string{"group": "sog1", "to": "off", "delay": "configured"}, ""},
+		{ups.ActionOutlet, map[string]string{"group": "sog1"}, nil, "to"},
+		{ups.ActionDiagnostics, map[string]string{"test": "calibration", "do": "abort"}, map[string]string{"test": "calibration", "do": "abort"}, ""},
+		{ups.ActionDiagnostics, nil, nil, "test"},
+		{ups.ActionMute, nil, map[string]string{"mute": "on"}, ""},
+		{ups.ActionAck, map[string]string{"alarm": "all"}, nil, "alarm"},
+		{ups.ActionConfigure, map[string]string{"setting": "output_frequency_setting", "value": "2"}, nil, "setting"},
+		{ups.ActionConfigure, map[string]string{"setting": "name", "value": "seventeen letters"}, nil, "value"},
+		{"restore.factory", map[string]string{"x": "y"}, nil, "x"},
+	} {
+		got, err := ups.CheckParams(row.action, row.given)
+		var wrong *ups.ParamError
+		if errors.As(err, &wrong); (wrong == nil) != (row.wrong == "") || wrong != nil && wrong.Param != row.wrong {
+			t.Errorf("%s %v: %v, want %q to be wrong", row.action, row.given, err, row.wrong)
+		}
+		if row.want != nil && !maps.Equal(got, row.want) {
+			t.Errorf("%s %v: %v, want %v", row.action, row.given, got, row.want)
+		}
+	}
+	for _, a := range unitActions {
+		if _, err := ups.CheckParams(a, upstest.Params(a)); err != nil {
+			t.Errorf("the example of %s: %v", a, err)
+		}
+	}
+}
+
+// TestTheOutputFrequencyIsNoSetting: it is never written (protocol reference, section 6.16).
+func TestTheOutputFrequencyIsNoSetting(t *testing.T) {
+	for _, p := range ups.Settings {
+		if p == ups.OutputFrequencySetting || p == ups.OutputVoltageSetting || p == ups.OutputVoltageSettingWide {
+			t.Errorf("%v can be written", p)
+		}
+	}
+}
