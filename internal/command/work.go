@@ -134,6 +134,10 @@ func (x *Executor) carryOut(ctx context.Context, h *hand) {
 		return
 	}
 	outcome := unit.Execute(ctx, h.e.command(), h.e.before, x.progress(h.e))
+	if outcome.State == ups.Left { // the line was taken out of the configuration, or another took its place
+		x.askUnit(ctx, h)
+		return
+	}
 	x.finish(ctx, h, outcome)
 }
 
@@ -257,12 +261,17 @@ func (x *Executor) finish(ctx context.Context, h *hand, o ups.Outcome) {
 	x.insist(ctx, h.e)
 }
 
-// judgeUnit ends an order that was running when the agent ended. The unit is only read.
+// judgeUnit ends an order that was running when the agent ended.
 func (x *Executor) judgeUnit(ctx context.Context, h *hand) {
 	defer x.release(h)
+	x.askUnit(ctx, h)
+}
+
+// askUnit ends an order by what its unit shows, as soon as one is found that reports its serial number. The unit is only read.
+func (x *Executor) askUnit(ctx context.Context, h *hand) {
 	over := time.NewTimer(judgeWithin)
 	defer over.Stop()
-	outcome := ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit has not answered since the agent was started again"}
+	outcome := ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit has not answered since the agent, or its line, was started again"}
 	for {
 		if t, ok := x.o.Find(h.e.cmd.Device); ok {
 			x.mu.Lock()
@@ -272,7 +281,7 @@ func (x *Executor) judgeUnit(ctx context.Context, h *hand) {
 				c.Recalled(h.e.command())
 			}
 			o := t.Unit.Judge(ctx, h.e.command(), h.e.before)
-			if o.State != ups.Unknown || o.Reason != ups.ReasonUnreachable {
+			if o.State != ups.Left && (o.State != ups.Unknown || o.Reason != ups.ReasonUnreachable) {
 				x.finish(ctx, h, o)
 				return
 			}

@@ -36,9 +36,10 @@ const (
 	Cancelled                         // it was taken back, at the unit or by order, before it had an effect that lasts
 	Unknown                           // it was written, or may have been, and how it ended could not be seen
 	Refused                           // nothing was written
+	Left                              // the way to the unit was taken away while it was followed: who finds the unit again asks how it ended
 )
 
-var outcomeNames = [...]string{"", "done", "failed", "cancelled", "unknown", "refused"}
+var outcomeNames = [...]string{"", "done", "failed", "cancelled", "unknown", "refused", "left"}
 
 // String returns the state as results carry it, "done" for instance.
 func (s OutcomeState) String() string {

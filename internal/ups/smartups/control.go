@@ -90,7 +90,7 @@ func (c *Control) stillGood(cmd ups.Command, before []byte) bool {
 }
 
 // Execute writes, once, and follows the status registers to the end. progress, if not nil, is told where it is. before is what
-// Check returned. Where ctx ends first the outcome is ups.Unknown, and Judge can find out more.
+// Check returned. Where ctx ends first the outcome is ups.Unknown, where the line is closed it is ups.Left; Judge can find out more.
 func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, progress func(percent int, detail string)) ups.Outcome {
 	if !c.stillGood(cmd, before) {
 		again, err := c.Check(ctx, cmd)
@@ -99,9 +99,12 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 		}
 		before = again
 	}
-	var ev evidence
-	if err := json.Unmarshal(before, &ev); err != nil {
-		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnsupported, Detail: "what was noted before cannot be read"}
+	ev, err := readEvidence(before)
+	if err != nil {
+		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnsupported, Detail: "what was noted before cannot be read: " + err.Error()}
+	}
+	if ev.Already != "" {
+		return c.already(ctx, ev)
 	}
 	e, err := c.eye()
 	if err != nil {
@@ -123,6 +126,22 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 		f.eye.d.trust = unsure
 	}
 	return f.run(ctx)
+}
+
+// already is the outcome where the unit is as the command would have it: nothing is written. One more look shows the registers.
+func (c *Control) already(ctx context.Context, ev *evidence) ups.Outcome {
+	e, err := c.eye()
+	if err != nil {
+		return notWritten(err)
+	}
+	e.trusted()
+	f := &following{control: c, eye: e, ev: ev}
+	if f.last, err = e.look(ctx, deeds[ev.Deed].looks(e, ev)); err != nil {
+		return notWritten(unreachable(err))
+	}
+	out := f.end(ups.Done, "", "")
+	out.Detail = "already so, nothing was written: " + ev.Already
+	return out
 }
 
 // tell logs what became of a write.
@@ -149,8 +168,8 @@ func notWritten(err error) ups.Outcome {
 
 // Judge is Execute after a crash: it only reads. What is under way is followed to its end.
 func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups.Outcome {
-	var ev evidence
-	if err := json.Unmarshal(before, &ev); err != nil || ev.Action != cmd.Action {
+	ev, err := readEvidence(before)
+	if err != nil || ev.Action != cmd.Action {
 		return ups.Outcome{State: ups.Unknown, Detail: "what was noted before cannot be read"}
 	}
 	began := c.of.cfg.Now()
@@ -185,7 +204,7 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 	if err != nil {
 		return unreachable(err)
 	}
-	o, err := takeBack(ev, s)
+	o, err := deeds[ev.Deed].back(ev, s)
 	if err != nil {
 		return err
 	}
@@ -213,23 +232,4 @@ func (c *Control) follows(ev *evidence) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = ev
-}
-
-// takeBack is the order that takes a command back, while that can be done.
-func takeBack(ev *evidence, s *ups.State) (order, error) {
-	switch {
-	case ev.Addr == testCommand:
-		if s.Flags(ups.BatteryTest)&(ups.TPending|ups.TInProgress) == 0 {
-			return order{}, &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "no self-test runs"}
-		}
-		return order{testCommand, abortTest}, nil
-	case ev.Addr != outletCommand:
-		return order{}, &ups.Refusal{Reason: ups.ReasonUnsupported, Detail: "a shutdown by 1540 cannot be taken back"}
-	}
-	for _, g := range ev.groups() {
-		if s.Flags(g.Outlet())&ups.OStateOff != 0 {
-			return order{}, &ups.Refusal{Reason: ups.ReasonBusy, Detail: "group " + g.String() + " is off already; it runs to its end"}
-		}
-	}
-	return order{outletCommand, ev.Word&^(outletReboot|useOnDelay|useOffDelay) | outletCancel}, nil
 }

@@ -2,17 +2,19 @@ package smartups
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"upsedge/internal/ups"
+	"upsedge/internal/ups/modbus"
 )
 
 // Following is a command on its way: what was written, when, and what was seen since. It reads until it knows the end.
 type following struct {
 	control  *Control
 	eye      *eye
-	ev       evidence
+	ev       *evidence
 	began    time.Time
 	answered bool // the unit said yes
 	judging  bool // after a crash: the write is an unknown time ago
@@ -43,21 +45,18 @@ const (
 )
 
 func (f *following) run(ctx context.Context) ups.Outcome {
-	if f.ev.Version != evidenceVersion {
-		return f.end(ups.Unknown, "", "what was noted before is of another version")
-	}
-	if f.step = step(&rebooting{}); f.ev.Addr == testCommand {
-		f.step = &selfTest{}
-	}
-	f.control.follows(&f.ev)
+	f.step = deeds[f.ev.Deed].follow(f.ev)
+	f.control.follows(f.ev)
 	defer f.control.follows(nil)
-	reads, seen := f.eye.status(), f.began
+	reads, seen := deeds[f.ev.Deed].looks(f.eye, f.ev), f.began
 	for {
 		s, err := f.eye.look(ctx, reads)
 		now := f.control.of.cfg.Now()
 		switch {
 		case ctx.Err() != nil:
 			return f.end(ups.Unknown, "", "not followed to its end")
+		case errors.Is(err, modbus.ErrClosed):
+			return f.end(ups.Left, "", "its line was taken away")
 		case anotherUnit(err):
 			return f.end(ups.Unknown, ups.ReasonUnreachable, plainly(err))
 		case err != nil:
@@ -100,14 +99,7 @@ func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outco
 	if f.last == nil {
 		return out
 	}
-	points := []ups.Point{ups.StatusFlags, ups.StatusCause}
-	if f.ev.Addr == testCommand {
-		points = append(points, ups.BatteryTest)
-	}
-	for _, g := range f.ev.groups() {
-		points = append(points, g.Outlet())
-	}
-	for _, p := range points {
+	for _, p := range append([]ups.Point{ups.StatusFlags, ups.StatusCause}, deeds[f.ev.Deed].shown(f.ev)...) {
 		if v, ok := f.last.Raw(p); ok {
 			out.Raw = append(out.Raw, ups.RawValue{Point: p, Raw: v})
 		}

@@ -1,11 +1,106 @@
 package smartups
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"upsedge/internal/ups"
 )
+
+// rebootDeed is reboot.ups: everything the unit feeds goes off and comes back.
+type rebootDeed struct{}
+
+// plan chooses the path: on SMT and SMX one word to 1538 that names every group of 590, so that none keeps another from
+// changing its state (section 7.3, rule 5). An SRT1000XLA refused every write to 1538 over its serial port and took 1540 bit 0, which
+// with mains present is a reboot of what is on, by the delays that are set (7.4, 8.2); on its other ports neither was ever seen.
+func (rebootDeed) plan(ctx context.Context, c *Control, e *eye, params map[string]string, ev *evidence) error {
+	delay := params[ups.ParamDelay]
+	if err := e.family(); err != nil {
+		return err
+	}
+	p, port := e.about.profile, c.port(e)
+	switch {
+	case p.groups&0xF == 0 || p.groups&^0xF != 0:
+		return unsupported("its outlet groups (590 = 0x%04X) are not as any unit known", p.groups)
+	case p.family == smt:
+		ev.Addr, ev.Word = outletCommand, outletReboot|uint32(p.groups)<<firstTarget|port
+		if delay == ups.DelayConfigured {
+			ev.Word |= useOffDelay | useOnDelay
+		}
+	case port != fromSerial:
+		return unsupported("which command restarts an SRT is known of its serial port alone")
+	case delay == ups.DelayNone:
+		return unsupported("an SRT restarts by 1540, and that always keeps the delays set in the unit")
+	default:
+		ev.Addr, ev.Word = signallingCommand, requestShutdown
+	}
+	ev.Targets = p.groups
+	return e.planDelays(ctx, ev, delay)
+}
+
+// planDelays reads what the delays are set to: how long to wait for the end follows from it.
+func (e *eye) planDelays(ctx context.Context, ev *evidence, delay string) error {
+	s, err := e.look(ctx, e.delays(ev.groups()))
+	if exception(err) != 0 {
+		return unsupported("the delays of its outlet groups cannot be read (exception %d)", exception(err))
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	for _, g := range ev.groups() {
+		first := ups.MainTurnOffDelay + 4*ups.Point(g-ups.MainGroup)
+		for i, longest := range []*int64{&ev.Off, &ev.On, &ev.Stay} {
+			if v, ok := s.Raw(first + ups.Point(i)); ok && (i == 2 || delay == ups.DelayConfigured) {
+				*longest = max(*longest, min(v, math.MaxInt16))
+			}
+		}
+	}
+	return nil
+}
+
+func (rebootDeed) may(ev *evidence, s *ups.State, p profile) error {
+	if err := locked(s, p); err != nil {
+		return err
+	}
+	return ev.aim(s)
+}
+
+// aim leaves the groups that will go off and come back. What is off stays so by 1540; by 1538 it would be turned on, which nobody
+// asked for.
+func (ev *evidence) aim(s *ups.State) error {
+	for _, g := range ev.groups() {
+		o := s.Flags(g.Outlet())
+		switch {
+		case o&ups.OStateOn != 0:
+		case ev.Addr == signallingCommand:
+			ev.Targets &^= 1 << (g - ups.MainGroup)
+		default:
+			return &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: fmt.Sprintf("group %s is not on (0x%04X), and a reboot would turn it on", g, o)}
+		}
+	}
+	if ev.Targets == 0 {
+		return &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: "no outlet group is on"}
+	}
+	return nil
+}
+
+func (rebootDeed) looks(e *eye, _ *evidence) []*read { return e.status() }
+func (rebootDeed) follow(*evidence) step             { return &rebooting{} }
+func (rebootDeed) shown(ev *evidence) []ups.Point    { return ev.outlets() }
+
+func (rebootDeed) back(ev *evidence, s *ups.State) (order, error) {
+	if ev.Addr != outletCommand {
+		return order{}, unsupported("a shutdown by 1540 cannot be taken back")
+	}
+	for _, g := range ev.groups() {
+		if s.Flags(g.Outlet())&ups.OStateOff != 0 {
+			return order{}, &ups.Refusal{Reason: ups.ReasonBusy, Detail: "group " + g.String() + " is off already; it runs to its end"}
+		}
+	}
+	return order{outletCommand, ev.Word&^(outletReboot|useOnDelay|useOffDelay) | outletCancel}, nil
+}
 
 // Rebooting follows an outlet process: pending, off, on again (protocol reference, sections 8.1 and 8.2).
 type rebooting struct {

@@ -1,12 +1,33 @@
 package smartups
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"upsedge/internal/ups"
 )
+
+// selfTestDeed starts the unit's own test of its battery. 1541 is marked for every family, and SURTD is read-only (D12).
+type selfTestDeed struct{}
+
+func (selfTestDeed) plan(_ context.Context, _ *Control, e *eye, _ map[string]string, ev *evidence) error {
+	ev.Addr, ev.Word = testCommand, startTest
+	return e.family()
+}
+
+func (selfTestDeed) may(_ *evidence, s *ups.State, p profile) error { return locked(s, p) }
+func (selfTestDeed) looks(e *eye, _ *evidence) []*read              { return e.status() }
+func (selfTestDeed) follow(*evidence) step                          { return &selfTest{} }
+func (selfTestDeed) shown(*evidence) []ups.Point                    { return []ups.Point{ups.BatteryTest} }
+
+func (selfTestDeed) back(_ *evidence, s *ups.State) (order, error) {
+	if s.Flags(ups.BatteryTest)&(ups.TPending|ups.TInProgress) == 0 {
+		return order{}, unsupported("no self-test runs")
+	}
+	return order{testCommand, abortTest}, nil
+}
 
 // A selfTest follows one. Its status word is sticky: the result of this test is told from the one before by having seen it run,
 // or by the word being another (protocol reference, sections 6.8 and 8.4).
