@@ -12,25 +12,20 @@ import (
 // An action is what this version knows of one that passes through the agent.
 type action struct {
 	params func(map[string]string) error // strictly; nil: this version does not carry it out
-	drops  func(map[string]string) bool  // it drops the load: orders.min_interval and orders.daily_max hold for it; nil: it never does
 	waits  bool                          // the unit may wait before it acts: until then it can be taken back (PLAN-11)
 }
 
-// limited tells whether the limits of orders that drop the load hold for a command (T-07). They never keep anybody from turning on or
-// taking back.
-func limited(c *trust.Command) bool {
-	a := actions[policy.Action(c.Action)]
-	return a.drops != nil && a.drops(c.Params)
-}
+// limited tells whether orders.min_interval and orders.daily_max hold for a command (T-07).
+func limited(c *trust.Command) bool { return ups.DropsLoad(c.Action, c.Params) }
 
 // paramOrder is the parameter of order.cancel: which order.
 const paramOrder = "order"
 
 // actions are the commands of the matrix. A test holds the list against it.
 var actions = map[policy.Action]action{
-	policy.RebootUPS:       {params: ofUnit(ups.ActionReboot), drops: always, waits: true},
-	policy.RebootGroup:     {params: ofUnit(ups.ActionRebootGroup), drops: always, waits: true},
-	policy.ControlOutlet:   {params: ofUnit(ups.ActionOutlet), drops: turnsOff, waits: true},
+	policy.RebootUPS:       {params: ofUnit(ups.ActionReboot), waits: true},
+	policy.RebootGroup:     {params: ofUnit(ups.ActionRebootGroup), waits: true},
+	policy.ControlOutlet:   {params: ofUnit(ups.ActionOutlet), waits: true},
 	policy.DiagnosticsRun:  {params: ofUnit(ups.ActionDiagnostics)},
 	policy.AlarmMute:       {params: ofUnit(ups.ActionMute)},
 	policy.AlarmAck:        {params: ofUnit(ups.ActionAck)},
@@ -46,12 +41,6 @@ func ofUnit(action string) func(map[string]string) error {
 		_, err := ups.CheckParams(action, params)
 		return err
 	}
-}
-
-func always(map[string]string) bool { return true }
-
-func turnsOff(params map[string]string) bool {
-	return params[ups.ParamTo] != ups.ToOn && params[ups.ParamTo] != ups.ToCancel
 }
 
 func cancelParams(params map[string]string) error {

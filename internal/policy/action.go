@@ -83,9 +83,9 @@ func (a Action) Command() bool {
 // Group returns the group of a command; "" for order.cancel, whose group is that of the order it cancels, and for what is none.
 func (a Action) Group() Group { return commands[a] }
 
-// DropsLoad reports whether the action can switch off what the unit feeds: it is rate limited on site and, in the cloud, asks for a
-// fresh second factor (D-18).
-func (a Action) DropsLoad() bool {
+// Sensitive reports whether the action can switch off what the unit feeds, or change when it does: in the cloud it asks for a fresh second
+// factor (D-18).
+func (a Action) Sensitive() bool {
 	switch a {
 	case RebootUPS, RebootGroup, ControlOutlet, FirmwareUpgrade, ConfigureDevice:
 		return true

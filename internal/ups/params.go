@@ -134,6 +134,18 @@ func CheckParams(action string, given map[string]string) (map[string]string, err
 	return out, nil
 }
 
+// DropsLoad reports whether a command switches off what the unit feeds, for a while or for good: how often that may be is limited (T-07).
+// Turning on and taking back never are (R10).
+func DropsLoad(action string, params map[string]string) bool {
+	switch action {
+	case ActionReboot, ActionRebootGroup:
+		return true
+	case ActionOutlet:
+		return params[ParamTo] != ToOn && params[ParamTo] != ToCancel
+	}
+	return false
+}
+
 // ParseGroups reads the value of ParamGroup. The fourth switched group is none that can be ordered about: no unit with it is known
 // (protocol reference, D2).
 func ParseGroups(text string) (all []Group, err error) {

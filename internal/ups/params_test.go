@@ -57,6 +57,18 @@ func TestParametersAreCompleteOrRefusedByName(t *testing.T) {
 	}
 }
 
+// TestR10TurningOnIsNeverLimited: what switches off is, and what takes that back is not.
+func TestR10TurningOnIsNeverLimited(t *testing.T) {
+	for to, want := range map[string]bool{ups.ToOn: false, ups.ToCancel: false, ups.ToOff: true, ups.ToShutdown: true} {
+		if got := ups.DropsLoad(ups.ActionOutlet, map[string]string{ups.ParamTo: to}); got != want {
+			t.Errorf("%s drops the load: %v", to, got)
+		}
+	}
+	if !ups.DropsLoad(ups.ActionReboot, nil) || !ups.DropsLoad(ups.ActionRebootGroup, nil) || ups.DropsLoad(ups.ActionDiagnostics, nil) {
+		t.Error("reboots drop the load, tests do not")
+	}
+}
+
 // TestTheOutputFrequencyIsNoSetting: it is never written (protocol reference, section 6.16).
 func TestTheOutputFrequencyIsNoSetting(t *testing.T) {
 	for _, p := range ups.Settings {

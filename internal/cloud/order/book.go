@@ -45,6 +45,8 @@ type Config struct {
 	// Poll is how often changes made by other processes are looked for: other servers on PostgreSQL, commands of the operator on either. 0: 2 s.
 	Poll   time.Duration
 	Limits Limits
+	// DropsLoad is told, in its transaction, of an order that can drop the load (T-07). nil: nobody is.
+	DropsLoad func(ctx context.Context, tx *store.Tx, o *Order) error
 }
 
 // A Book keeps the orders. Use New.
@@ -55,6 +57,7 @@ type Book struct {
 	now    func() time.Time
 	poll   time.Duration
 	limits Limits
+	drops  func(ctx context.Context, tx *store.Tx, o *Order) error
 
 	work     chan struct{} // holds one: there may be something to deliver
 	changed  chan struct{} // holds one: there may be something to tell agents
@@ -87,7 +90,7 @@ func New(c Config) (*Book, error) {
 		return nil, errors.New("order: no database, or nobody who signs")
 	}
 	b := &Book{
-		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(),
+		db: c.DB, signer: c.Signer, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits.orDefault(), drops: c.DropsLoad,
 		work: make(chan struct{}, 1), changed: make(chan struct{}, 1), live: map[string]live{}, renewal: map[string]*renewal{}, told: map[string]told{},
 	}
 	if b.log == nil {

@@ -49,7 +49,7 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 	if err != nil {
 		return nil, err
 	}
-	if r.Action.DropsLoad() {
+	if r.Action.Sensitive() {
 		if err := actor.StepUp(now); err != nil {
 			return nil, err
 		}
@@ -60,6 +60,11 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 	}
 	if err := b.begin(ctx, tx, o); err != nil {
 		return nil, err
+	}
+	if b.drops != nil && o.dropsLoad() {
+		if err := b.drops(ctx, tx, o); err != nil {
+			return nil, err
+		}
 	}
 	warnings, err := b.warnings(ctx, tx, o)
 	return &Created{o, warnings}, err

@@ -46,8 +46,8 @@ func (l Limits) check(ctx context.Context, tx *store.Tx, o *Order) error {
 		{l.ActorDay, day, `actor = $2`, []any{o.Actor.Ref}, cancel, "orders of yours in a day"},
 		{l.Device, 10 * time.Minute, `device = $2`, []any{o.Device}, cancel, "orders for this device in ten minutes"},
 		{l.DeviceDay, day, `device = $2`, []any{o.Device}, cancel, "orders for this device in a day"},
-		{l.Load, 10 * time.Minute, `device = $2 AND drops_load = 1`, []any{o.Device}, !o.Action.DropsLoad(), "orders in ten minutes that can drop this load"},
-		{l.LoadDay, day, `device = $2 AND drops_load = 1`, []any{o.Device}, !o.Action.DropsLoad(), "orders in a day that can drop this load"},
+		{l.Load, 10 * time.Minute, `device = $2 AND drops_load = 1`, []any{o.Device}, !o.dropsLoad(), "orders in ten minutes that can drop this load"},
+		{l.LoadDay, day, `device = $2 AND drops_load = 1`, []any{o.Device}, !o.dropsLoad(), "orders in a day that can drop this load"},
 	} {
 		if w.leave {
 			continue

@@ -10,6 +10,7 @@ import (
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -59,6 +60,11 @@ type Late struct {
 	At     time.Time // of its arrival
 }
 
+// dropsLoad reports whether the order can switch off what the unit feeds: its number is limited, and people are told (T-07).
+func (o *Order) dropsLoad() bool {
+	return o.Action == policy.FirmwareUpgrade || ups.DropsLoad(string(o.Action), o.Params)
+}
+
 const columns = `id, device, serial, epoch, agent, org, action, params, actor, account, account_org, mfa, role, plan, request, requested_at,
 	expires_at, drops_load, target, cancel, state, reason, progress, detail, raw, decided, late_state, late_reason, late_detail, late_at, session,
 	counter, attempts, sent_at, sent_grant, withheld, due_at, updated_at, final_at`
@@ -100,7 +106,7 @@ func (o *Order) insert(ctx context.Context, tx *store.Tx) error {
 	_, err = tx.Exec(ctx, `INSERT INTO orders (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
 		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, 0, 0, $24, $25, $26)`,
 		o.ID.String(), o.Device, o.Serial, o.Epoch, o.Agent, o.Org, o.Action, string(params), o.Actor.Ref, o.Actor.Account, o.Actor.Org, store.Flag(o.Actor.MFA),
-		o.Role, o.Plan, o.Request, store.Millis(o.RequestedAt), store.Millis(o.ExpiresAt), store.Flag(o.Action.DropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
+		o.Role, o.Plan, o.Request, store.Millis(o.RequestedAt), store.Millis(o.ExpiresAt), store.Flag(o.dropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
 		o.Decided, store.Millis(o.due), store.Millis(o.UpdatedAt), store.Millis(o.FinalAt))
 	return err
 }

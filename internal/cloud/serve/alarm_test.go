@@ -18,6 +18,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/notify"
+	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/mailsink"
@@ -190,4 +191,24 @@ func TestNOTE2AnAlarmGoesFromTheAgentToWhoMayBeTold(t *testing.T) {
 		}
 		must(t, r.end())
 	})
+}
+
+// TestT07AnOrderThatDropsTheLoadIsNoSecret: the server as it is wired tells the owner and who shares the unit; a self-test, which drops
+// nothing, is told to nobody.
+func TestT07AnOrderThatDropsTheLoadIsNoSecret(t *testing.T) {
+	r := newRinging(t, storetest.SQLite(t))
+	r.write(func(ctx context.Context, tx *store.Tx) error {
+		for _, o := range []order.Request{
+			{Device: "d_1", Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}}, {Device: "d_1", Action: policy.RebootUPS},
+		} {
+			if _, err := r.orders.Create(ctx, tx, owner, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	m, err := r.mails.Wait(t.Context(), owner.Org+"@example.com", 1)
+	if err != nil || !strings.Contains(m.Text, "switch everything it feeds off and on again") {
+		t.Errorf("%v; the owner is told first of all\n%s", err, m.Text)
+	}
 }

@@ -124,10 +124,11 @@ func (s *Server) buildRights(secrets *secret.Keys) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log, Limits: cfg.Orders}); err != nil {
+	if s.notify, err = notify.New(notify.Options{DB: s.db, Mail: s.mail, URL: cfg.URL, Secrets: secrets, Allow: cfg.NotifyNetworks, Log: s.log}); err != nil {
 		return err
 	}
-	if s.notify, err = notify.New(notify.Options{DB: s.db, Mail: s.mail, URL: cfg.URL, Secrets: secrets, Allow: cfg.NotifyNetworks, Log: s.log}); err != nil {
+	s.orders, err = order.New(order.Config{DB: s.db, Signer: signer{s.authority}, Log: s.log, Limits: cfg.Orders, DropsLoad: s.tellOrdered})
+	if err != nil {
 		return err
 	}
 	s.devices.AfterChange(s.orders.Refresh)

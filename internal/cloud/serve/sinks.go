@@ -7,6 +7,8 @@ import (
 	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/notify"
+	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/trust"
 	"upsedge/internal/wire"
@@ -43,6 +45,11 @@ func (s *Server) sinks() ingest.Sinks {
 			return s.devices.Presence(ctx, tx, agent, online, at)
 		},
 	}
+}
+
+// tellOrdered has people told of an order that can switch off what they rely on.
+func (s *Server) tellOrdered(ctx context.Context, tx *store.Tx, o *order.Order) error {
+	return s.notify.Ordered(ctx, tx, notify.Ordered{Device: o.Device, Actor: o.Actor, Action: o.Action, Params: o.Params, At: o.RequestedAt, Expires: o.ExpiresAt})
 }
 
 // A signer has the authority sign what package order has judged.
