@@ -34,6 +34,9 @@ type Options struct {
 	Clock  *clock.Clock
 	// Find returns the unit that reports the serial number, if there is one now.
 	Find func(serial string) (Target, bool)
+	// Box returns what carries out an order that is the box's own, support.bundle, which is about the unit of that name ("": none here reports
+	// the device now). Judge is asked of another one than Execute was: after a crash. nil: such orders are UNSUPPORTED.
+	Box  func(order wire.ID, unit string) Unit
 	Sink Sink
 	// Alarm is told of security events that are about no order that is known by its id. It must not wait. nil: nobody asks.
 	Alarm func(ups.Event)

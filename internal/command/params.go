@@ -12,7 +12,7 @@ import (
 // An action is what this version knows of one that passes through the agent.
 type action struct {
 	params func(map[string]string) error // strictly; nil: this version does not carry it out
-	waits  bool                          // the unit may wait before it acts: until then it can be taken back (PLAN-11)
+	waits  bool                          // it may take a while before it has its effect: until then it can be taken back (PLAN-11)
 }
 
 // limited tells whether orders.min_interval and orders.daily_max hold for a command (T-07).
@@ -31,7 +31,7 @@ var actions = map[policy.Action]action{
 	policy.AlarmAck:        {params: ofUnit(ups.ActionAck)},
 	policy.ConfigureDevice: {params: ofUnit(ups.ActionConfigure)},
 	policy.OrderCancel:     {params: cancelParams},
-	policy.SupportBundle:   {},
+	policy.SupportBundle:   {params: ofUnit(string(policy.SupportBundle)), waits: true},
 	policy.FirmwareUpgrade: {},
 }
 

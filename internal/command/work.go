@@ -144,10 +144,10 @@ func (x *Executor) carryOut(ctx context.Context, h *hand) {
 // ready asks the unit, and judges once more what may have changed meanwhile.
 func (x *Executor) ready(ctx context.Context, h *hand) (Unit, *ups.Refusal) {
 	c := h.o.Command
-	if actions[policy.Action(c.Action)].params == nil {
+	if actions[policy.Action(c.Action)].params == nil || ofBox(c.Action) && x.o.Box == nil {
 		return nil, refuse(policy.Unsupported, "this version does not carry out %s", c.Action)
 	}
-	t, ok := x.o.Find(c.Device)
+	t, ok := x.find(c)
 	if !ok {
 		return nil, refuse(policy.UPSUnreachable, "no unit here reports this serial number now")
 	}
@@ -273,7 +273,7 @@ func (x *Executor) askUnit(ctx context.Context, h *hand) {
 	defer over.Stop()
 	outcome := ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit has not answered since the agent, or its line, was started again"}
 	for {
-		if t, ok := x.o.Find(h.e.cmd.Device); ok {
+		if t, ok := x.find(h.e.cmd); ok {
 			x.mu.Lock()
 			h.unit = t.Unit
 			x.mu.Unlock()

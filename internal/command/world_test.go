@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,7 @@ func (s *site) start() error {
 			u := s.units[serial]
 			return command.Target{Name: "unit-" + serial, Unit: u}, u != nil && !u.away
 		},
+		Box: func(_ wire.ID, name string) command.Unit { return s.units[strings.TrimPrefix(name, "unit-")] },
 		Alarm: func(e ups.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
