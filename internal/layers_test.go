@@ -57,6 +57,7 @@ var layers = []layer{
 	{"internal/enroll", append([]string{"internal/trust"}, shared...), "", apart},
 	{"internal/metrics", shared, "", apart},
 	{"internal/local", shared, "", apart},
+	{"internal/doctor", []string{"internal/ups", "internal/config"}, "", "it tells what it is told, and can say nothing else: what the facts are, only internal/agent knows"},
 
 	{"internal/cloud", []string{"internal/policy"}, "", "the vocabulary of the control plane"},
 	{"internal/cloud/store", []string{"internal/cloud", "internal/policy"}, "", "it keeps facts and knows no rule"},

@@ -14,5 +14,5 @@
 // be told anything by a cloud, never half of two agents; the same command again goes on with the same key, which the cloud knows. A token
 // whose answer was lost is good for the same key until its hour is over; a new one makes the same agent of the same key.
 //
-// One Enroll at a time works on a state directory. A Renewer runs beside it: it writes below its own agent's directory alone.
+// One Enroll at a time works on a state directory. A Renewer runs beside it: it writes below its own agent's directory alone. A Client sends support bundles and only reads.
 package enroll

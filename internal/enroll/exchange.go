@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -70,7 +69,7 @@ func csr(key *ecdsa.PrivateKey) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), err
 }
 
-// ask sends one request. It is led nowhere else, by a proxy or a redirection, and tells nobody anything before it has seen who answers.
+// ask sends one request.
 func ask(ctx context.Context, cloud *url.URL, path string, j *judge, own *tls.Certificate, body any) (*answer, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -78,23 +77,14 @@ func ask(ctx context.Context, cloud *url.URL, path string, j *judge, own *tls.Ce
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	transport := &http.Transport{
-		TLSClientConfig: j.config(cloud.Hostname(), own), DisableKeepAlives: true, TLSHandshakeTimeout: within,
-		DialContext: (&net.Dialer{Timeout: within}).DialContext,
-	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, cloud.String()+path, bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	res, err := client.Do(r)
+	res, err := newClient(cloud, j, own).Do(r)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // it repeats the address, and everybody knows it
-		}
-		return nil, fmt.Errorf("ask %s: %w", cloud.Host, err)
+		return nil, fmt.Errorf("ask %s: %w", cloud.Host, inner(err))
 	}
 	defer res.Body.Close()
 	reply, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))

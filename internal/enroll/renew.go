@@ -3,7 +3,6 @@ package enroll
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -84,7 +83,7 @@ func (r *Renewer) renewIfDue(ctx context.Context) (bool, error) {
 	if now, sure := r.time(); !sure || now.Before(due(chain[0])) {
 		return false, nil
 	}
-	return true, r.renew(ctx, key, chain)
+	return true, r.renew(ctx, key)
 }
 
 // due is when a certificate is renewed: the same instant whenever it is asked.
@@ -97,28 +96,14 @@ func due(c *x509.Certificate) time.Time {
 
 // renew asks for a certificate of the same key: one file changes, and a copy of the key that somebody has gets no longer life from it than
 // from the certificate, since a removed agent gets none.
-func (r *Renewer) renew(ctx context.Context, key *ecdsa.PrivateKey, chain []*x509.Certificate) error {
-	text, err := readURL(r.dir.file(r.agent, "url"))
+func (r *Renewer) renew(ctx context.Context, key *ecdsa.PrivateKey) error {
+	cloud, j, own, err := r.dir.cloud(r.agent, r.time)
 	if err != nil {
 		return err
-	}
-	cloud, err := ParseCloud(text)
-	if err != nil {
-		return err
-	}
-	j := &judge{time: r.time}
-	if ca := r.dir.file(r.agent, "ca.pem"); exists(ca) {
-		if err := j.readAuthorities(ca); err != nil {
-			return err
-		}
 	}
 	request, err := csr(key)
 	if err != nil {
 		return err
-	}
-	own := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
-	for _, c := range chain {
-		own.Certificate = append(own.Certificate, c.Raw)
 	}
 	a, err := ask(ctx, cloud, "/api/v1/agents/self/certificate", j, own, map[string]string{"csr": request})
 	if err != nil {

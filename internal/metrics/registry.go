@@ -53,6 +53,15 @@ func (r *Registry) families(wanted func(name string) bool) ([]*family, error) {
 	return out, nil
 }
 
+// Write writes everything there is to w, as a scrape would get it at this moment.
+func (r *Registry) Write(w io.Writer) error {
+	families, err := r.families(nil)
+	if err != nil {
+		return err
+	}
+	return write(w, families)
+}
+
 // gathered writes a family of client_golang.
 func (t *text) gathered(f *dto.MetricFamily) {
 	_, _ = expfmt.MetricFamilyToText(t.Writer, f) // an error stays in the writer; all families gathered have a series
