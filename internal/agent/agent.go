@@ -170,6 +170,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		changed: make(chan struct{}, 1), link: a.outside.link, owners: a.owners,
 	}
 	a.own = newOwn(ctx, a.site, a.disk, a.Log)
+	a.own.orders = a.ordersFill
 	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }
 	if err := a.openOrders(ctx); err != nil {
 		return err

@@ -38,6 +38,14 @@ func (a *agent) openOrders(ctx context.Context) (err error) {
 	return err
 }
 
+// ordersFill returns how many orders the journal knows, and from how many on it refuses others; 0: there is none.
+func (a *agent) ordersFill() (known, most int64) {
+	if x := a.shownOrders.Load(); x != nil {
+		return x.Fill()
+	}
+	return 0, 0
+}
+
 // reopenOrders closes the journal of one upstream and opens that of the next, of another cloud or not. Nothing of either works meanwhile.
 func (a *agent) reopenOrders(ctx context.Context, another bool) error {
 	if err := a.closeOrders(); err != nil {

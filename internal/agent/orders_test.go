@@ -297,3 +297,30 @@ func TestOrdersOfTheConfigurationAreAppliedAtAReload(t *testing.T) {
 		}
 	})
 }
+
+// TestAReloadThatReplacesALineEndsNoOrder: the unit does what it was told, and the next line of it says so.
+func TestAReloadThatReplacesALineEndsNoOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newBoss(t, time.Time{})
+		defer c.stop()
+		cmd := c.command()
+		cmd.Action, cmd.Params = "reboot.ups", map[string]string{}
+		c.publish(c.sign(cmd), false)
+		text := c.text
+		for i := range 4 {
+			c.rest(5 * time.Second)
+			c.reread(strings.Replace(text, "rack-a,", fmt.Sprintf("rack-a, poll: {watch: %ds},", i+1), 1))
+		}
+		for range 200 {
+			if c.rest(5 * time.Second); c.end(cmd.ID) != "" {
+				break
+			}
+		}
+		if got := c.end(cmd.ID); got != "done" {
+			t.Errorf("%q: %+v", got, c.results)
+		}
+		if n := len(c.actor.unit.Writes()); n != 1 {
+			t.Errorf("%d writes", n)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type own struct {
 	clock    *clock.Clock
 	recorder *recorder
 	notify   func() // the full state has changed
+	orders   func() (known, most int64)
 
 	mu     sync.Mutex // held until what was judged has its place in the recorder's queue
 	alarms *alarm.Self
@@ -177,7 +178,11 @@ func (o *own) elapse() {
 func (o *own) fill() alarm.Fill {
 	st := o.disk.stats()
 	lost := st.Samples.Lost[wire.GapQuota]
-	return alarm.Fill{Used: st.Used, Room: st.Limit, Dropped: lost.Records, From: o.when(lost.From), To: o.when(lost.To)}
+	fill := alarm.Fill{Used: st.Used, Room: st.Limit, Dropped: lost.Records, From: o.when(lost.From), To: o.when(lost.To)}
+	if o.orders != nil {
+		fill.Orders, fill.MostOrders = o.orders()
+	}
+	return fill
 }
 
 // when is a stamp as people read it, "" where its time is not known.

@@ -159,23 +159,31 @@ func (s *Self) Certificate(at, now, ends time.Time) []ups.Event {
 // A Fill is how full the buffer is.
 type Fill struct {
 	Used, Room int64  // bytes
+	Orders     int64  // that the journal of orders knows ...
+	MostOrders int64  // ... and from how many on it refuses others; 0: there is none
 	Dropped    uint64 // records of samples removed for room since the program began
 	// From and To are when the first and the last of those removed since the Fill before were read, as people read them; "" if
 	// that is not known.
 	From, To string
 }
 
-// Spool tells how full the buffer is: 830 and 831.
+// Spool tells how full the buffer is: 830, of the journal of orders, too, and 831.
 func (s *Self) Spool(at time.Time, f Fill) []ups.Event {
 	s.e.begin(at)
 	percent := int64(0)
 	if f.Room > 0 {
 		percent = 100 * f.Used / f.Room
 	}
+	orders := int64(0)
+	if f.MostOrders > 0 {
+		orders = 100 * f.Orders / f.MostOrders
+	}
 	switch {
 	case percent >= fullAt:
 		s.raise(830, fmt.Sprintf("%d %% of %d MiB", percent, f.Room>>20))
-	case percent < roomAgain:
+	case orders >= fullAt:
+		s.raise(830, fmt.Sprintf("%d %% of the %d orders that are remembered for a week; when it is full, orders are refused", orders, f.MostOrders))
+	case percent < roomAgain && orders < roomAgain:
 		s.end(830, "")
 	}
 	if n := f.Dropped - s.dropped; n > 0 {

@@ -166,6 +166,19 @@ func TestABufferIsFullAtEightyAndHasRoomBelowSeventy(t *testing.T) {
 	s.want(fill(60, 4), "raise 831: 1 records so far, from noon")
 }
 
+func TestAJournalOfOrdersThatFillsUpIsABufferToo(t *testing.T) {
+	s := newSelfTest(t, nil)
+	fill := func(used, orders int64) []ups.Event {
+		return s.self.Spool(s.now, Fill{Used: used << 20, Room: 100 << 20, Orders: orders, MostOrders: 1000})
+	}
+	s.want(fill(10, 799))
+	s.want(fill(10, 800), "raise 830: 80 % of the 1000 orders that are remembered for a week; when it is full, orders are refused")
+	s.want(fill(90, 900))
+	s.want(fill(10, 700))
+	s.want(fill(70, 699))
+	s.want(fill(69, 699), "clear 830")
+}
+
 func TestAClockThatJumpsIsNotTrusted(t *testing.T) {
 	s := newSelfTest(t, nil)
 	s.want(s.self.Clock(s.now, 0, true))

@@ -16,7 +16,7 @@ func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) (goesOn bool)
 	x.mu.Lock()
 	h := x.hands[o.Command.Device]
 	var unit Unit
-	stopped, already := false, false
+	stopped, already, away := false, false, false
 	switch {
 	case h == nil || h.e.cmd.ID != id: // it has ended meanwhile
 		h = nil
@@ -24,6 +24,8 @@ func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) (goesOn bool)
 		h.revoke, stopped = true, true
 	case h.told:
 		already = true
+	case h.unit == nil:
+		away = true
 	default:
 		unit = h.unit
 		_, h.told = unit.(Canceller)
@@ -37,6 +39,8 @@ func (x *Executor) cancel(ctx context.Context, o *Order, e *entry) (goesOn bool)
 		_ = x.conclude(e) // else it is the order itself that tells
 	case already:
 		x.refuse(o, e, refuse(policy.Busy, "the unit has been told already to take it back"))
+	case away:
+		x.refuse(o, e, refuse(policy.UPSUnreachable, "the order runs, and the unit is not reached now"))
 	case !can:
 		x.refuse(o, e, refuse(policy.Unsupported, "the order runs, and the unit cannot take it back"))
 	default:

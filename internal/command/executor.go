@@ -46,6 +46,7 @@ type Options struct {
 
 	driver string // tests: a SQLite driver that fails
 	most   int64  // tests: orders in the journal
+	rows   *atomic.Int64
 }
 
 const (
@@ -70,6 +71,7 @@ type Executor struct {
 	alarms alarms
 	bound  atomic.Pointer[map[string]Bind] // nil: not known yet
 	works  sync.WaitGroup
+	rows   atomic.Int64 // of the journal
 	shown  shown
 
 	applying sync.Mutex       // one statement at a time
@@ -110,6 +112,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{}, foreign: map[wire.ID]bool{},
 	}
 	x.shown.setPolicy(o.Policy)
+	x.o.rows = &x.rows
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
 		return nil, err
 	} else if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/clock"
@@ -24,6 +25,13 @@ const (
 	// mostOrders bounds the journal: 25,000 orders of about 1 KiB. One more is refused until older ones may be forgotten: an id that
 	// is alive never goes.
 	mostOrders = 25_000
+	// spare is what fraction of that there is beside for refusals, so that who orders learns it, and again for what takes an order
+	// back: that is never refused for want of room (R10). Only orders in hand can be taken back, and none comes into hand before there is
+	// room for it, so few rows are enough.
+	spare = 25
+	// mostWaiting is how many results may wait for the store before what can be done without is left out: answers to orders that are
+	// known, and how far an order is. What remains is four results of each order that the journal has room for.
+	mostWaiting = 2_000
 	// forgetOnce is how many orders one commit forgets at most, so that it stays short.
 	forgetOnce = 200
 )
@@ -33,6 +41,7 @@ type journal struct {
 	path   string
 	driver string
 	most   int64 // orders
+	rows   *atomic.Int64
 	clock  *clock.Clock
 	log    *slog.Logger
 
@@ -42,7 +51,6 @@ type journal struct {
 	conn    *sql.Conn
 	meta    meta             // as committed
 	born    time.Time        // when a file without a past was begun in this process, zero for one that was found
-	orders  int64            // rows
 	saved   map[string]*bind // of a journal that was set aside
 	failure error            // of a commit: nothing is believed before the file was opened anew
 }
@@ -50,7 +58,7 @@ type journal struct {
 // openJournal opens the journal of a state directory, or makes it. One that is broken, or suspect because something in it was, is set
 // aside, and another begun: then lost is set in it. again says that there was one in this process: a new file took its place, then.
 func openJournal(ctx context.Context, o Options, suspect, again bool) (*journal, error) {
-	j := &journal{path: filepath.Join(o.Dir, fileName), driver: o.driver, most: o.most, clock: o.Clock, log: o.Log}
+	j := &journal{path: filepath.Join(o.Dir, fileName), driver: o.driver, most: o.most, rows: o.rows, clock: o.Clock, log: o.Log}
 	err := j.open(ctx, again)
 	if err == nil && suspect {
 		err = errBroken
@@ -128,10 +136,12 @@ func (j *journal) check(ctx context.Context) error {
 		return err
 	}, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
 	t.loadMeta()
-	t.get([]any{&j.orders}, "SELECT count(*) FROM orders")
+	var rows int64
+	t.get([]any{&rows}, "SELECT count(*) FROM orders")
 	if t.err != nil {
 		return t.err
 	}
+	j.rows.Store(rows)
 	j.meta = t.meta
 	if now := j.clock.Mono(time.Now()); j.meta.boot != j.clock.Boot() || now < j.meta.mono {
 		j.meta.boot, j.meta.mono = j.clock.Boot(), now // the box was off, for nobody knows how long
@@ -206,7 +216,6 @@ func (j *journal) write(what string, fn func(*tx)) error {
 	// Once begun it is finished: a half-cancelled commit leaves the question open.
 	t := &tx{ctx: context.Background(), conn: j.conn, meta: j.meta, most: j.most}
 	t.meta.age, t.meta.mono = j.age(), j.clock.Mono(time.Now())
-	before := j.orders
 	t.exec("BEGIN IMMEDIATE")
 	begun := t.err == nil
 	fn(t)
@@ -214,14 +223,15 @@ func (j *journal) write(what string, fn func(*tx)) error {
 		_, err := j.conn.ExecContext(t.ctx, "ROLLBACK")
 		return j.failed(what, err, t.err)
 	}
-	t.get([]any{&j.orders}, "SELECT count(*) FROM orders")
+	var rows int64
+	t.get([]any{&rows}, "SELECT count(*) FROM orders")
 	t.saveMeta()
 	t.exec("COMMIT")
 	if t.err != nil {
-		j.orders = before
 		return j.failed(what, t.err, t.err)
 	}
 	j.meta = t.meta
+	j.rows.Store(rows)
 	return nil
 }
 

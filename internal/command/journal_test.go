@@ -182,29 +182,6 @@ func TestEDGE6AnIdIsKnownForAWeekThatTheAgentHasRun(t *testing.T) {
 	})
 }
 
-// TestAFullJournalRefusesAndForgetsNothing: R9.
-func TestAFullJournalRefusesAndForgetsNothing(t *testing.T) {
-	run(t, func(t *testing.T, s *site) {
-		c := s.command(1, "AS1")
-		s.give(c)
-		s.end()
-		s.most = 100
-		s.sql(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
-			INSERT INTO orders SELECT randomblob(16), state, ended, body, crc FROM orders, n WHERE i < 100`)
-		s.again()
-		s.give(s.command(2, "AS1"))
-		s.want(2, "")
-		s.give(c)
-		s.want(1, "done")
-		if all := s.sink.of(c.ID); !all[len(all)-1].Repeated || s.writes() != 1 {
-			t.Errorf("%+v; %d writes", all[len(all)-1], s.writes())
-		}
-		if len(s.told()) == 0 || s.told()[0].ID != 622 || !strings.HasPrefix(s.told()[0].Detail, "RATE_LIMIT") {
-			t.Errorf("events %+v", s.told())
-		}
-	})
-}
-
 // TestADiskThatRefusesEndsOrdersAndNotTheAgent: while the journal cannot be written every order is refused; results wait; and what comes after
 // is as before.
 func TestADiskThatRefusesEndsOrdersAndNotTheAgent(t *testing.T) {

@@ -45,10 +45,10 @@ func (x *Executor) recallLost() {
 			continue
 		}
 		x.log.Warn("an order that runs is not allowed any more", "order", h.e.cmd.ID, "action", h.e.cmd.Action, "reason", string(h.why))
-		if unit, can := h.unit.(Canceller); can {
+		if _, can := h.unit.(Canceller); can {
 			c, id, mark := h.e.command(), h.e.cmd.ID, recall{Why: h.why, Told: true}
 			x.works.Go(func() {
-				x.recall(h, unit, func(told bool) error {
+				x.recall(h, func(told bool) error {
 					mark.Told = told
 					return x.write("take an order back", func(t *tx) { t.recall(id, mark) })
 				}, c)
@@ -59,13 +59,18 @@ func (x *Executor) recallLost() {
 
 // recall tells a unit to take an order back, once: it is written down before, and what was told and came to nothing is not told again.
 // A unit that says no, or cannot be reached, has taken nothing: it is asked again while there is time.
-func (x *Executor) recall(h *hand, unit Canceller, mark func(told bool) error, c ups.Command) {
+func (x *Executor) recall(h *hand, mark func(told bool) error, c ups.Command) {
 	ctx, cancel := context.WithTimeout(context.Background(), recallWithin)
 	defer cancel()
-	for x.tell(h) {
-		if mark(true) != nil {
+	for {
+		unit, goes := x.tell(h)
+		switch {
+		case !goes:
+			return
+		case unit == nil: // its line has just been taken away
+		case mark(true) != nil:
 			x.untold(h)
-		} else {
+		default:
 			err := unit.Cancel(ctx, c)
 			var r *ups.Refusal
 			if !errors.As(err, &r) {
@@ -87,15 +92,16 @@ func (x *Executor) recall(h *hand, unit Canceller, mark func(told bool) error, c
 	}
 }
 
-// tell claims that the unit is to be told to take an order back. It reports whether that is still to be done.
-func (x *Executor) tell(h *hand) bool {
+// tell claims that the unit is to be told to take an order back. goes reports whether that is still to be done; unit is nil while it is
+// not reached.
+func (x *Executor) tell(h *hand) (unit Canceller, goes bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.hands[h.e.cmd.Device] != h || h.told {
-		return false
+		return nil, false
 	}
-	h.told = true
-	return true
+	unit, h.told = h.unit.(Canceller)
+	return unit, true
 }
 
 // untold gives that back: nothing was taken by the unit.

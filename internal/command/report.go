@@ -36,7 +36,11 @@ func (x *Executor) answerAgain(e *entry) {
 		x.security(627, e.cmd.Device, "an order that is known came again")
 		return
 	}
+	crowded := false
 	err := x.write("answer an order again", func(t *tx) {
+		if crowded = t.crowded(); crowded {
+			return
+		}
 		o := e.outgoing(x.stamp())
 		o.Result.Repeated = true
 		t.tell(o)
@@ -44,6 +48,9 @@ func (x *Executor) answerAgain(e *entry) {
 	if err != nil {
 		x.log.Warn("an order that is known could not be answered", "order", describe(e), "err", err)
 		return
+	}
+	if crowded {
+		x.security(627, e.cmd.Device, "an order that is known came again, and too many results wait for it to be answered")
 	}
 	x.stir()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"upsedge/internal/policy"
 	"upsedge/internal/wire"
 )
 
@@ -60,12 +61,23 @@ func (j *journal) live() (all []*entry, err error) {
 func (t *tx) add(e *entry) {
 	t.forget()
 	var n int64
-	if t.get([]any{&n}, "SELECT count(*) FROM orders"); t.err == nil && n >= t.most {
+	if t.get([]any{&n}, "SELECT count(*) FROM orders"); t.err == nil && n >= t.room(e) {
 		t.fail(errFull)
 		return
 	}
 	t.save("INSERT INTO orders (state, ended, body, crc, id) VALUES (?, ?, ?, ?, ?)", e)
 	t.meta.counter = max(t.meta.counter, e.counted)
+}
+
+// room is how many orders the journal may have before e.
+func (t *tx) room(e *entry) int64 {
+	switch more := t.most / spare; {
+	case e.state == wire.OrderRefused:
+		return t.most + more
+	case e.cmd.Action == string(policy.OrderCancel):
+		return t.most + 2*more
+	}
+	return t.most
 }
 
 // update writes an order that has not ended yet. One that has gets no second end: that would be a mistake of this program.
@@ -117,6 +129,12 @@ func (t *tx) tell(o Outgoing) {
 		return
 	}
 	t.exec("INSERT INTO outbox VALUES (?, ?, ?)", int64(o.Number), body, sum("outbox", []int64{int64(o.Number)}, body))
+}
+
+// crowded reports whether so many results wait for the store that only those are told that somebody has to know.
+func (t *tx) crowded() bool {
+	var oldest int64
+	return t.get([]any{&oldest}, "SELECT number FROM outbox ORDER BY number LIMIT 1") && int64(t.meta.number)-oldest >= mostWaiting
 }
 
 // waiting returns the oldest results that the store does not have, and the journal they are of.

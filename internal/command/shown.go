@@ -88,6 +88,9 @@ func (x *Executor) ShownPolicy() Policy {
 	return x.shown.policy
 }
 
+// Fill returns how many orders the journal knows, and of how many on it refuses new ones. It never waits.
+func (x *Executor) Fill() (orders, room int64) { return x.rows.Load(), x.o.most }
+
 // PlanEnded reports whether a plan has ended by itself, as far as the box knows the time. It never waits.
 func (x *Executor) PlanEnded(b Bind) bool {
 	x.shown.mu.Lock()

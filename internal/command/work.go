@@ -188,7 +188,7 @@ func (x *Executor) accept(ctx context.Context, h *hand) bool {
 	})
 	switch {
 	case errors.Is(err, errFull):
-		x.unheard(h.o, policy.RateLimit, "the journal of orders is full")
+		x.refuse(h.o, e, refuse(policy.RateLimit, "the journal of orders is full"))
 		return false
 	case err != nil:
 		x.end(ctx, h, refuse(policy.LocalPolicy, "the journal of orders could not be written"))
@@ -272,16 +272,19 @@ func (x *Executor) askUnit(ctx context.Context, h *hand) {
 	over := time.NewTimer(judgeWithin)
 	defer over.Stop()
 	outcome := ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit has not answered since the agent, or its line, was started again"}
+	x.reach(h, nil)
 	for {
 		if t, ok := x.find(h.e.cmd); ok {
-			x.mu.Lock()
-			h.unit = t.Unit
-			x.mu.Unlock()
-			if c, can := t.Unit.(Canceller); can && h.e.recall.Told {
+			recalled := x.reach(h, t.Unit)
+			if c, can := t.Unit.(Canceller); can && recalled {
 				c.Recalled(h.e.command())
 			}
 			o := t.Unit.Judge(ctx, h.e.command(), h.e.before)
-			if o.State != ups.Left && (o.State != ups.Unknown || o.Reason != ups.ReasonUnreachable) {
+			switch {
+			case o.State == ups.Left: // once more
+				x.reach(h, nil)
+				over.Reset(judgeWithin)
+			case o.State != ups.Unknown || o.Reason != ups.ReasonUnreachable:
 				x.finish(ctx, h, o)
 				return
 			}
@@ -295,6 +298,15 @@ func (x *Executor) askUnit(ctx context.Context, h *hand) {
 		case <-time.After(judgeEvery):
 		}
 	}
+}
+
+// reach notes by what the unit of an order is reached now, nil: it is not. It reports whether the unit may have been told to take the
+// order back.
+func (x *Executor) reach(h *hand, u Unit) (told bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h.unit = u
+	return h.told
 }
 
 // rest notes that nobody is at work on an order any more.
@@ -375,7 +387,11 @@ func (x *Executor) progress(e *entry) func(int, string) {
 			return
 		}
 		last, told.progress, told.detail = time.Now(), percent, detail
-		_ = x.write("tell how far an order is", func(t *tx) { t.tell(told.outgoing(x.stamp())) }) // the end is told for certain
+		_ = x.write("tell how far an order is", func(t *tx) {
+			if !t.crowded() { // the end is told for certain
+				t.tell(told.outgoing(x.stamp()))
+			}
+		})
 		x.stir()
 	}
 }

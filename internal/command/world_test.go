@@ -286,6 +286,8 @@ type unit struct {
 	back    bool
 	early   bool // it has just been connected: Cancel finds nothing to take back yet
 	checked int
+	recall  int           // how often Judge was told of that
+	left    chan struct{} // closed when its line is taken away; nil: never
 }
 
 func (u *unit) written() int {
@@ -324,8 +326,8 @@ func (u *unit) Execute(ctx context.Context, _ ups.Command, before []byte, progre
 		return ups.Outcome{State: ups.Unknown}
 	}
 	progress(10, "off")
-	if !wait(ctx, u.takes) {
-		return ups.Outcome{State: ups.Unknown}
+	if out, ok := u.over(ctx, u.takes); !ok {
+		return out
 	}
 	return u.outcome()
 }
@@ -349,8 +351,8 @@ func (u *unit) Judge(ctx context.Context, _ ups.Command, before []byte) ups.Outc
 	u.mu.Lock()
 	left := time.Until(u.at.Add(u.takes))
 	u.mu.Unlock()
-	if left > 0 && !wait(ctx, left) {
-		return ups.Outcome{State: ups.Unknown}
+	if out, ok := u.over(ctx, left); !ok {
+		return out
 	}
 	return u.outcome()
 }
@@ -380,7 +382,11 @@ func (u *unit) recalled() int {
 	return u.told
 }
 
-func (u *unit) Recalled(ups.Command) {}
+func (u *unit) Recalled(ups.Command) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.recall++
+}
 
 func wait(ctx context.Context, d time.Duration) bool {
 	if d == 0 {
