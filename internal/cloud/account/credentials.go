@@ -123,7 +123,7 @@ func (s *Service) FinishReset(ctx context.Context, who cloud.Actor, pending, cod
 		if err := s.setPassword(ctx, tx, a, sealed); err != nil {
 			return nil, err
 		}
-		if err := endAll(ctx, tx, a.identity); err != nil {
+		if err := s.endAll(ctx, tx, a); err != nil {
 			return nil, err
 		}
 		// A reset is the answer to a password that others have: their other codes end with it.

@@ -142,7 +142,7 @@ func (s *Service) RemoveFactor(ctx context.Context, who cloud.Actor, token, pass
 
 // changed ends all sessions of who changed how to sign in, and begins the present one anew.
 func (s *Service) changed(ctx context.Context, tx *store.Tx, who cloud.Actor, old *Session, factorAt time.Time, action string) (*Session, error) {
-	if err := endAll(ctx, tx, old.Account.identity); err != nil {
+	if err := s.endAll(ctx, tx, old.Account); err != nil {
 		return nil, err
 	}
 	if err := s.note(ctx, tx, who, action, nil); err != nil {

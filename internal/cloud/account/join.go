@@ -160,7 +160,7 @@ func (s *Service) move(ctx context.Context, tx *store.Tx, who cloud.Actor, old *
 	if err := s.noteIn(ctx, tx, i.org, who, memberJoined, "", map[string]string{"invitation": i.ID}); err != nil {
 		return nil, nil, err
 	}
-	if err := endAll(ctx, tx, a.identity); err != nil {
+	if err := s.endAll(ctx, tx, a); err != nil {
 		return nil, nil, err
 	}
 	if old.Account, err = byIdentity(ctx, tx, a.identity); err != nil {

@@ -22,6 +22,9 @@ type Options struct {
 	Secrets  *secret.Keys     // seal second factors; nil: keys of this process alone, for where none is set up or asked
 	Log      *slog.Logger     // nil: nothing is logged
 	Now      func() time.Time // nil: time.Now
+	// SignedOut is told in the transaction that ends all sessions of an account: by its will, with another password, second factor or
+	// organisation. What was begun in them is not to go on by itself (T-07). nil: nothing does.
+	SignedOut func(ctx context.Context, tx *store.Tx, account string) error
 }
 
 // DefaultLifetime of a session: a working day, and the script of a night. It does not grow by use.

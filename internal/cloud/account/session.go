@@ -176,10 +176,12 @@ func notSignedIn() error {
 	return cloud.Refuse(policy.Unauthenticated, "sign in first")
 }
 
-// endAll ends every session of an identity.
-func endAll(ctx context.Context, tx *store.Tx, identity string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM sign_ins WHERE identity = $1`, identity)
-	return err
+// endAll ends every session of an account, and what was begun in them.
+func (s *Service) endAll(ctx context.Context, tx *store.Tx, a *Account) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM sign_ins WHERE identity = $1`, a.identity); err != nil || s.opts.SignedOut == nil {
+		return err
+	}
+	return s.opts.SignedOut(ctx, tx, a.ID)
 }
 
 // actor is who a session is, for everything beyond this package.

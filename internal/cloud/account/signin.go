@@ -176,7 +176,7 @@ func (s *Service) SignOutEverywhere(ctx context.Context, who cloud.Actor) error 
 		if err := s.note(ctx, tx, who, signedOutAll, nil); err != nil {
 			return err
 		}
-		return endAll(ctx, tx, a.identity)
+		return s.endAll(ctx, tx, a)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
@@ -27,6 +28,7 @@ type Config struct {
 	Authenticate func(r *http.Request) (cloud.Actor, error)
 	Accounts     *account.Service
 	Orders       *order.Book // for the routes of orders
+	Jobs         *job.Desk   // for those of jobs
 	Agents       *authority.Authority
 	Devices      *device.Registry // for the routes of devices
 	Heads        *eventlog.Signer // for those of the Event Log
@@ -82,7 +84,7 @@ func New(cfg Config) (*API, error) {
 // table has every route.
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
-		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(),
+		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(), a.jobRoutes(),
 		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(), a.notifyRoutes(),
 	} {
 		all = append(all, some...)

@@ -8,6 +8,7 @@ import (
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
 )
@@ -79,10 +80,14 @@ func outcomesOf(done string, list []invitation.Outcome) []outcomeBody {
 // refusedOutcomes are those of a request of which nothing was done, nil for every other error.
 func refusedOutcomes(err error) []outcomeBody {
 	var refused *invitation.RefusedError
-	if !errors.As(err, &refused) {
-		return nil
+	if errors.As(err, &refused) {
+		return outcomesOf("", refused.Outcomes)
 	}
-	return outcomesOf("", refused.Outcomes)
+	var ofJob *job.RefusedError
+	if errors.As(err, &ofJob) {
+		return jobOutcomes(ofJob.Outcomes)
+	}
+	return nil
 }
 
 type invitedBody struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -53,6 +54,7 @@ type orderJSON struct {
 	FinalAt     *Time             `json:"final_at,omitempty"`
 	Late        *lateJSON         `json:"late,omitempty"`
 	Cancel      string            `json:"cancel,omitempty"`
+	Job         string            `json:"job,omitempty"`
 	Warnings    []warningJSON     `json:"warnings,omitempty"`
 }
 
@@ -72,7 +74,7 @@ func showOrder(o *order.Order) orderJSON {
 	out := orderJSON{
 		ID: o.ID.String(), Device: o.Device, Action: o.Action, Params: o.Params, Actor: o.Actor.Ref, Role: o.Role, RequestedAt: Time(o.RequestedAt),
 		ExpiresAt: Time(o.ExpiresAt), State: string(o.State), Final: o.State.Final(), Reason: o.Reason, Detail: o.Detail, Progress: o.Progress,
-		Decided: o.Decided, Raw: o.Raw, SentAt: mayTime(o.SentAt), UpdatedAt: Time(o.UpdatedAt), FinalAt: mayTime(o.FinalAt), Cancel: o.Cancel,
+		Decided: o.Decided, Raw: o.Raw, SentAt: mayTime(o.SentAt), UpdatedAt: Time(o.UpdatedAt), FinalAt: mayTime(o.FinalAt), Cancel: o.Cancel, Job: o.Job,
 	}
 	if l := o.Late; l != nil {
 		out.Late = &lateJSON{string(l.State), l.Reason, l.Detail, Time(l.At)}
@@ -97,11 +99,19 @@ func (a *API) createOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer
 	var body struct {
 		Action policy.Action     `json:"action"`
 		Params map[string]string `json:"params"`
+		Absent string            `json:"on_offline"`
 	}
 	if err := q.Decode(&body); err != nil {
 		return Answer{}, err
 	}
 	r.Action, r.Params = body.Action, body.Params
+	switch body.Absent {
+	case job.Reject:
+		r.Reject = true
+	case "", job.Queue:
+	default:
+		return Answer{}, cloud.RefuseField(policy.Malformed, "on_offline", "%.20q is neither %s nor %s", body.Absent, job.Queue, job.Reject)
+	}
 	c, err := a.cfg.Orders.Create(ctx, tx, q.Actor, r)
 	if err != nil {
 		return Answer{}, err

@@ -31,7 +31,7 @@ var statuses = map[policy.Reason]int{
 	policy.OwnerOnly: 403, policy.RoleReadOnly: 403, policy.NotFound: 404, policy.AlreadyRegistered: 409, policy.PartnerNotQualified: 403,
 	policy.PartnerNotApproved: 403, policy.MFARequired: 401, policy.UnknownAction: 422, policy.RateLimit: 429, policy.Malformed: 400, policy.Expired: 410,
 	policy.Cancelled: 409, policy.Unauthenticated: 401, policy.StepUpRequired: 403, policy.TokenInvalid: 403, policy.Conflict: 409, policy.TooLarge: 413,
-	policy.Unsupported: 422,
+	policy.Unsupported: 422, policy.UPSUnreachable: 409,
 }
 
 const internalError policy.Reason = "INTERNAL"

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
@@ -33,6 +35,7 @@ const (
 	ofShare      = "invitation to share"
 	ofPolicy     = "notification policy"
 	ofRecipient  = "recipient of a notification policy"
+	ofJob        = "job"
 	ofNothing    = "nothing but who asks"
 )
 
@@ -65,6 +68,7 @@ var tenants = map[string]string{
 	"POST /api/v1/notification-recipients/confirm": ofNothing, "POST /api/v1/notification-recipients/leave": ofNothing,
 	"GET /api/v1/devices/{id}/shares": ofDevice, "DELETE /api/v1/devices/{id}/shares/{share}": ofDevice, "POST /api/v1/devices/{id}/leave": ofDevice,
 	"DELETE /api/v1/devices/{id}": ofDevice, "GET /api/v1/orders/{id}": ofOrder, "POST /api/v1/orders/{id}/cancel": ofOrder, "GET /api/v1/orders/{id}/events": ofOrder,
+	"POST /api/v1/jobs": ofNothing, "GET /api/v1/jobs": ofNothing, "GET /api/v1/jobs/{job}": ofJob, "POST /api/v1/jobs/{job}/cancel": ofJob,
 }
 
 // A street is the whole interface with two accounts of two organisations, each with an agent, a device, an order and an invitation.
@@ -88,13 +92,15 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	const enough = 1 << 20
 	book, err := order.New(order.Config{DB: db, Signer: unsigned{}, Limits: order.Limits{Actor: enough, ActorDay: enough, Device: enough, DeviceDay: enough, Load: enough, LoadDay: enough, Waiting: enough}})
 	must(t, err)
+	desk, err := job.New(job.Config{DB: db, Orders: book, Limits: job.Limits{Open: enough, Day: enough, LoadDay: enough}})
+	must(t, err)
 	devices := device.New(device.Config{})
 	invitations, err := invitation.New(invitation.Options{DB: db, Mail: w.mails, Devices: devices, URL: "https://cloud.example"})
 	must(t, err)
 	notifier, err := notify.New(notify.Options{DB: db, Mail: w.mails, URL: "https://cloud.example"})
 	must(t, err)
 	a, err := New(Config{
-		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Devices: devices, Invitations: invitations,
+		DB: db, Authenticate: accounts.Authenticate, Accounts: accounts, Agents: agents, Orders: book, Jobs: desk, Devices: devices, Invitations: invitations,
 		Licences: licences(t, db, devices), Notify: notifier,
 		Heads: eventlog.NewSigner(func(p []byte) (string, error) { return fmt.Sprintf("e30.%x.AA", p), nil }, nil, nil),
 	})
@@ -102,7 +108,7 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	w.site = serveSite(t, a)
 	s := &street{town: w, routes: a.routes, devices: devices, none: map[string]string{
 		ofDevice: cloud.NewID("d_"), ofAgent: cloud.NewID("g_"), ofToken: cloud.NewID("t_"), ofInvitation: cloud.NewID("i_"), ofShare: cloud.NewID("si_"), ofOrder: strings.Repeat("7", 32),
-		ofPolicy: cloud.NewID("np_"), ofRecipient: cloud.NewID("nr_"),
+		ofPolicy: cloud.NewID("np_"), ofRecipient: cloud.NewID("nr_"), ofJob: cloud.NewID("j_"),
 	}}
 	s.hers, s.his = s.household("ada", devices), s.household("bob", devices)
 	return s
@@ -136,6 +142,10 @@ func (s *street) household(name string, devices *device.Registry) map[string]str
 	}
 	has[ofDevice] = id(s.want(201, "POST", "/api/v1/devices", obj{"serial": has["serial"]}, bearer))
 	has[ofOrder] = id(s.want(201, "POST", "/api/v1/devices/"+has[ofDevice]+"/orders", obj{"action": "diagnostics.run", "params": obj{"test": "self"}}, bearer, "Idempotency-Key: of-"+name))
+	var job struct{ Job struct{ ID string } }
+	made := s.want(201, "POST", "/api/v1/jobs", obj{"devices": []string{has[ofDevice]}, "action": "alarm.mute"}, bearer)
+	must(s.t, json.Unmarshal(made.body, &job))
+	has[ofJob] = job.Job.ID
 	has[ofInvitation] = id(s.want(201, "POST", "/api/v1/organisation/invitations", obj{"email": "guest-of-" + name + "@example.com"}, bearer))
 	var shared invitedBodyRead
 	s.want(201, "POST", "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest-of-" + name + "@example.com"}, bearer).into(s.t, &shared)
@@ -178,6 +188,7 @@ func (s *street) view() (out string) {
 	s.t.Helper()
 	for _, path := range []string{
 		"/devices/" + s.hers[ofDevice], "/devices/" + s.hers[ofDevice] + "/log", "/orders/" + s.hers[ofOrder], "/devices/" + s.hers[ofDevice] + "/orders",
+		"/jobs", "/jobs/" + s.hers[ofJob],
 		"/notification-policies", "/agents", "/organisation", "/organisation/members", "/organisation/invitations", "/invitations", "/log", "/sightings", "/account",
 	} {
 		e := s.want(200, "GET", "/api/v1"+path, nil, s.hers["bearer"])
@@ -264,6 +275,9 @@ func (s *street) questions() (out []question) {
 	})
 	add("POST", "device of /invitations", func(has map[string]string) (string, any) {
 		return "/api/v1/invitations", obj{"devices": []string{has[ofDevice]}, "email": "guest@example.com"}
+	})
+	add("POST", "device of /jobs", func(has map[string]string) (string, any) {
+		return "/api/v1/jobs", obj{"devices": []string{has[ofDevice]}, "action": "alarm.mute"}
 	})
 	add("GET", "device of /invitations", func(has map[string]string) (string, any) { return "/api/v1/invitations?device=" + has[ofDevice], nil })
 	add("PUT", "device of a policy", func(has map[string]string) (string, any) {

@@ -99,6 +99,11 @@ func (a *Authority) Revoke(ctx context.Context, tx *store.Tx, actor cloud.Actor,
 	if a.o.Ended != nil {
 		tx.After(func() { a.o.Ended(agent) })
 	}
+	if a.o.Removed != nil {
+		if err := a.o.Removed(ctx, tx, agent); err != nil {
+			return err
+		}
+	}
 	return eventlog.Append(ctx, tx, eventlog.Entry{
 		Org: actor.Org, At: at, Actor: actor.Ref, Role: policy.Owner, Action: string(policy.AgentRemove), Outcome: eventlog.Done, Request: actor.Request,
 		Params: map[string]string{"agent": agent, "name": name},

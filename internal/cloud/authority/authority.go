@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
@@ -24,8 +25,10 @@ type Options struct {
 	Brokers           []string // what agents are told, tls://host:port
 	// Ended is told, behind the commit, of an agent that is one no more: its connections are to end (T-01).
 	Ended func(agent string)
-	Now   func() time.Time // nil: time.Now
-	Log   *slog.Logger     // nil: nothing is logged
+	// Removed is told in the transaction that removes an agent: what rests on it ends with it. nil: nothing does.
+	Removed func(ctx context.Context, tx *store.Tx, agent string) error
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: nothing is logged
 }
 
 // An Authority says who is who. Use Open.

@@ -21,7 +21,7 @@ func BenchmarkOrder(b *testing.B) {
 			var took []time.Duration
 			for b.Loop() {
 				began := time.Now()
-				if _, err := w.create(owner, Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}}); err != nil {
+				if _, err := w.create(owner, Request{Device: deviceID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}}); err != nil {
 					b.Fatal(err)
 				}
 				w.pass()

@@ -69,6 +69,8 @@ type Book struct {
 	live    map[string]live     // by agent: the sessions this process has heard
 	renewal map[string]*renewal // by agent: statements said to a session that is at work
 	told    map[string]told     // by agent: the list of keys in the statement that was said last
+
+	onChange func() // nil: nobody asks
 }
 
 // live is the session of an agent whose nonce this process has heard, and so has the connection of.
@@ -107,6 +109,16 @@ func New(c Config) (*Book, error) {
 		b.feedLook = feedLookSQL
 	}
 	return b, nil
+}
+
+// OnChange has f called behind each commit of this process that ends an order of a job, or lets orders reach an agent. It must not wait, and is
+// set before anything else is done with the Book.
+func (b *Book) OnChange(f func()) { b.onChange = f }
+
+func (b *Book) tellChange() {
+	if b.onChange != nil {
+		b.onChange()
+	}
 }
 
 // wake has Run look for orders.

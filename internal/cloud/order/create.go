@@ -3,8 +3,6 @@ package order
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +17,8 @@ type Request struct {
 	Device string // its id
 	Action policy.Action
 	Params map[string]string
+	Reject bool   // on_offline: it is refused, and ends, where the agent is away, instead of waiting for it
+	Job    string // whose turn it is: it was judged as a whole, with the second factor and the limits of its actor. "": a request by itself
 }
 
 // Created is an order that was taken, with what whoever asked should know.
@@ -34,28 +34,15 @@ type Warning struct {
 }
 
 // Create takes an order, which then waits for delivery, and logs it in the transaction. The error is a *cloud.Error where it is refused:
-// the first reason in the order existence, role, second factor, plan, form, fresh second factor, limits (rules, section 14; D-18). The
+// the first reason in the order existence, role, second factor, plan, form, fresh second factor, limits, an agent that is away where the request
+// does not want to wait for it (rules, section 14; D-18). The
 // transaction is then given up, and Refused logs it in another one.
 func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request) (*Created, error) {
 	if r.Action == policy.OrderCancel {
 		return b.createCancel(ctx, tx, actor, r)
 	}
-	now := b.now()
-	d, right, err := b.may(ctx, tx, actor, r.Device, r.Action, now)
+	o, err := b.draft(ctx, tx, actor, r)
 	if err != nil {
-		return nil, err
-	}
-	params, err := checkParams(r.Action, r.Params)
-	if err != nil {
-		return nil, err
-	}
-	if r.Action.Sensitive() {
-		if err := actor.StepUp(now); err != nil {
-			return nil, err
-		}
-	}
-	o := newOrder(d, actor, right, r.Action, params, now)
-	if err := b.limits.check(ctx, tx, o); err != nil {
 		return nil, err
 	}
 	if err := b.begin(ctx, tx, o); err != nil {
@@ -68,6 +55,36 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 	}
 	warnings, err := b.warnings(ctx, tx, o)
 	return &Created{o, warnings}, err
+}
+
+// Check says what Create would say, and writes nothing.
+func (b *Book) Check(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request) error {
+	_, err := b.draft(ctx, tx, actor, r)
+	return err
+}
+
+// draft judges a request and returns the order that would be made of it.
+func (b *Book) draft(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Request) (*Order, error) {
+	now := b.now()
+	d, right, err := b.may(ctx, tx, actor, r.Device, r.Action, now)
+	if err != nil {
+		return nil, err
+	}
+	params, err := checkParams(r.Action, r.Params)
+	if err != nil {
+		return nil, err
+	}
+	if r.Action.Sensitive() && r.Job == "" {
+		if err := actor.StepUp(now); err != nil {
+			return nil, err
+		}
+	}
+	o := newOrder(d, actor, right, r.Action, params, now)
+	o.Job, o.Reject = r.Job, r.Reject
+	if err := b.limits.check(ctx, tx, o); err != nil {
+		return nil, err
+	}
+	return o, mustBeThere(ctx, tx, o)
 }
 
 // may returns a device that the actor may order to do something now, and as what: NOT_FOUND where that is nobody, whatever the truth (ROLE-6).
@@ -94,7 +111,7 @@ func mayOrder(ctx context.Context, tx *store.Tx, actor cloud.Actor, d *device.De
 func newOrder(d *device.Device, actor cloud.Actor, right device.Right, action policy.Action, params map[string]string, now time.Time) *Order {
 	now = now.UTC().Truncate(time.Millisecond)
 	o := &Order{
-		Device: d.ID, Serial: d.Serial, Epoch: d.Epoch, Agent: d.Agent, Org: d.Org, Action: action, Params: params, Actor: actor, Role: right.Role, Plan: right.Plan,
+		Device: d.ID, Serial: d.Serial, Epoch: d.Epoch, Agent: d.Agent, Org: d.Org, Action: action, Params: params, Actor: actor, Role: right.Role, Plan: right.Plan, Grant: d.GrantVersion,
 		Request: actor.Request, RequestedAt: now, ExpiresAt: now.Add(Life(action)), State: Pending, Decided: ByCloud, UpdatedAt: now,
 	}
 	_, _ = rand.Read(o.ID[:]) // it does not fail: the program ends instead
@@ -128,12 +145,11 @@ func (b *Book) warnings(ctx context.Context, tx *store.Tx, o *Order) (out []Warn
 	if !a.obeys(o.Action) {
 		out = append(out, Warning{policy.LocalPolicy, fmt.Sprintf("the site's configuration does not allow orders of the group %q (orders.allow); it will refuse", o.Action.Group())})
 	}
-	var online int
-	err = tx.QueryRow(ctx, `SELECT online FROM agent_presence WHERE agent = $1`, o.Agent).Scan(&online)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	there, err := Connected(ctx, tx, o.Agent)
+	if err != nil {
 		return nil, err
 	}
-	if !a.ready() || err == nil && online == 0 {
+	if !there {
 		out = append(out, Warning{"", "the agent is not connected; the order waits until " + o.ExpiresAt.Format(time.RFC3339) + " and then ends as expired"})
 	}
 	return out, nil

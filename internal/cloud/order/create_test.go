@@ -75,7 +75,7 @@ func TestPERM1RequestsAreRefusedWithTheFirstReasonInOrderAndEachIsLogged(t *test
 		} {
 			w := newWorld(t, db)
 			w.exec(`UPDATE devices SET plan = $1`, row.plan)
-			r := Request{deviceID, row.action, row.params}
+			r := Request{Device: deviceID, Action: row.action, Params: row.params}
 			_, err := w.create(row.actor, r)
 			if got := reasonOf(t, err); got != row.want {
 				t.Errorf("%s: %v, want %q", name, err, row.want)
@@ -94,7 +94,7 @@ func TestPLAN9APlanThatHasEndedByItselfAllowsNoOrder(t *testing.T) {
 		w.exec(`UPDATE devices SET valid_until = $1`, noon.Add(time.Minute).UnixMilli())
 		w.reboot()
 		w.clock = noon.Add(time.Minute)
-		if _, err := w.create(owner, Request{deviceID, policy.RebootUPS, nil}); reasonOf(t, err) != policy.PlanBasic {
+		if _, err := w.create(owner, Request{Device: deviceID, Action: policy.RebootUPS}); reasonOf(t, err) != policy.PlanBasic {
 			t.Errorf("at the end of the plan: %v", err)
 		}
 	})
@@ -108,12 +108,12 @@ func TestT07TooManyOrdersAreRefusedUntilThereIsRoomAgain(t *testing.T) {
 			w.reboot()
 			w.clock = w.clock.Add(time.Duration(i+1) * time.Minute)
 		}
-		_, err := w.create(owner, Request{deviceID, policy.RebootUPS, nil})
+		_, err := w.create(owner, Request{Device: deviceID, Action: policy.RebootUPS})
 		var refusal *cloud.Error
 		if !errors.As(err, &refusal) || refusal.Reason != policy.RateLimit || refusal.Retry != 4*time.Minute {
 			t.Fatalf("a fourth reboot after six minutes: %+v", err)
 		}
-		if _, err := w.create(owner, Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}}); err != nil {
+		if _, err := w.create(owner, Request{Device: deviceID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}}); err != nil {
 			t.Errorf("a test, which drops no load: %v", err)
 		}
 		w.clock = w.clock.Add(refusal.Retry)
@@ -125,7 +125,7 @@ func TestTheCallerIsToldWhatTheSiteWillRefuse(t *testing.T) {
 	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		warned := func() (out []string) {
-			c, err := w.create(owner, Request{deviceID, policy.RebootUPS, map[string]string{ups.ParamDelay: ups.DelayNone}})
+			c, err := w.create(owner, Request{Device: deviceID, Action: policy.RebootUPS, Params: map[string]string{ups.ParamDelay: ups.DelayNone}})
 			must(t, err)
 			for _, x := range c.Warnings {
 				out = append(out, string(x.Reason))
@@ -163,7 +163,7 @@ func TestPERM9TheStrangersOwnLogTellsNothing(t *testing.T) {
 				w.exec(`DELETE FROM event_heads`)
 				refusal := cloud.Refuse(policy.NotFound, "").(*cloud.Error)
 				w.write(func(ctx context.Context, tx *store.Tx) error {
-					if err := w.book.Refused(ctx, tx, alien, Request{dev, policy.RebootUPS, nil}, refusal); err != nil {
+					if err := w.book.Refused(ctx, tx, alien, Request{Device: dev, Action: policy.RebootUPS}, refusal); err != nil {
 						return err
 					}
 					return w.book.RefusedCancel(ctx, tx, alien, id, refusal)

@@ -14,7 +14,7 @@ func TestEDGE4WhatCouldNotBeDeliveredInTimeExpires(t *testing.T) {
 	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		o := w.reboot()
-		test, err := w.create(owner, Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}})
+		test, err := w.create(owner, Request{Device: deviceID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}})
 		must(t, err)
 		w.clock = noon.Add(time.Minute - time.Millisecond)
 		w.pass()

@@ -15,7 +15,7 @@ func TestT85ARefusalSaysNothingOfAnotherOrder(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.setPlan(policy.Basic)
-		r := Request{deviceID, policy.RebootUPS, map[string]string{"order": "forged", "device": "forged", "more": "forged", "delay": "none"}}
+		r := Request{Device: deviceID, Action: policy.RebootUPS, Params: map[string]string{"order": "forged", "device": "forged", "more": "forged", "delay": "none"}}
 		_, err := w.create(owner, r)
 		w.refused(owner, r, err)
 		w.refused(alien, r, err)

@@ -61,7 +61,7 @@ func (w *world) revoke(actor cloud.Actor) {
 
 func (w *world) rebootBy(actor cloud.Actor) *Order {
 	w.t.Helper()
-	c, err := w.create(actor, Request{deviceID, policy.RebootUPS, nil})
+	c, err := w.create(actor, Request{Device: deviceID, Action: policy.RebootUPS})
 	must(w.t, err)
 	return c.Order
 }
@@ -76,7 +76,7 @@ func TestTIME1WhatWaitsIsRefusedWithTheRight(t *testing.T) {
 		w.want(his.ID, wire.OrderRefused, policy.GrantStale)
 		w.want(hers.ID, Pending, "")
 		w.wantLog("reboot.ups accepted  by cloud in d_1", "reboot.ups accepted  by cloud in d_1", "reboot.ups refused GRANT_STALE by cloud in d_1", "share.revoke done  by cloud in d_1")
-		if _, err := w.create(bob, Request{deviceID, policy.RebootUPS, nil}); !errors.Is(err, device.ErrNone) {
+		if _, err := w.create(bob, Request{Device: deviceID, Action: policy.RebootUPS}); !errors.Is(err, device.ErrNone) {
 			t.Errorf("PERM-10: the next request is answered with %v", err)
 		}
 		w.share(bob)
@@ -196,7 +196,7 @@ func TestTIME1AFeedEndsWithTheRight(t *testing.T) {
 // rebootAgain makes something that a feed would tell.
 func (w *world) rebootAgain() {
 	w.t.Helper()
-	_, err := w.create(owner, Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}})
+	_, err := w.create(owner, Request{Device: deviceID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}})
 	must(w.t, err)
 }
 

@@ -181,7 +181,7 @@ func (w *world) create(actor cloud.Actor, r Request) (c *Created, err error) {
 
 func (w *world) reboot() *Order {
 	w.t.Helper()
-	c, err := w.create(owner, Request{deviceID, policy.RebootUPS, nil})
+	c, err := w.create(owner, Request{Device: deviceID, Action: policy.RebootUPS})
 	must(w.t, err)
 	return c.Order
 }

@@ -32,6 +32,7 @@ func (l Limits) orDefault() Limits {
 const day = 24 * time.Hour
 
 // check refuses an order that is one too many (RATE_LIMIT). Cancelling counts for the actor alone: who may order must be able to take back.
+// Orders of a job count for their devices as any other, and not for their actor: of whole jobs package job has limits.
 func (l Limits) check(ctx context.Context, tx *store.Tx, o *Order) error {
 	cancel := o.Action == policy.OrderCancel
 	for _, w := range []struct {
@@ -42,8 +43,8 @@ func (l Limits) check(ctx context.Context, tx *store.Tx, o *Order) error {
 		leave  bool
 		what   string
 	}{
-		{l.Actor, time.Minute, `actor = $2`, []any{o.Actor.Ref}, false, "orders of yours in a minute"},
-		{l.ActorDay, day, `actor = $2`, []any{o.Actor.Ref}, cancel, "orders of yours in a day"},
+		{l.Actor, time.Minute, `actor = $2 AND job = ''`, []any{o.Actor.Ref}, o.Job != "", "orders of yours in a minute"},
+		{l.ActorDay, day, `actor = $2 AND job = ''`, []any{o.Actor.Ref}, cancel || o.Job != "", "orders of yours in a day"},
 		{l.Device, 10 * time.Minute, `device = $2`, []any{o.Device}, cancel, "orders for this device in ten minutes"},
 		{l.DeviceDay, day, `device = $2`, []any{o.Device}, cancel, "orders for this device in a day"},
 		{l.Load, 10 * time.Minute, `device = $2 AND drops_load = 1`, []any{o.Device}, !o.dropsLoad(), "orders in ten minutes that can drop this load"},

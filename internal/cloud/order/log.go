@@ -37,6 +37,9 @@ func (o *Order) entry() eventlog.Entry {
 	if o.Action != policy.OrderCancel {
 		params["order"] = o.ID.String()
 	}
+	if o.Job != "" {
+		params["job"] = o.Job
+	}
 	return eventlog.Entry{
 		Device: o.Device, At: o.UpdatedAt, Actor: o.Actor.Ref, Role: o.Role, Action: string(o.Action), Params: eventlog.Allowed(string(o.Action), params),
 		Outcome: outcomes[o.State], Reason: o.Reason, Request: o.Request, Decided: o.Decided,
@@ -79,8 +82,14 @@ func (b *Book) RefusedCancel(ctx context.Context, tx *store.Tx, actor cloud.Acto
 func asked(r Request) map[string]string {
 	params := maps.Clone(r.Params)
 	maps.DeleteFunc(params, func(name, _ string) bool {
-		return name == "device" || name == targetParam && r.Action != policy.OrderCancel
+		return name == "device" || name == "job" || name == targetParam && r.Action != policy.OrderCancel
 	})
+	if r.Job != "" {
+		if params == nil {
+			params = map[string]string{}
+		}
+		params["job"] = r.Job
+	}
 	return params
 }
 

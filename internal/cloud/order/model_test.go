@@ -89,9 +89,9 @@ func (h *history) signed(c trust.Command) {
 }
 
 func (h *history) request(t *rapid.T) {
-	r := Request{deviceID, policy.RebootUPS, nil}
+	r := Request{Device: deviceID, Action: policy.RebootUPS}
 	if rapid.Bool().Draw(t, "test") {
-		r = Request{deviceID, policy.DiagnosticsRun, map[string]string{"test": "self"}}
+		r = Request{Device: deviceID, Action: policy.DiagnosticsRun, Params: map[string]string{"test": "self"}}
 	}
 	c, err := h.create(owner, r)
 	if allowed := h.owned && h.plan != policy.Basic; (err == nil) != allowed {

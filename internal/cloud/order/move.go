@@ -21,6 +21,9 @@ func (b *Book) end(ctx context.Context, tx *store.Tx, o *Order, at time.Time, st
 		return err
 	}
 	tx.After(b.wake) // the next one of the device may go
+	if o.Job != "" {
+		tx.After(b.tellChange)
+	}
 	return logEnd(ctx, tx, o)
 }
 

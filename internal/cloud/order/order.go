@@ -29,6 +29,8 @@ type Order struct {
 	Role    policy.Role       // at the request
 	Plan    policy.Plan       // at the request
 	Request string
+	Job     string // of many devices, of which it is one; "": somebody asked for it alone
+	Reject  bool   // it ends instead of waiting for an agent that is away
 
 	RequestedAt, ExpiresAt time.Time // what has not begun by ExpiresAt never does
 
@@ -42,7 +44,7 @@ type Order struct {
 	Target   string            // of order.cancel: the order it cancels
 	Cancel   string            // the order.cancel that asks for its end; "": nobody did
 
-	Session, Counter, Grant uint64 // with which it was sent last
+	Session, Counter, Grant uint64 // with which it was sent last; Grant before that: with which it was judged last
 	Attempts                int    // how often it was sent
 	SentAt                  time.Time
 	Withheld                bool // it was sent, and is not any more: the right to it has ended since. The agent may have it
@@ -67,7 +69,7 @@ func (o *Order) dropsLoad() bool {
 
 const columns = `id, device, serial, epoch, agent, org, action, params, actor, account, account_org, mfa, role, plan, request, requested_at,
 	expires_at, drops_load, target, cancel, state, reason, progress, detail, raw, decided, late_state, late_reason, late_detail, late_at, session,
-	counter, attempts, sent_at, sent_grant, withheld, due_at, updated_at, final_at`
+	counter, attempts, sent_at, sent_grant, withheld, due_at, updated_at, final_at, job, reject`
 
 type scanner interface{ Scan(dst ...any) error }
 
@@ -75,15 +77,16 @@ func scan(row scanner) (*Order, error) {
 	o := &Order{}
 	var id, params, raw string
 	var late Late
-	var mfa, drops, withheld int
+	var mfa, drops, withheld, reject int
 	var requested, expires, lateAt, sent, due, updated, final int64
 	err := row.Scan(&id, &o.Device, &o.Serial, &o.Epoch, &o.Agent, &o.Org, &o.Action, &params, &o.Actor.Ref, &o.Actor.Account, &o.Actor.Org, &mfa,
 		&o.Role, &o.Plan, &o.Request, &requested, &expires, &drops, &o.Target, &o.Cancel, &o.State, &o.Reason, &o.Progress, &o.Detail, &raw,
-		&o.Decided, &late.State, &late.Reason, &late.Detail, &lateAt, &o.Session, &o.Counter, &o.Attempts, &sent, &o.Grant, &withheld, &due, &updated, &final)
+		&o.Decided, &late.State, &late.Reason, &late.Detail, &lateAt, &o.Session, &o.Counter, &o.Attempts, &sent, &o.Grant, &withheld, &due, &updated, &final,
+		&o.Job, &reject)
 	if err != nil {
 		return nil, err
 	}
-	o.Actor.MFA, o.Actor.Request, o.Withheld = mfa != 0, o.Request, withheld != 0
+	o.Actor.MFA, o.Actor.Request, o.Withheld, o.Reject = mfa != 0, o.Request, withheld != 0, reject != 0
 	o.RequestedAt, o.ExpiresAt, o.SentAt = store.Instant(requested), store.Instant(expires), store.Instant(sent)
 	o.due, o.UpdatedAt, o.FinalAt = store.Instant(due), store.Instant(updated), store.Instant(final)
 	if late.State != "" {
@@ -104,10 +107,10 @@ func (o *Order) insert(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO orders (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, 0, 0, $24, $25, $26)`,
+		$18, $19, $20, $21, '', 0, $22, '', $23, '', '', '', 0, 0, 0, 0, 0, $24, 0, $25, $26, $27, $28, $29)`,
 		o.ID.String(), o.Device, o.Serial, o.Epoch, o.Agent, o.Org, o.Action, string(params), o.Actor.Ref, o.Actor.Account, o.Actor.Org, store.Flag(o.Actor.MFA),
 		o.Role, o.Plan, o.Request, store.Millis(o.RequestedAt), store.Millis(o.ExpiresAt), store.Flag(o.dropsLoad()), o.Target, o.Cancel, o.State, o.Detail,
-		o.Decided, store.Millis(o.due), store.Millis(o.UpdatedAt), store.Millis(o.FinalAt))
+		o.Decided, o.Grant, store.Millis(o.due), store.Millis(o.UpdatedAt), store.Millis(o.FinalAt), o.Job, store.Flag(o.Reject))
 	return err
 }
 

@@ -65,6 +65,9 @@ func (b *Book) pass(ctx context.Context, sender Sender) (time.Duration, error) {
 	if err := b.sweepDue(ctx); err != nil {
 		return 0, err
 	}
+	if err := b.judgeAgain(ctx); err != nil {
+		return 0, err
+	}
 	here := b.here(sender)
 	agents, later, err := b.look(ctx, here)
 	if err != nil {

@@ -70,7 +70,7 @@ func TestPERM6NoGroupIsOrderedOnStandard(t *testing.T) {
 		} {
 			w.setPlan(plan)
 			for i, action := range []policy.Action{policy.RebootUPS, policy.RebootGroup, policy.ControlOutlet} {
-				if _, err := w.create(owner, Request{deviceID, action, upstest.Params(string(action))}); reasonOf(t, err) != want[i] {
+				if _, err := w.create(owner, Request{Device: deviceID, Action: action, Params: upstest.Params(string(action))}); reasonOf(t, err) != want[i] {
 					t.Errorf("%s on %s: %v, want %q", action, plan, err, want[i])
 				}
 			}
@@ -84,7 +84,7 @@ func TestPLAN5AnUpgradeIsObeyedAtOnce(t *testing.T) {
 		w := newWorld(t, db)
 		w.connect()
 		w.setPlan(policy.Basic)
-		if _, err := w.create(owner, Request{deviceID, policy.RebootUPS, nil}); reasonOf(t, err) != policy.PlanBasic {
+		if _, err := w.create(owner, Request{Device: deviceID, Action: policy.RebootUPS}); reasonOf(t, err) != policy.PlanBasic {
 			t.Fatalf("on basic: %v", err)
 		}
 		w.setPlan(policy.Standard)

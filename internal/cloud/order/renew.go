@@ -30,6 +30,7 @@ func (b *Book) Refresh(agent string) {
 	}
 	b.mu.Unlock()
 	signal(b.changed)
+	b.wake() // what waits is judged by what holds now
 }
 
 // renew tells agents that are connected here what they have not confirmed of their devices. It returns after how long it is to be asked

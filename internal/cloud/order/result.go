@@ -84,6 +84,9 @@ func (b *Book) advance(ctx context.Context, tx *store.Tx, o *Order, r report) er
 	if before == Pending || before == Sent || r.State.Final() {
 		tx.After(b.wake) // the next one of the device may go
 	}
+	if o.Job != "" && r.State.Final() {
+		tx.After(b.tellChange)
+	}
 	// Of what is on its way the log has the beginning and the end.
 	if r.State.Final() || r.State == wire.OrderAccepted || r.State == wire.OrderRunning && rank(before) < rank(wire.OrderAccepted) {
 		if err := logReport(ctx, tx, o, r.Result, r.at, r.arrived); err != nil {

@@ -62,7 +62,16 @@ func loadAgent(ctx context.Context, tx *store.Tx, name string) (*agentRow, error
 
 // Session is ingest's sink of that name: a session began, or its nonce was renewed.
 func (b *Book) Session(ctx context.Context, tx *store.Tx, agent string, session uint64, nonce wire.ID, _ time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO order_agents (agent, counter, session, nonce, stated, allow) VALUES ($1, 0, $2, $3, 0, '')
+	a, err := loadAgent(ctx, tx, agent)
+	if err != nil {
+		return err
+	}
+	if a.session != session {
+		if err := b.left(ctx, tx, agent); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO order_agents (agent, counter, session, nonce, stated, allow) VALUES ($1, 0, $2, $3, 0, '')
 		ON CONFLICT (agent) DO UPDATE SET stated = CASE WHEN order_agents.session = excluded.session THEN order_agents.stated ELSE 0 END,
 			session = excluded.session, nonce = excluded.nonce`, agent, session, nonce[:])
 	if err != nil {
@@ -116,6 +125,7 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 		tx.After(func() {
 			b.wake()
 			signal(b.changed)
+			b.tellChange() // the agent may be one that is waited for
 		})
 	}
 	return nil

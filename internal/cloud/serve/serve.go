@@ -21,6 +21,7 @@ import (
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/invitation"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/licence"
 	"upsedge/internal/cloud/mail"
 	"upsedge/internal/cloud/notify"
@@ -44,6 +45,7 @@ type Server struct {
 	invitations *invitation.Service
 	licences    *licence.Service
 	orders      *order.Book
+	jobs        *job.Desk
 	receiver    *ingest.Receiver
 	group       *ingest.Group
 	front       *front.Front
@@ -86,6 +88,9 @@ func (s *Server) build(ctx context.Context) (err error) {
 	s.authority, err = authority.Open(cfg.DataDir, authority.Options{
 		DB: s.db, Names: []string{cfg.Name}, CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, Brokers: []string{cfg.Broker}, Log: s.log,
 		Ended: func(agent string) { s.front.Disconnect(agent, "its certificate was revoked") },
+		Removed: func(ctx context.Context, tx *store.Tx, agent string) error {
+			return s.orders.AgentEnded(ctx, tx, agent)
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("%w (`upscloud init` makes the keys)", err)
@@ -97,7 +102,12 @@ func (s *Server) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.accounts, err = account.New(s.db, s.mail, account.Options{URL: cfg.URL, Secrets: secrets, Log: s.log}); err != nil {
+	if s.accounts, err = account.New(s.db, s.mail, account.Options{
+		URL: cfg.URL, Secrets: secrets, Log: s.log,
+		SignedOut: func(ctx context.Context, tx *store.Tx, account string) error {
+			return s.jobs.SignedOut(ctx, tx, account)
+		},
+	}); err != nil {
 		return err
 	}
 	if err = s.accounts.SealFactors(ctx); err != nil {
@@ -131,10 +141,16 @@ func (s *Server) buildRights(secrets *secret.Keys) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.jobs, err = job.New(job.Config{DB: s.db, Orders: s.orders, Log: s.log}); err != nil {
+		return err
+	}
+	s.orders.OnChange(s.jobs.Wake)
 	s.devices.AfterChange(s.orders.Refresh)
 	s.devices.OnGrantEnd(s.orders.GrantEnded)
+	s.devices.OnGrantEnd(s.jobs.GrantEnded)
 	s.devices.OnGrantEnd(s.notify.GrantEnded)
 	s.devices.OnDeviceEnd(s.orders.DeviceEnded)
+	s.devices.OnDeviceEnd(s.jobs.DeviceEnded)
 	s.devices.OnDeviceEnd(s.invitations.DeviceEnded)
 	s.devices.OnDeviceEnd(s.notify.DeviceEnded)
 	return nil
@@ -159,7 +175,7 @@ func (s *Server) buildPorts() (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Streams: s.streams, Orders: s.orders, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences, Notify: s.notify,
+		Streams: s.streams, Orders: s.orders, Jobs: s.jobs, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences, Notify: s.notify,
 	})
 	return err
 }
@@ -207,6 +223,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.front.Run(ctx, s.mqtt) })
 	g.Go(func() error { return s.orders.Run(ctx, s.front) })
+	g.Go(func() error { return s.jobs.Run(ctx) })
 	g.Go(func() error { return s.devices.Run(ctx, s.db) })
 	g.Go(func() error { return s.accounts.Run(ctx) })
 	g.Go(func() error { return s.notify.Run(ctx) })

@@ -42,7 +42,10 @@ func (s *Server) sinks() ingest.Sinks {
 			if err := s.notify.Presence(ctx, tx, agent, online, at); err != nil { // asks what was known before
 				return err
 			}
-			return s.devices.Presence(ctx, tx, agent, online, at)
+			if err := s.devices.Presence(ctx, tx, agent, online, at); err != nil {
+				return err
+			}
+			return s.orders.Presence(ctx, tx, agent, online, at)
 		},
 	}
 }
