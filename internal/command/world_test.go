@@ -31,6 +31,8 @@ type site struct {
 	log    *slog.Logger
 
 	units map[string]*unit // by serial number
+	find  func(serial string) (command.Target, bool)
+	box   func(order wire.ID, unit string) command.Unit
 	sink  *sink
 
 	mu      sync.Mutex
@@ -72,6 +74,11 @@ func newSite(t testing.TB, dir string) *site {
 			return clock.Service{Set: s.wallSet, Error: time.Millisecond}
 		},
 	})
+	s.find = func(serial string) (command.Target, bool) {
+		u := s.units[serial]
+		return command.Target{Name: "unit-" + serial, Unit: u}, u != nil && !u.away
+	}
+	s.box = func(_ wire.ID, name string) command.Unit { return s.units[strings.TrimPrefix(name, "unit-")] }
 	return s
 }
 
@@ -93,11 +100,8 @@ func (s *site) unit(serial string) *unit {
 func (s *site) start() error {
 	x, err := command.Open(context.Background(), command.Options{
 		Dir: s.dir, Policy: s.policy, Clock: s.clock, Sink: s.sink, Log: s.log,
-		Find: func(serial string) (command.Target, bool) {
-			u := s.units[serial]
-			return command.Target{Name: "unit-" + serial, Unit: u}, u != nil && !u.away
-		},
-		Box: func(_ wire.ID, name string) command.Unit { return s.units[strings.TrimPrefix(name, "unit-")] },
+		Find: s.find,
+		Box:  s.box,
 		Alarm: func(e ups.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
