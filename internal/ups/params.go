@@ -86,7 +86,7 @@ var params = map[string][]Param{
 	ActionAck:  {{Name: ParamAlarm, Values: []string{AlarmBattery, AlarmWiring}}},
 	ActionConfigure: {
 		{Name: ParamSetting, Values: settingNames()},
-		{Name: ParamValue, Form: "a number in the unit of the setting, the name of a choice, a date or a text of at most 16 characters"},
+		{Name: ParamValue, Form: "by the setting: a whole number in its unit, the name of a choice, a date as 2026-03-01, or a text of 1 to 16 characters"},
 	},
 }
 
@@ -127,7 +127,7 @@ func CheckParams(action string, given map[string]string) (map[string]string, err
 		out[p.Name] = value
 	}
 	if action == ActionConfigure {
-		if err := checkSetting(out[ParamSetting], out[ParamValue]); err != nil {
+		if _, _, err := ParseSetting(out); err != nil {
 			return nil, &ParamError{ParamValue, err.Error()}
 		}
 	}

@@ -71,9 +71,9 @@ func TestR10TurningOnIsNeverLimited(t *testing.T) {
 
 // TestTheOutputFrequencyIsNoSetting: it is never written (protocol reference, section 6.16).
 func TestTheOutputFrequencyIsNoSetting(t *testing.T) {
-	for _, p := range ups.Settings {
-		if p == ups.OutputFrequencySetting || p == ups.OutputVoltageSetting || p == ups.OutputVoltageSettingWide {
-			t.Errorf("%v can be written", p)
+	for _, s := range ups.Settings {
+		if p := s.Point; p == ups.OutputFrequencySetting || p == ups.OutputVoltageSetting || p == ups.OutputVoltageSettingWide {
+			t.Errorf("%v can be written", s.Point)
 		}
 	}
 }

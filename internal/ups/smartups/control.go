@@ -112,7 +112,7 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 	}
 	e.trusted()
 	c.cancelled.Store(false)
-	o := order{ev.Addr, ev.Word}
+	o := ev.write()
 	err = c.send(ctx, o)
 	c.tell(o, err)
 	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), answered: err == nil, progress: progress}
@@ -145,7 +145,7 @@ func (c *Control) already(ctx context.Context, ev *evidence) ups.Outcome {
 }
 
 // tell logs what became of a write.
-func (c *Control) tell(o order, err error) {
+func (c *Control) tell(o write, err error) {
 	switch request := (*modbus.RequestError)(nil); {
 	case err == nil:
 		c.of.cfg.Log.Info("command written to the unit", "write", o.String())

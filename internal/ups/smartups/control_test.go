@@ -289,7 +289,7 @@ func TestARebootIsJudgedByTheCause(t *testing.T) {
 func TestT55OnlyTheListIsWritten(t *testing.T) {
 	try := func(o order) {
 		t.Helper()
-		_, err := o.words()
+		_, _, err := o.words()
 		ok := o.addr == 1540 && o.v == 1 || o.addr == 1541 && (o.v == 1 || o.v == 2)
 		if (err == nil) != ok {
 			t.Fatalf("%v: %v, want taken %v", o, err, ok)

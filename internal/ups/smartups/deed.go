@@ -29,6 +29,7 @@ type deed interface {
 const (
 	deedReboot   = "reboot"
 	deedSelfTest = "self-test"
+	deedSetting  = "setting"
 )
 
 var deeds map[string]deed
@@ -37,6 +38,7 @@ func init() { // not in the declaration: what follows a deed looks here
 	deeds = map[string]deed{
 		deedReboot:   rebootDeed{},
 		deedSelfTest: selfTestDeed{},
+		deedSetting:  settingDeed{},
 	}
 }
 
@@ -45,6 +47,8 @@ func deedOf(action string, params map[string]string) string {
 	switch action {
 	case ups.ActionReboot:
 		return deedReboot
+	case ups.ActionConfigure:
+		return deedSetting
 	case ups.ActionDiagnostics:
 		if params[ups.ParamTest] == ups.TestSelf && params[ups.ParamDo] == ups.DoStart {
 			return deedSelfTest

@@ -23,9 +23,19 @@ type evidence struct {
 	Status  uint32 `json:"status"`
 	Cause   int64  `json:"cause"`
 	Test    uint32 `json:"test"` // 23, which is sticky
+
+	Setting *settingNote `json:"setting,omitempty"` // of the deed that writes one, in place of Word
 }
 
 const evidenceVersion = 2
+
+// write is what is to be written.
+func (ev *evidence) write() write {
+	if n := ev.Setting; n != nil {
+		return setting{ev.Addr, n.Words}
+	}
+	return order{ev.Addr, ev.Word}
+}
 
 // groups are the targets.
 func (ev *evidence) groups() (out []ups.Group) {
@@ -58,7 +68,7 @@ func readEvidence(before []byte) (*evidence, error) {
 			ev.Deed = deedSelfTest
 		}
 	}
-	if _, ok := deeds[ev.Deed]; ev.Version != evidenceVersion || !ok {
+	if _, ok := deeds[ev.Deed]; ev.Version != evidenceVersion || !ok || (ev.Setting != nil) != (ev.Deed == deedSetting) {
 		return nil, errors.New("it is of another version")
 	}
 	return ev, nil

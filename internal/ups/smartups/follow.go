@@ -92,9 +92,9 @@ func (f *following) tell(percent int, detail string) {
 
 // end makes the outcome, with the registers that decided it.
 func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outcome {
-	out := ups.Outcome{State: state, Reason: reason, Detail: fmt.Sprintf("%s; written: %v", detail, order{f.ev.Addr, f.ev.Word})}
+	out := ups.Outcome{State: state, Reason: reason, Detail: fmt.Sprintf("%s; written: %v", detail, f.ev.write())}
 	if f.judging {
-		out.Detail = detail + fmt.Sprintf("; judged after a restart, written or about to be: %v", order{f.ev.Addr, f.ev.Word})
+		out.Detail = detail + fmt.Sprintf("; judged after a restart, written or about to be: %v", f.ev.write())
 	}
 	if f.last == nil {
 		return out
@@ -109,7 +109,7 @@ func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outco
 
 // saidNo is the end of a command that the unit refused: exception 4 is its normal no (section 3.4), the others say that it does not
 // know the item or takes no writes here.
-func (f *following) saidNo(ctx context.Context, o order, code uint8) ups.Outcome {
+func (f *following) saidNo(ctx context.Context, o write, code uint8) ups.Outcome {
 	if s, err := f.eye.look(ctx, f.eye.status()); err == nil {
 		f.last = s
 	}

@@ -66,7 +66,14 @@ func mayOutlets(v uint32) bool {
 	return v&outletTargets != 0 && bits.OnesCount32(v&(fromSerial|fromCard|fromTCP)) == 1
 }
 
-// An order is one write.
+// A write is one to a unit: an order of the command block, or a setting.
+type write interface {
+	// words are the registers, whole items, the high word first, and at which address; an error if it is none that may be written.
+	words() (addr uint16, words []uint16, err error)
+	String() string
+}
+
+// An order is one write of a command.
 type order struct {
 	addr uint16
 	v    uint32
@@ -80,18 +87,17 @@ func (o order) String() string {
 	return fmt.Sprintf("%d = %d", o.addr, o.v)
 }
 
-// words are the registers of an order, whole items, the high word first; an error if it is none that may be written.
-func (o order) words() ([]uint16, error) {
+func (o order) words() (uint16, []uint16, error) {
 	for _, w := range writables {
 		switch {
 		case w.addr != o.addr || !w.may(o.v):
 		case w.words == 2:
-			return []uint16{uint16(o.v >> 16), uint16(o.v)}, nil
+			return o.addr, []uint16{uint16(o.v >> 16), uint16(o.v)}, nil
 		default:
-			return []uint16{uint16(o.v)}, nil
+			return o.addr, []uint16{uint16(o.v)}, nil
 		}
 	}
-	return nil, fmt.Errorf("write %v: not in the list of what is ever written", o)
+	return 0, nil, fmt.Errorf("write %v: not in the list of what is ever written", o)
 }
 
 // A Writer is a Line that also writes; it is a [modbus.Line] or stands for one.
@@ -100,11 +106,11 @@ type Writer interface {
 	WriteHolding(ctx context.Context, p modbus.Priority, unit uint8, addr uint16, values []uint16) error
 }
 
-// send writes an order, once, with function 16: some firmware refuses 6 (D7).
-func (c *Control) send(ctx context.Context, o order) error {
-	words, err := o.words()
+// send writes an order or a setting, once, with function 16: some firmware refuses 6 (D7).
+func (c *Control) send(ctx context.Context, o write) error {
+	addr, words, err := o.words()
 	if err != nil {
 		return err
 	}
-	return c.line.WriteHolding(ctx, modbus.Urgent, c.of.cfg.UnitID, o.addr, words)
+	return c.line.WriteHolding(ctx, modbus.Urgent, c.of.cfg.UnitID, addr, words)
 }
