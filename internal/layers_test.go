@@ -86,9 +86,10 @@ var layers = []layer{
 	{"internal/cloud/device", append([]string{"internal/cloud/eventlog", "internal/cloud/authority", "internal/cloud/ingest", "internal/cloud/mail"}, plane...), "", "who owns what"},
 	{"internal/cloud/history", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest"}, plane...), "", "what units said, for who may read it"},
 	{"internal/cloud/order", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/ingest", "internal/trust", "internal/trust/sign"}, plane...), "", "it signs nothing without having asked again"},
+	{"internal/cloud/bundle", append([]string{"internal/cloud/eventlog", "internal/cloud/device", "internal/cloud/order", "internal/cloud/secret"}, plane...), "", "bytes for the owner; what they say it is not asked"},
 	{"internal/cloud/job", append([]string{"internal/cloud/account", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/order"}, plane...), "", "whose turn it is; what an order is, and whether it may be, is package order's"},
 	{"internal/cloud/api", append([]string{
-		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/invitation",
+		"internal/cloud/account", "internal/cloud/authority", "internal/cloud/bundle", "internal/cloud/device", "internal/cloud/eventlog", "internal/cloud/history", "internal/cloud/ingest", "internal/cloud/invitation",
 		"internal/cloud/job", "internal/cloud/licence", "internal/cloud/limit", "internal/cloud/mail", "internal/cloud/notify", "internal/cloud/order",
 	}, plane...), "", "it translates between HTTP and the packages that know the rules"},
 	{"internal/cloud/serve", []string{"..."}, "", wires},

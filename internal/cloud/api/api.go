@@ -10,6 +10,7 @@ import (
 	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/authority"
+	"upsedge/internal/cloud/bundle"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/history"
@@ -35,7 +36,8 @@ type Config struct {
 	Notify       *notify.Service  // for the routes of notification policies
 	Invitations  *invitation.Service
 	Licences     *licence.Service
-	Log          *slog.Logger // nil discards
+	Bundles      *bundle.Service // for the routes of support bundles
+	Log          *slog.Logger    // nil discards
 	Now          func() time.Time
 	Streams      context.Context                                    // ends feeds and exports, which would keep a server from stopping; nil: nothing does
 	Observe      func(route string, status int, took time.Duration) // for metrics; nil: nobody asks
@@ -50,6 +52,8 @@ type API struct {
 	reader   *history.Reader
 
 	writeWithin time.Duration
+	bodyWithin  time.Duration // of a support bundle
+	bundles     chan struct{} // one for each that comes
 }
 
 // New returns an API. An error is a mistake of the program: a route or a fragment that does not fit.
@@ -57,7 +61,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.DB == nil || cfg.Authenticate == nil {
 		return nil, errors.New("api: no database, or nobody to say who asks")
 	}
-	a := &API{cfg: cfg, log: cfg.Log, writeWithin: writeWithin}
+	a := &API{cfg: cfg, log: cfg.Log, writeWithin: writeWithin, bodyWithin: bodyWithin, bundles: make(chan struct{}, bundlesAtOnce)}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +89,7 @@ func New(cfg Config) (*API, error) {
 func (a *API) table() (all []route) {
 	for _, some := range [][]route{
 		a.documentRoutes(), a.accountRoutes(), a.agentRoutes(), a.deviceRoutes(), a.logRoutes(), a.historyRoutes(), a.orderRoutes(), a.jobRoutes(),
-		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(), a.notifyRoutes(),
+		a.invitationRoutes(), a.licenceRoutes(), a.shareRoutes(), a.notifyRoutes(), a.bundleRoutes(),
 	} {
 		all = append(all, some...)
 	}

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"upsedge/internal/cloud/bundle"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/order"
+	"upsedge/internal/cloud/secret"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 )
@@ -30,8 +32,10 @@ func TestT85NoPathAndNoCursorIsAFault(t *testing.T) {
 		s := deviceSite(t, db, map[string][]string{"g_ada": {"AS1"}})
 		id := s.register("AS1").ID
 		devices := device.New(device.Config{})
+		bundles, err := bundle.New(bundle.Options{DB: db, Secrets: secret.Random()})
+		must(t, err)
 		a, err := New(Config{
-			DB: db, Authenticate: known, Orders: book, Devices: devices, Licences: licences(t, db, devices), Heads: eventlog.NewSigner(func([]byte) (string, error) { return "e30.AA.AA", nil }, nil, nil),
+			Bundles: bundles, DB: db, Authenticate: known, Orders: book, Devices: devices, Licences: licences(t, db, devices), Heads: eventlog.NewSigner(func([]byte) (string, error) { return "e30.AA.AA", nil }, nil, nil),
 		})
 		must(t, err)
 		s = serveSite(t, a)

@@ -208,6 +208,9 @@ var trials = map[string]trial{
 	"GET /api/v1/orders/{id}":            onOrder(""),
 	"GET /api/v1/orders/{id}/events":     onOrder("/events"),
 	"POST /api/v1/orders/{id}/cancel":    onOrder("/cancel"),
+	"GET /api/v1/orders/{id}/bundle": {allowed: answer{200, ""}, makes: true, ask: func(q *quarter, _, _ string) (string, any) {
+		return "/orders/" + q.bundle() + "/bundle", nil
+	}},
 	"DELETE /api/v1/devices/{id}/shares/{share}": {allowed: answer{204, ""}, ask: func(q *quarter, _, _ string) (string, any) {
 		return "/devices/" + q.device.ID + "/shares/" + q.share(q.dan), nil
 	}},
@@ -335,7 +338,7 @@ func TestPERM2AndPERM4AndPERM6EveryOrderIsAnsweredAsItsCellSays(t *testing.T) {
 				continue
 			}
 			allowed := answer{422, "UNSUPPORTED"}
-			if _, ofUnit := ups.ParamsOf(string(action)); ofUnit {
+			if _, ofUnit := ups.ParamsOf(string(action)); ofUnit || action == policy.SupportBundle {
 				allowed = answer{201, ""}
 			}
 			trial := onDevice(0, "", "/orders", obj{"action": action, "params": params(action)})

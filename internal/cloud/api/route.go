@@ -23,6 +23,7 @@ type route struct {
 	read   func(q *Request) (Answer, error)
 	change func(ctx context.Context, tx *store.Tx, q *Request) (Answer, error)
 	body   int64 // bytes a request may have; 0: maxBody
+	own    bool  // the route reads the body itself, once it knows that it wants it
 }
 
 const maxBody = 64 << 10

@@ -143,7 +143,9 @@ func (a *API) run(rt route, q *Request) (Answer, error) {
 	if most == 0 {
 		most = maxBody
 	}
-	if q.body, err = io.ReadAll(http.MaxBytesReader(q.W, q.Body, most)); err != nil {
+	if rt.own {
+		// it is not read for somebody who may not send it
+	} else if q.body, err = io.ReadAll(http.MaxBytesReader(q.W, q.Body, most)); err != nil {
 		if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
 			return Answer{}, cloud.Refuse(policy.TooLarge, "the body has more than %d bytes", most)
 		}

@@ -19,7 +19,7 @@ const targetParam = "order"
 func checkParams(action policy.Action, given map[string]string) (map[string]string, error) {
 	var wrong *ups.ParamError
 	switch _, ofUnit := ups.ParamsOf(string(action)); {
-	case ofUnit:
+	case ofUnit || action == policy.SupportBundle: // which has none
 		params, err := ups.CheckParams(string(action), given)
 		if errors.As(err, &wrong) {
 			return nil, cloud.RefuseField(policy.Malformed, "params."+cut(wrong.Param, 32), "%s", wrong.Why)

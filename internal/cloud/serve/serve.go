@@ -15,6 +15,7 @@ import (
 	"upsedge/internal/cloud/account"
 	"upsedge/internal/cloud/api"
 	"upsedge/internal/cloud/authority"
+	"upsedge/internal/cloud/bundle"
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/front"
@@ -50,6 +51,7 @@ type Server struct {
 	group       *ingest.Group
 	front       *front.Front
 	notify      *notify.Service
+	bundles     *bundle.Service
 	follower    *history.Follower
 	heads       *eventlog.Signer
 	api         *api.API
@@ -145,6 +147,9 @@ func (s *Server) buildRights(secrets *secret.Keys) (err error) {
 		return err
 	}
 	s.orders.OnChange(s.jobs.Wake)
+	if s.bundles, err = bundle.New(bundle.Options{DB: s.db, Secrets: secrets, Log: s.log}); err != nil {
+		return err
+	}
 	s.devices.AfterChange(s.orders.Refresh)
 	s.devices.OnGrantEnd(s.orders.GrantEnded)
 	s.devices.OnGrantEnd(s.jobs.GrantEnded)
@@ -153,6 +158,7 @@ func (s *Server) buildRights(secrets *secret.Keys) (err error) {
 	s.devices.OnDeviceEnd(s.jobs.DeviceEnded)
 	s.devices.OnDeviceEnd(s.invitations.DeviceEnded)
 	s.devices.OnDeviceEnd(s.notify.DeviceEnded)
+	s.devices.OnDeviceEnd(s.bundles.DeviceEnded)
 	return nil
 }
 
@@ -175,7 +181,7 @@ func (s *Server) buildPorts() (err error) {
 	}
 	s.api, err = api.New(api.Config{
 		DB: s.db, Authenticate: s.accounts.Authenticate, Accounts: s.accounts, Log: s.log, Observe: s.watch.request,
-		Streams: s.streams, Orders: s.orders, Jobs: s.jobs, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences, Notify: s.notify,
+		Streams: s.streams, Orders: s.orders, Jobs: s.jobs, Agents: s.authority, Devices: s.devices, Heads: s.heads, Invitations: s.invitations, Licences: s.licences, Notify: s.notify, Bundles: s.bundles,
 	})
 	return err
 }
@@ -228,6 +234,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.accounts.Run(ctx) })
 	g.Go(func() error { return s.notify.Run(ctx) })
 	g.Go(func() error { return s.invitations.Run(ctx) })
+	g.Go(func() error { return s.bundles.Run(ctx) })
 	g.Go(func() error { return s.heads.Run(ctx, s.db) })
 	g.Go(func() error { return s.heads.RunSums(ctx, s.db) })
 	g.Go(func() error { return s.noteSeconds(ctx) })
