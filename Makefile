@@ -48,7 +48,7 @@ bin/upscloud: ; $(GOBUILD) -o $@ ./cmd/cloud
 bin/upssim: ; $(GOBUILD) -o $@ ./cmd/upssim
 
 .PHONY: test
-test: need-gcc system-packages lint short-fuzz race ## every test, as CI runs them
+test: need-gcc system-packages lint short-fuzz race whole ## every test, as CI runs them
 
 .PHONY: need-gcc
 need-gcc:
@@ -64,6 +64,12 @@ system-packages:
 race:
 	@echo "== go test -race ./..."
 	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" go test -p 3 $(RACE) -vet=off ./...
+
+# Some tests show the race detector a part of their cases.
+.PHONY: whole
+whole:
+	@echo "== go test, all cases of what -race sees in part"
+	@tools/whole
 
 .PHONY: short-fuzz
 short-fuzz:

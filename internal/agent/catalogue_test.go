@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"upsedge/internal/testenv"
 	"upsedge/internal/ups"
 )
 
@@ -62,8 +63,9 @@ func TestEveryIDOfTheCatalogueReachesTheReceiver(t *testing.T) {
 	var mu sync.Mutex
 	var all []lived
 	t.Run("play", func(t *testing.T) {
-		for _, s := range stages {
+		for n, s := range stages {
 			t.Run(s.name, func(t *testing.T) {
+				testenv.Part(t, n, 5)
 				t.Parallel()
 				out := s.play(t)
 				mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"upsedge/internal/policy"
+	"upsedge/internal/testenv"
 	"upsedge/internal/trust"
 	"upsedge/internal/ups"
 	"upsedge/internal/ups/upstest"
@@ -47,9 +48,12 @@ func TestPLAN11AgainstAUnit(t *testing.T) {
 		policy.PlanBasic:  func(c *boss) { c.says("basic", 10) },
 		policy.GrantStale: func(c *boss) { c.says("advanced", 10, trust.Ended{Actor: "u_1", GrantVersion: 10}) },
 	}
+	n := 0
 	for _, again := range []string{"", "before", "behind"} { // a restart
 		for reason, lost := range lose {
+			n++
 			t.Run(fmt.Sprint(reason, " ", again), func(t *testing.T) {
+				testenv.Part(t, n, 6)
 				synctest.Test(t, func(t *testing.T) {
 					c := newBoss(t, time.Time{})
 					defer c.stop()
