@@ -25,8 +25,10 @@ Examples:
                                               -t 4 -0 -r 0 -c 27 -1 /tmp/ups
   upssim --tcp 127.0.0.1:1502 --units 10      ten units on the ports 1502 to 1511
   upssim --pty /tmp/ups --at 30s=mains-fail --at 90s=mains-return --speed 20
+  upssim --pty /tmp/ups --feed 'main=upsagent run --config agent.yaml'
+                                              the gateway hangs on the UPS that it reboots
 
-Words for --at, --scenario and standard input (there alone also: show, stats, unplug, plug, help, quit).
+Words for --at, --scenario and standard input (there alone also: show, stats, writes, unplug, plug, help, quit).
 On standard input "3:mains-fail" means the third unit only. WHEN a fault strikes: at every N-th request
 (N; 0 ends it), the next N (next:N), for a DURATION, or, without it, at every request from now on.
 `
@@ -48,6 +50,9 @@ type flags struct {
 	Speed      *float64      `placeholder:"N" help:"How much faster than the clock the battery empties and fills; 1 if nothing says."`
 	Seed       uint64        `default:"1" help:"Of the noise and the serial number. Unit n of many has seed + n - 1."`
 	Load       *float64      `placeholder:"PART" help:"Load as a part of the rating, 0 to 1.5; 0.3 if nothing says."`
+	Hurry      float64       `default:"1" placeholder:"N" help:"How much faster than the clock the whole unit lives: delays, countdowns and tests too. For tests of what talks to it; a unit that hurries is none that exists."`
+	Feed       []string      `placeholder:"[N:]GROUP=COMMAND" sep:"none" help:"A box on an outlet group (main, sog0, …) of unit N, the first if none is named: COMMAND, without a shell, runs while the group has power, is killed with all its children the moment it has none, and started again when the power is back. May be repeated."`
+	Boot       time.Duration `default:"20s" help:"How long a box on an outlet needs from power to its program. Real ones need 20 to 40 s."`
 	Scenario   string        `placeholder:"FILE" help:"Read steps from FILE, one a line: 30s mains-fail."`
 	At         []string      `placeholder:"TIME=WORD" sep:"none" help:"A step: 30s=mains-fail. May be repeated."`
 	Stats      bool          `help:"Print counts of requests when it ends. SIGUSR1 prints them at any time."`
@@ -90,6 +95,10 @@ func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
 		return nil, usageError{fmt.Errorf("--speed %g: must be above 0, up to 1e+06", *f.Speed)}
 	case f.Load != nil && !(*f.Load >= 0 && *f.Load <= 1.5):
 		return nil, usageError{fmt.Errorf("--load %g: must be 0 to 1.5", *f.Load)}
+	case !(f.Hurry >= 1 && f.Hurry <= 100):
+		return nil, usageError{fmt.Errorf("--hurry %g: must be 1 to 100", f.Hurry)}
+	case f.Boot < 0:
+		return nil, usageError{fmt.Errorf("--boot %v: must not be negative", f.Boot)}
 	case f.Turnaround < 0:
 		return nil, usageError{fmt.Errorf("--turnaround %v: must not be negative", f.Turnaround)}
 	}
@@ -100,10 +109,19 @@ func (f *flags) build(stdout, stderr io.Writer) (*site, error) {
 	s := &site{flags: *f, addrs: addrs, steps: sc.Steps, stdout: stdout, stderr: stderr}
 	for i := range max(1, len(addrs)) { // a pty alone has one unit; with TCP it shows the first
 		s.units = append(s.units, upssim.New(upssim.Options{
-			Seed: f.Seed + uint64(i), SKU: sc.Model, Variants: sc.Variants, Load: sc.Load, Speed: sc.Speed,
+			Seed: f.Seed + uint64(i), SKU: sc.Model, Variants: sc.Variants, Load: sc.Load, Speed: sc.Speed, Now: hurried(f.Hurry),
 		}))
 	}
+	if err := s.checkFeeds(); err != nil {
+		return nil, usageError{err}
+	}
 	return s, nil
+}
+
+// hurried is a clock that goes so much faster than the machine's.
+func hurried(n float64) func() time.Time {
+	began := time.Now()
+	return func() time.Time { return began.Add(time.Duration(float64(time.Since(began)) * n)) }
 }
 
 // variants collects --variant and --via.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type site struct {
 	addrs          []string
 	steps          []upssim.Step
 	units          []*upssim.Unit
+	feeds          []feed
 	serial, tcp    upssim.Stats
 	stdout, stderr io.Writer
 
@@ -59,6 +61,9 @@ func (s *site) run(ctx context.Context, stdin io.Reader) error {
 		return errors.Join(err, g.Wait())
 	}
 	s.announce(listeners)
+	for _, f := range s.feeds {
+		g.Go(func() error { s.feed(ctx, f); return nil })
+	}
 	g.Go(func() error { return s.play(ctx) })
 	g.Go(func() error { return s.onSignal(ctx) })
 	g.Go(func() error { return s.control(ctx, g, stdin) })
@@ -233,13 +238,19 @@ func (s *site) obey(ctx context.Context, g *errgroup.Group, line string) error {
 		return errQuit
 	case "help":
 		s.say("%s", strings.TrimRight(upssim.Words(), "\n"))
-		s.say("  show, stats, unplug, plug, help, quit")
+		s.say("  show, stats, writes, unplug, plug, help, quit")
 	case "show":
 		for _, u := range units {
 			s.say("%s", u)
 		}
 	case "stats":
 		s.printStats(s.stderr)
+	case "writes":
+		for i, u := range s.units {
+			if slices.Contains(units, u) {
+				s.say("unit %d: %d writes %v", i+1, u.Written(), u.Writes())
+			}
+		}
 	case "unplug":
 		s.unplug()
 		s.say("ok unplug")

@@ -106,6 +106,7 @@ func (u *Unit) step(t time.Time) {
 	u.transfer()
 	u.stepBattery(dt)
 	u.stepGroups()
+	u.noteOutlets()
 	u.stepLoad(dt)
 }
 

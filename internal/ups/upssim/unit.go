@@ -70,6 +70,8 @@ type Unit struct {
 	writes  []Write // the last ones
 	written uint64
 
+	watchers []*watcher // of what has power
+
 	lastWords time.Time // until here an empty unit answers; zero while there is something to run on
 	bootAt    time.Time
 }
