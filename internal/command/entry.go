@@ -23,7 +23,8 @@ type entry struct {
 	state    wire.OrderState
 	reason   policy.Reason
 	detail   string
-	progress int
+	progress int     // how far it is, while it runs
+	boot     wire.ID // of the box, when it began
 	raw      []ups.RawValue
 	recall   recall
 	ended    wire.Stamp // when it ended, zero while it has not
@@ -108,6 +109,8 @@ type entryJSON struct {
 	Detail       string            `json:"detail,omitempty"`
 	Raw          []rawJSON         `json:"raw,omitempty"`
 	Recall       recall            `json:"recall,omitzero"`
+	Progress     int               `json:"progress,omitempty"`
+	Boot         wire.ID           `json:"boot,omitzero"`
 	Ended        *stampJSON        `json:"ended,omitempty"`
 }
 
@@ -145,6 +148,7 @@ func (e *entry) encode() ([]byte, error) {
 		Device: c.Device, Epoch: c.Epoch, Counter: c.Counter, Nonce: c.Nonce, MaxAge: c.MaxAge, Action: c.Action, Params: c.Params, Actor: c.Actor,
 		Role: c.Role, Plan: c.Plan, GrantVersion: c.GrantVersion, MFA: c.MFA, IssuedAt: c.IssuedAt, Unit: e.unit, Bound: e.bound, Judged: e.plan,
 		Before: e.before, Reason: e.reason, Detail: e.detail, Recall: e.recall,
+		Progress: e.progress, Boot: e.boot,
 	}
 	if e.ended.BootID != (wire.ID{}) {
 		v.Ended = stampOf(e.ended)
@@ -173,7 +177,7 @@ func decodeEntry(id wire.ID, state int64, body []byte) (*entry, error) {
 			Actor: v.Actor, Role: v.Role, Plan: v.Plan, GrantVersion: v.GrantVersion, MFA: v.MFA, IssuedAt: v.IssuedAt,
 		},
 		unit: v.Unit, bound: v.Bound, plan: v.Judged, before: v.Before, state: wire.OrderStates[state], reason: v.Reason, detail: v.Detail,
-		recall: v.Recall,
+		recall: v.Recall, progress: v.Progress, boot: v.Boot,
 	}
 	if v.Ended != nil {
 		e.ended = v.Ended.stamp()

@@ -12,7 +12,7 @@ type Unit interface {
 	// outcome will need; it goes into the journal.
 	Check(ctx context.Context, c ups.Command) (before []byte, err error)
 	// Execute writes, once, and follows the status registers to the end. progress may be called any number of times. When ctx ends it
-	// returns soon; its outcome does not count then, the next start asks Judge.
+	// returns soon; its outcome does not count then, the next start asks Judge. progress is called from within.
 	Execute(ctx context.Context, c ups.Command, before []byte, progress func(percent int, detail string)) ups.Outcome
 	// Judge is called after a crash instead of Execute: it only reads.
 	Judge(ctx context.Context, c ups.Command, before []byte) ups.Outcome
@@ -25,6 +25,13 @@ type Canceller interface {
 	Cancel(ctx context.Context, c ups.Command) error
 	// Recalled is called before Judge where Cancel may have written before a crash.
 	Recalled(c ups.Command)
+}
+
+// A Witness is a Unit whose Judge makes use of what is known of the time before it.
+type Witness interface {
+	// Witnessed is called before Judge. progress is the farthest that Execute had told and that went to disk, 0 where that is nothing, by
+	// the ten; rebooted means that the box itself was started anew since the order began: another boot of its operating system.
+	Witnessed(c ups.Command, progress int, rebooted bool)
 }
 
 // A Target is a unit of the site under the serial number it reports itself.

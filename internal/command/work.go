@@ -201,7 +201,7 @@ func (x *Executor) accept(ctx context.Context, h *hand) bool {
 
 // begin writes down that an order runs, directly before it does. Rights are judged for the last time (PERM-10).
 func (x *Executor) begin(ctx context.Context, h *hand, unit Unit) bool {
-	h.e.state = wire.OrderRunning
+	h.e.state, h.e.boot = wire.OrderRunning, x.stamp().BootID
 	err := x.write("begin an order", func(t *tx) {
 		t.update(h.e)
 		t.tell(h.e.outgoing(x.stamp()))
@@ -278,6 +278,9 @@ func (x *Executor) askUnit(ctx context.Context, h *hand) {
 			recalled := x.reach(h, t.Unit)
 			if c, can := t.Unit.(Canceller); can && recalled {
 				c.Recalled(h.e.command())
+			}
+			if w, can := t.Unit.(Witness); can {
+				w.Witnessed(h.e.command(), h.e.progress, h.e.boot != (wire.ID{}) && h.e.boot != x.stamp().BootID)
 			}
 			o := t.Unit.Judge(ctx, h.e.command(), h.e.before)
 			switch {
@@ -377,17 +380,25 @@ func (x *Executor) insist(ctx context.Context, e *entry) {
 	}
 }
 
-// progress tells now and then how far an order is.
+// progress tells now and then how far an order is. Each ten that it gets farther is told at once, and noted: it is what a judge knows after
+// a crash.
 func (x *Executor) progress(e *entry) func(int, string) {
 	var last time.Time
 	told := *e
 	return func(percent int, detail string) {
 		percent, detail = min(max(percent, 0), 100), oneLine(detail, maxDetail)
-		if percent == told.progress && detail == told.detail || time.Since(last) < progressEvery {
+		further := percent/10 > e.progress/10
+		if percent == told.progress && detail == told.detail || !further && time.Since(last) < progressEvery {
 			return
 		}
 		last, told.progress, told.detail = time.Now(), percent, detail
+		if further {
+			e.progress = percent / 10 * 10
+		}
 		_ = x.write("tell how far an order is", func(t *tx) {
+			if further {
+				t.update(e)
+			}
 			if !t.crowded() { // the end is told for certain
 				t.tell(told.outgoing(x.stamp()))
 			}
