@@ -29,9 +29,9 @@ const (
 	// back: that is never refused for want of room (R10). Only orders in hand can be taken back, and none comes into hand before there is
 	// room for it, so few rows are enough.
 	spare = 25
-	// mostWaiting is how many results may wait for the store before what can be done without is left out: answers to orders that are
-	// known, and how far an order is. What remains is four results of each order that the journal has room for.
-	mostWaiting = 2_000
+	// waiting is what fraction of that, in results, may wait for the store before what can be done without is left out: answers to orders
+	// that are known, and how far an order is. What remains is four results of each order that the journal has room for.
+	waiting = 12
 	// forgetOnce is how many orders one commit forgets at most, so that it stays short.
 	forgetOnce = 200
 )

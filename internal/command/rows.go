@@ -134,7 +134,7 @@ func (t *tx) tell(o Outgoing) {
 // crowded reports whether so many results wait for the store that only those are told that somebody has to know.
 func (t *tx) crowded() bool {
 	var oldest int64
-	return t.get([]any{&oldest}, "SELECT number FROM outbox ORDER BY number LIMIT 1") && int64(t.meta.number)-oldest >= mostWaiting
+	return t.get([]any{&oldest}, "SELECT number FROM outbox ORDER BY number LIMIT 1") && int64(t.meta.number)-oldest >= t.most/waiting
 }
 
 // waiting returns the oldest results that the store does not have, and the journal they are of.

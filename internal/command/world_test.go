@@ -235,6 +235,7 @@ type sink struct {
 	journal wire.ID
 	taken   uint64
 	results []wire.Result
+	stamps  []wire.Stamp // of the results
 	refuse  error
 }
 
@@ -256,7 +257,7 @@ func (s *sink) Put(_ context.Context, journal wire.ID, results []command.Outgoin
 				return err
 			}
 			s.taken = r.Number
-			s.results = append(s.results, r.Result)
+			s.results, s.stamps = append(s.results, r.Result), append(s.stamps, r.Stamp)
 		}
 		return nil
 	})
@@ -292,6 +293,24 @@ type unit struct {
 	checked int
 	recall  int           // how often Judge was told of that
 	left    chan struct{} // closed when its line is taken away; nil: never
+	wrote   func()        // nil, or called for each write
+	twice   func()        // nil, or called when two ask it at once
+	inside  bool
+}
+
+// alone notes that somebody is at work on the unit, until the function returned is called.
+func (u *unit) alone() (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.inside && u.twice != nil {
+		u.twice()
+	}
+	u.inside = true
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.inside = false
+	}
 }
 
 func (u *unit) written() int {
@@ -301,6 +320,7 @@ func (u *unit) written() int {
 }
 
 func (u *unit) Check(ctx context.Context, _ ups.Command) ([]byte, error) {
+	defer u.alone()()
 	u.mu.Lock()
 	u.checked++
 	u.mu.Unlock()
@@ -319,7 +339,11 @@ func (u *unit) Check(ctx context.Context, _ ups.Command) ([]byte, error) {
 }
 
 func (u *unit) Execute(ctx context.Context, _ ups.Command, before []byte, progress func(int, string)) ups.Outcome {
+	defer u.alone()()
 	err := u.crash.step(func() error {
+		if u.wrote != nil {
+			u.wrote()
+		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.count++
@@ -346,6 +370,7 @@ func (u *unit) outcome() ups.Outcome {
 }
 
 func (u *unit) Judge(ctx context.Context, _ ups.Command, before []byte) ups.Outcome {
+	defer u.alone()()
 	if u.crash.step(func() error { return nil }) != nil || !wait(ctx, time.Second) {
 		return ups.Outcome{State: ups.Unknown}
 	}
