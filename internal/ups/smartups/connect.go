@@ -34,7 +34,7 @@ func (d *Driver) Connect(ctx context.Context, seen func(*ups.Reading)) ([]ups.Bl
 		d.reads, d.connected = nil, nil
 		return nil, fmt.Errorf("connect to %s: %w", d.cfg.Name, err)
 	}
-	d.about.Store(&about{serial: d.identity.Serial, profile: d.profile, noHoles: d.noHoles})
+	d.about.Store(&about{serial: d.identity.Serial, sku: d.identity.SKU, profile: d.profile, noHoles: d.noHoles})
 	plan := d.Costs()
 	d.cfg.Log.Debug("unit identified", "model", d.identity.Model, "firmware", d.identity.Firmware, "reads", len(plan))
 	return plan, nil

@@ -24,10 +24,18 @@ type Control struct {
 	line Writer
 
 	cancelled atomic.Bool // Cancel has written since the last Execute began
+	takenBack atomic.Bool // and the unit said yes, while nothing had gone off
 
 	mu      sync.Mutex
 	checked check     // the last one that let a command go
 	running *evidence // of the command that is followed, nil for none
+	without refusal   // of outlet commands
+}
+
+// A refusal is the exception with which a unit answered an outlet command since it was connected to.
+type refusal struct {
+	by   *about
+	code uint8
 }
 
 // A check is what Check saw, and over which link.
@@ -41,6 +49,7 @@ type check struct {
 // about is what is known of a connected unit; it does not change.
 type about struct {
 	serial  string
+	sku     string
 	profile profile
 	noHoles bool
 }
@@ -97,6 +106,9 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 		if err != nil {
 			return notWritten(err)
 		}
+		if !sameWrite(before, again) {
+			return ups.Outcome{State: ups.Refused, Reason: ups.ReasonBusy, Detail: "the unit's state has changed since it was looked at, and with it what would be written"}
+		}
 		before = again
 	}
 	ev, err := readEvidence(before)
@@ -112,10 +124,20 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 	}
 	e.trusted()
 	c.cancelled.Store(false)
+	c.takenBack.Store(false)
 	o := ev.write()
 	err = c.send(ctx, o)
 	c.tell(o, err)
-	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), answered: err == nil, progress: progress}
+	f := &following{control: c, eye: e, ev: ev, progress: progress}
+	if code := exception(err); code != 0 && ev.Addr == outletCommand {
+		c.learn(e.about, code)
+		if f.instead(ctx, code) {
+			o = f.ev.write()
+			err = c.send(ctx, o)
+			c.tell(o, err)
+		}
+	}
+	f.began, f.answered = c.of.cfg.Now(), err == nil
 	switch request := (*modbus.RequestError)(nil); {
 	case err == nil:
 	case exception(err) != 0:
@@ -125,7 +147,18 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 	default:
 		f.eye.d.trust = unsure
 	}
+	f.tell(5, "written: "+f.wrote())
 	return f.run(ctx)
+}
+
+// sameWrite tells whether what would be written now is what the journal says, by which it is judged after a crash.
+func sameWrite(noted, now []byte) bool {
+	was, err := readEvidence(noted)
+	if err != nil {
+		return false
+	}
+	is, err := readEvidence(now)
+	return err == nil && (is.Already != "" || was.Already == "" && was.written() == is.written())
 }
 
 // already is the outcome where the unit is as the command would have it: nothing is written. One more look shows the registers.
@@ -200,11 +233,12 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 	if err != nil {
 		return err
 	}
-	s, err := e.look(ctx, e.status())
+	d := deeds[ev.Deed]
+	s, err := e.look(ctx, d.looks(e, ev))
 	if err != nil {
 		return unreachable(err)
 	}
-	o, err := deeds[ev.Deed].back(ev, s)
+	o, err := d.back(ev, s)
 	if err != nil {
 		return err
 	}
@@ -212,6 +246,7 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 	err = c.send(ctx, o)
 	switch request := (*modbus.RequestError)(nil); {
 	case err == nil:
+		c.takenBack.Store(true)
 		return nil
 	case exception(err) != 0:
 		c.cancelled.Store(false)

@@ -307,8 +307,9 @@ func TestT55OnlyTheListIsWritten(t *testing.T) {
 	}
 	for v := range uint32(1 << 20) {
 		command, source := v&0x1F, v&0x7F000
+		modifiers, one := map[uint32]uint32{1: 0, 2: 0x40, 4: 0x80, 8: 0xC0, 16: 0xC0}[command]
 		known := source == 0x4000 || source == 0x8000 || source == 0x20000
-		ok := v&0xF00 != 0 && known && v&0x80020 == 0 && (command == 0x10 || command == 1 && v&0xC0 == 0)
+		ok := v&0xF00 != 0 && known && v&0x80000 == 0 && one && v&0xE0&^modifiers == 0
 		if mayOutlets(v) != ok || mayOutlets(v|1<<20) {
 			t.Fatalf("1538 = 0x%08X: taken %v, want %v", v, !ok, ok)
 		}

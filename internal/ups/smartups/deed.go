@@ -27,18 +27,28 @@ type deed interface {
 
 // The deeds, by the name evidence carries: it stays in journals, and never changes its meaning.
 const (
-	deedReboot   = "reboot"
-	deedSelfTest = "self-test"
-	deedSetting  = "setting"
+	deedSetting     = "setting"
+	deedReboot      = "reboot"
+	deedRebootGroup = "reboot-group"
+	deedOn          = "outlet-on"
+	deedOff         = "outlet-off"
+	deedShutdown    = "outlet-shutdown"
+	deedTakeBack    = "outlet-cancel"
+	deedSelfTest    = "self-test"
 )
 
 var deeds map[string]deed
 
 func init() { // not in the declaration: what follows a deed looks here
 	deeds = map[string]deed{
-		deedReboot:   rebootDeed{},
-		deedSelfTest: selfTestDeed{},
-		deedSetting:  settingDeed{},
+		deedSetting:     settingDeed{},
+		deedReboot:      rebootDeed{},
+		deedRebootGroup: rebootGroupDeed{},
+		deedOn:          onDeed{},
+		deedOff:         offDeed{},
+		deedShutdown:    shutdownDeed{},
+		deedTakeBack:    takeBackDeed{},
+		deedSelfTest:    selfTestDeed{},
 	}
 }
 
@@ -49,6 +59,10 @@ func deedOf(action string, params map[string]string) string {
 		return deedReboot
 	case ups.ActionConfigure:
 		return deedSetting
+	case ups.ActionRebootGroup:
+		return deedRebootGroup
+	case ups.ActionOutlet:
+		return map[string]string{ups.ToOn: deedOn, ups.ToOff: deedOff, ups.ToShutdown: deedShutdown, ups.ToCancel: deedTakeBack}[params[ups.ParamTo]]
 	case ups.ActionDiagnostics:
 		if params[ups.ParamTest] == ups.TestSelf && params[ups.ParamDo] == ups.DoStart {
 			return deedSelfTest

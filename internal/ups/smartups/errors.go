@@ -72,4 +72,5 @@ func refused(err error) bool {
 const (
 	illegalFunction = 1
 	illegalAddress  = 2
+	deviceFailure   = 4
 )

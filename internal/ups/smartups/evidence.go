@@ -16,10 +16,14 @@ type evidence struct {
 	Already string `json:"already,omitempty"` // the unit is as it should be, and nothing is written; how so
 	Addr    uint16 `json:"addr"`              // the register written: which path was taken
 	Word    uint32 `json:"word"`
-	Targets uint16 `json:"targets,omitempty"` // groups that will go off and come back, bits as in 590
-	Off     int64  `json:"off"`               // s, the longest delay of a target
+	OrAddr  uint16 `json:"or_addr,omitempty"` // what may be written instead where the unit refuses that, 0: nothing
+	OrWord  uint32 `json:"or_word,omitempty"`
+	Targets uint16 `json:"targets,omitempty"` // groups it is about, bits as in 590
+	Off     int64  `json:"off"`               // s, the longest delay of a target, whether it is ordered or not (D22)
 	Stay    int64  `json:"stay"`
 	On      int64  `json:"on"`
+	Short   int64  `json:"short,omitempty"`   // s, the shortest stay-off of a target; 0: not known
+	Pending uint32 `json:"pending,omitempty"` // of the groups together, before a cancel
 	Status  uint32 `json:"status"`
 	Cause   int64  `json:"cause"`
 	Test    uint32 `json:"test"` // 23, which is sticky
@@ -37,15 +41,35 @@ func (ev *evidence) write() write {
 	return order{ev.Addr, ev.Word}
 }
 
+// whole tells whether the unit's own status word has to change on the way: only then its cause says anything (section 3.5).
+func (ev *evidence) whole() bool { return ev.Targets&1 != 0 || ev.Addr == signallingCommand }
+
+// written names what is written, or may be.
+func (ev *evidence) written() string {
+	o := ev.write().String()
+	if ev.OrAddr != 0 {
+		o += " or " + order{ev.OrAddr, ev.OrWord}.String()
+	}
+	return o
+}
+
 // groups are the targets.
 func (ev *evidence) groups() (out []ups.Group) {
+	return groupsOf(ev.Targets)
+}
+
+// groupsOf are the groups of bits as in 590.
+func groupsOf(bits uint16) (out []ups.Group) {
 	for i, g := range ups.Groups {
-		if ev.Targets&(1<<i) != 0 {
+		if bits&(1<<i) != 0 {
 			out = append(out, g)
 		}
 	}
 	return out
 }
+
+// bitOf is the bit of a group in 590.
+func bitOf(g ups.Group) uint16 { return 1 << (g - ups.MainGroup) }
 
 // outlets are the points of the targets.
 func (ev *evidence) outlets() (out []ups.Point) {

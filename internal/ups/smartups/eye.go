@@ -69,6 +69,29 @@ const (
 	delayItems = 5
 )
 
+// countdowns are the reads of how long the groups wait, of a unit that tells it. They count as settings, which may all be ones: so read
+// countdowns of which none runs.
+func (e *eye) countdowns() []*read {
+	var items []*register
+	for i := range registers {
+		if r := &registers[i]; r.point.Info().Kind == ups.Countdown && r.fam != unlisted && e.about.profile.wants(r) {
+			items = append(items, r)
+		}
+	}
+	pl := newPlanner(e.d.timing(), e.about.profile)
+	pl.holes = !e.about.noHoles
+	return pl.reads(ups.TierSettings, items)
+}
+
+// turnOff returns the countdown until a group goes off, and whether one runs; turnOn until it comes on.
+func turnOff(s *ups.State, g ups.Group) (seconds int64, runs bool) {
+	return s.Raw(ups.MainTurnOff + 3*ups.Point(g-ups.MainGroup))
+}
+
+func turnOn(s *ups.State, g ups.Group) (seconds int64, runs bool) {
+	return s.Raw(ups.MainTurnOn + 3*ups.Point(g-ups.MainGroup))
+}
+
 // look makes reads, and once more what came to nothing: a command is not lost for one damaged reply.
 func (e *eye) look(ctx context.Context, reads []*read) (*ups.State, error) {
 	s := ups.NewState()
@@ -79,7 +102,10 @@ func (e *eye) look(ctx context.Context, reads []*read) (*ups.State, error) {
 		if err != nil && ctx.Err() == nil && exception(err) == 0 && !anotherUnit(err) {
 			err = e.d.readInStep(ctx, rd, &r)
 		}
-		if err != nil {
+		switch {
+		case refused(err) && rd.fields[0].point.Info().Kind == ups.Countdown: // a unit that does not tell them
+			continue
+		case err != nil:
 			return nil, err
 		}
 		s.Apply(&r)

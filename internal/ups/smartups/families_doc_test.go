@@ -69,7 +69,7 @@ func commandCells(t *testing.T, sku, variant string, card, tcp bool) string {
 		} else if err != nil {
 			t.Fatal(err)
 		} else {
-			said = append(said, cmd.Action+": "+order{ev.Addr, ev.Word}.String())
+			said = append(said, cmd.Action+": "+ev.written())
 		}
 	}
 	return " " + strings.Join(said, "; ") + " |"

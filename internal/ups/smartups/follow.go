@@ -22,6 +22,8 @@ type following struct {
 
 	last   *ups.State
 	unseen time.Duration // the longest time without a reading
+	gap    time.Duration // the time without one before the last
+	no     string        // the unit refused this first
 	told   string        // the last progress
 	wait   error         // why there is no reading now
 	step   step
@@ -62,7 +64,8 @@ func (f *following) run(ctx context.Context) ups.Outcome {
 		case err != nil:
 			f.wait = err
 		default:
-			f.unseen, seen, f.last, f.wait = max(f.unseen, now.Sub(seen)), now, s, nil
+			f.gap, seen, f.last, f.wait = now.Sub(seen), now, s, nil
+			f.unseen = max(f.unseen, f.gap)
 			if out := f.step.see(f, s, now.Sub(f.began)); out != nil {
 				return *out
 			}
@@ -92,9 +95,9 @@ func (f *following) tell(percent int, detail string) {
 
 // end makes the outcome, with the registers that decided it.
 func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outcome {
-	out := ups.Outcome{State: state, Reason: reason, Detail: fmt.Sprintf("%s; written: %v", detail, f.ev.write())}
+	out := ups.Outcome{State: state, Reason: reason, Detail: detail + "; written: " + f.wrote()}
 	if f.judging {
-		out.Detail = detail + fmt.Sprintf("; judged after a restart, written or about to be: %v", f.ev.write())
+		out.Detail = detail + "; judged after a restart, written or about to be: " + f.ev.written()
 	}
 	if f.last == nil {
 		return out
@@ -105,6 +108,14 @@ func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outco
 		}
 	}
 	return out
+}
+
+// wrote names what was written: the path that was taken.
+func (f *following) wrote() string {
+	if f.no == "" {
+		return f.ev.write().String()
+	}
+	return fmt.Sprintf("%v, as the unit refused %s", f.ev.write(), f.no)
 }
 
 // saidNo is the end of a command that the unit refused: exception 4 is its normal no (section 3.4), the others say that it does not
@@ -120,13 +131,7 @@ func (f *following) saidNo(ctx context.Context, o write, code uint8) ups.Outcome
 	return f.end(ups.Failed, reason, fmt.Sprintf("the unit refused %v with exception %d", o, code))
 }
 
-// commanded tells whether the unit says that its state changed by a command since: the cause was another one before.
-func (f *following) commanded(s *ups.State) bool {
-	cause, ok := s.Raw(ups.StatusCause)
-	return ok && cause != f.ev.Cause && (cause == causeCommand || cause == causeOutlets)
-}
-
-// Causes after an outlet process (section 8.1, INF).
+// Causes after an outlet process (section 8.1, INF). The second does not say who changed the state of a group.
 const (
 	causeCommand = 12
 	causeOutlets = 29

@@ -8,6 +8,14 @@ import (
 
 // locked is why no command may go now, whatever was asked for (EDGE-8; T-12): the interlocks of this program, stricter than a unit's.
 func locked(s *ups.State, p profile) error {
+	if err := forbidden(s, false); err != nil {
+		return err
+	}
+	return underWay(s, p)
+}
+
+// forbidden are the states in which nothing may be switched, but for what turns the output on: it may be off then.
+func forbidden(s *ups.State, turnsOn bool) error {
 	u, test, cal := s.Flags(ups.StatusFlags), s.Flags(ups.BatteryTest), s.Flags(ups.Calibration)
 	for _, lock := range []struct {
 		on   bool
@@ -17,7 +25,7 @@ func locked(s *ups.State, p profile) error {
 		{cal&(ups.TPending|ups.TInProgress) != 0, "a runtime calibration runs"},
 		{u&ups.UOnBattery != 0, "on battery"},
 		{u&ups.UBypass != 0, "in bypass"},
-		{u&ups.UOutputOff != 0, "the output is off"},
+		{u&ups.UOutputOff != 0 && !turnsOn, "the output is off"},
 		{u&ups.UInputBad != 0 || s.Flags(ups.Signalling)&ups.SPowerFailure != 0, "the input power is bad"},
 		{u&ups.UFaultState != 0, "in a fault state"},
 		{u&ups.UFaultRecovery != 0, "recovering from a fault"},
@@ -30,6 +38,12 @@ func locked(s *ups.State, p profile) error {
 			return &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: fmt.Sprintf("%s (status 0x%08X)", lock.what, u)}
 		}
 	}
+	return nil
+}
+
+// underWay tells of something that the unit is about to do already.
+func underWay(s *ups.State, p profile) error {
+	u := s.Flags(ups.StatusFlags)
 	if u&(ups.UPendingOff|ups.UPendingOn) != 0 || s.Flags(ups.Signalling)&ups.SShutdownImminent != 0 {
 		return &ups.Refusal{Reason: ups.ReasonBusy, Detail: fmt.Sprintf("the unit is about to turn its output off or on (status 0x%08X)", u)}
 	}

@@ -10,54 +10,32 @@ import (
 )
 
 // rebootDeed is reboot.ups: everything the unit feeds goes off and comes back.
-type rebootDeed struct{}
+type rebootDeed struct{ outletDeed }
 
-// plan chooses the path: on SMT and SMX one word to 1538 that names every group of 590, so that none keeps another from
-// changing its state (section 7.3, rule 5). An SRT1000XLA refused every write to 1538 over its serial port and took 1540 bit 0, which
-// with mains present is a reboot of what is on, by the delays that are set (7.4, 8.2); on its other ports neither was ever seen.
+// plan chooses the path: one word to 1538 that names every group of 590, so that none keeps another from changing its state (section
+// 7.3, rule 5), and with delays 1540 bit 0 instead where the unit refuses that: with mains present it is a reboot of what is on, by
+// the delays that are set (7.4, 8.2). On the serial port of an SRT it goes first: the only one of which the way is known refused every
+// write to 1538 there.
 func (rebootDeed) plan(ctx context.Context, c *Control, e *eye, params map[string]string, ev *evidence) error {
-	delay := params[ups.ParamDelay]
-	if err := e.family(); err != nil {
+	p, delay := e.about.profile, params[ups.ParamDelay]
+	if err := e.outlets(); err != nil {
 		return err
 	}
-	p, port := e.about.profile, c.port(e)
-	switch {
-	case p.groups&0xF == 0 || p.groups&^0xF != 0:
-		return unsupported("its outlet groups (590 = 0x%04X) are not as any unit known", p.groups)
-	case p.family == smt:
-		ev.Addr, ev.Word = outletCommand, outletReboot|uint32(p.groups)<<firstTarget|port
-		if delay == ups.DelayConfigured {
-			ev.Word |= useOffDelay | useOnDelay
-		}
-	case port != fromSerial:
-		return unsupported("which command restarts an SRT is known of its serial port alone")
-	case delay == ups.DelayNone:
-		return unsupported("an SRT restarts by 1540, and that always keeps the delays set in the unit")
-	default:
-		ev.Addr, ev.Word = signallingCommand, requestShutdown
-	}
 	ev.Targets = p.groups
-	return e.planDelays(ctx, ev, delay)
-}
-
-// planDelays reads what the delays are set to: how long to wait for the end follows from it.
-func (e *eye) planDelays(ctx context.Context, ev *evidence, delay string) error {
-	s, err := e.look(ctx, e.delays(ev.groups()))
-	if exception(err) != 0 {
-		return unsupported("the delays of its outlet groups cannot be read (exception %d)", exception(err))
+	why := c.noOutlets(e, true)
+	if why == "" {
+		ev.outletWord(c.port(e), outletReboot|delays(delay, useOffDelay|useOnDelay))
 	}
-	if err != nil {
-		return unreachable(err)
+	switch {
+	case delay == ups.DelayNone && why != "":
+		return unsupported("%s, and 1540 always keeps the delays set in the unit", why)
+	case delay == ups.DelayNone:
+	case why != "", p.family == srt && c.port(e) == fromSerial:
+		ev.Addr, ev.Word = signallingCommand, requestShutdown
+	default:
+		ev.OrAddr, ev.OrWord = signallingCommand, requestShutdown
 	}
-	for _, g := range ev.groups() {
-		first := ups.MainTurnOffDelay + 4*ups.Point(g-ups.MainGroup)
-		for i, longest := range []*int64{&ev.Off, &ev.On, &ev.Stay} {
-			if v, ok := s.Raw(first + ups.Point(i)); ok && (i == 2 || delay == ups.DelayConfigured) {
-				*longest = max(*longest, min(v, math.MaxInt16))
-			}
-		}
-	}
-	return nil
+	return e.planDelays(ctx, ev)
 }
 
 func (rebootDeed) may(ev *evidence, s *ups.State, p profile) error {
@@ -65,6 +43,81 @@ func (rebootDeed) may(ev *evidence, s *ups.State, p profile) error {
 		return err
 	}
 	return ev.aim(s)
+}
+
+func (rebootDeed) follow(*evidence) step { return &rebooting{} }
+
+// rebootGroupDeed is reboot.group: some of the outlet groups, and nothing else.
+type rebootGroupDeed struct{ outletDeed }
+
+func (rebootGroupDeed) plan(ctx context.Context, c *Control, e *eye, params map[string]string, ev *evidence) error {
+	if err := c.planOutlets(e, params, ev); err != nil {
+		return err
+	}
+	ev.outletWord(c.port(e), outletReboot|delays(params[ups.ParamDelay], useOffDelay|useOnDelay))
+	return e.planDelays(ctx, ev)
+}
+
+func (rebootGroupDeed) may(ev *evidence, s *ups.State, p profile) error {
+	if err := locked(s, p); err != nil {
+		return err
+	}
+	if err := ev.aim(s); err != nil {
+		return err
+	}
+	return dependent(ev.Targets, s, p)
+}
+
+func (rebootGroupDeed) follow(*evidence) step { return &rebooting{} }
+
+// shutdownDeed is control.outlet to=shutdown: off, and back by itself when the mains are there and the runtime suffices. With the mains
+// present that is a reboot.
+type shutdownDeed struct{ outletDeed }
+
+func (shutdownDeed) plan(ctx context.Context, c *Control, e *eye, params map[string]string, ev *evidence) error {
+	if err := c.planOutlets(e, params, ev); err != nil {
+		return err
+	}
+	ev.outletWord(c.port(e), outletShutdown|delays(params[ups.ParamDelay], useOffDelay|useOnDelay))
+	return e.planDelays(ctx, ev)
+}
+
+func (shutdownDeed) may(ev *evidence, s *ups.State, p profile) error {
+	return rebootGroupDeed{}.may(ev, s, p)
+}
+
+func (shutdownDeed) follow(*evidence) step { return &rebooting{shutdown: true} }
+
+// planDelays reads what the delays are set to: how long to wait for the end follows from it. Those that are not ordered count, too: it
+// is not known whether units leave them out (D22).
+func (e *eye) planDelays(ctx context.Context, ev *evidence) error {
+	s, err := e.look(ctx, e.delays(ev.groups()))
+	if exception(err) != 0 {
+		return unsupported("the delays of its outlet groups cannot be read (exception %d)", exception(err))
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	main, on := int64(0), int64(0)
+	ev.Short = math.MaxInt16
+	for _, g := range ev.groups() {
+		first := ups.MainTurnOffDelay + 4*ups.Point(g-ups.MainGroup)
+		off, _ := s.Raw(first)
+		turnOn, _ := s.Raw(first + 1)
+		stay, known := s.Raw(first + 2)
+		off, turnOn = min(max(off, 0), math.MaxInt16), min(max(turnOn, 0), math.MaxInt16)
+		if !known || stay < 0 {
+			stay = 0
+		}
+		ev.Off, ev.Stay, ev.Short = max(ev.Off, off), max(ev.Stay, min(stay, math.MaxInt16)), min(ev.Short, stay)
+		if g == ups.MainGroup {
+			main = turnOn
+		} else {
+			on = max(on, turnOn)
+		}
+	}
+	ev.On = main + on // a switched group waits for the main one
+	return nil
 }
 
 // aim leaves the groups that will go off and come back. What is off stays so by 1540; by 1538 it would be turned on, which nobody
@@ -75,9 +128,9 @@ func (ev *evidence) aim(s *ups.State) error {
 		switch {
 		case o&ups.OStateOn != 0:
 		case ev.Addr == signallingCommand:
-			ev.Targets &^= 1 << (g - ups.MainGroup)
+			ev.Targets &^= bitOf(g)
 		default:
-			return &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: fmt.Sprintf("group %s is not on (0x%04X), and a reboot would turn it on", g, o)}
+			return &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: fmt.Sprintf("group %s is not on (0x%04X), and it would be turned on", g, o)}
 		}
 	}
 	if ev.Targets == 0 {
@@ -86,61 +139,67 @@ func (ev *evidence) aim(s *ups.State) error {
 	return nil
 }
 
-func (rebootDeed) looks(e *eye, _ *evidence) []*read { return e.status() }
-func (rebootDeed) follow(*evidence) step             { return &rebooting{} }
-func (rebootDeed) shown(ev *evidence) []ups.Point    { return ev.outlets() }
-
-func (rebootDeed) back(ev *evidence, s *ups.State) (order, error) {
-	if ev.Addr != outletCommand {
-		return order{}, unsupported("a shutdown by 1540 cannot be taken back")
+// instead chooses the other path after the unit refused the first with an exception: nothing was taken then, so that what is written next
+// is still the only one. Exceptions 1 and 2 say that the unit does not know the item or takes no writes there. 4 is its normal no (section
+// 3.4): it counts where nothing in the unit's state explains it. Anything but an exception is no answer, and nothing follows it.
+func (f *following) instead(ctx context.Context, code uint8) bool {
+	if f.ev.OrAddr == 0 || code != illegalFunction && code != illegalAddress && code != deviceFailure {
+		return false
 	}
-	for _, g := range ev.groups() {
-		if s.Flags(g.Outlet())&ups.OStateOff != 0 {
-			return order{}, &ups.Refusal{Reason: ups.ReasonBusy, Detail: "group " + g.String() + " is off already; it runs to its end"}
-		}
+	other := *f.ev
+	other.OrAddr, other.OrWord, other.Addr, other.Word = 0, 0, f.ev.OrAddr, f.ev.OrWord
+	s, err := f.eye.look(ctx, deeds[f.ev.Deed].looks(f.eye, f.ev))
+	if err != nil || s.Flags(ups.StatusFlags) != f.ev.Status || locked(s, f.eye.about.profile) != nil ||
+		other.aim(s) != nil || other.Targets != f.ev.Targets {
+		return false
 	}
-	return order{outletCommand, ev.Word&^(outletReboot|useOnDelay|useOffDelay) | outletCancel}, nil
+	f.no = fmt.Sprintf("%v with exception %d", order{f.ev.Addr, f.ev.Word}, code)
+	f.ev = &other
+	return true
 }
 
 // Rebooting follows an outlet process: pending, off, on again (protocol reference, sections 8.1 and 8.2).
 type rebooting struct {
+	shutdown bool // control.outlet to=shutdown
+
+	began bool
 	taken bool   // a process or an off was seen
+	sign  bool   // so was what a command alone leaves: ours, where nobody gave the same one at the same time
 	off   uint16 // groups seen off
+	blind bool   // an off may have gone unseen
 }
 
 // leastOff is the least time a group is off that reading once a second cannot overlook; stay-off is typically 4 to 300 s (section 5.4).
 const leastOff = 2 * lookEvery
 
 func (r *rebooting) see(f *following, s *ups.State, after time.Duration) *ups.Outcome {
-	on, busy := true, false
-	for _, g := range f.ev.groups() {
-		o := s.Flags(g.Outlet())
-		on = on && o&ups.OStateOn != 0
-		busy = busy || o&outletProcess != 0
-		if o&ups.OStateOff != 0 {
-			r.off |= 1 << (g - ups.MainGroup)
-		}
-	}
-	r.taken = r.taken || busy || !on
+	on, busy := r.look(f, s)
 	end := func(state ups.OutcomeState, reason, detail string) *ups.Outcome {
 		out := f.end(state, reason, detail)
 		return &out
 	}
+	cause, _ := s.Raw(ups.StatusCause)
+	recalled := f.control.cancelled.Load()
+	sure := f.answered || r.sign
+	// That the cause is a command's, while nothing was seen: somebody else's cancel through the same port would leave the same trace; one
+	// at the unit shows another cause (INF).
+	commanded := f.ev.whole() && !recalled && (sure || cause != f.ev.Cause) && (cause == causeCommand || sure && cause == causeOutlets)
 	settled := on && !busy && s.Flags(ups.StatusFlags)&(ups.UPendingOff|ups.UPendingOn|ups.UOutputOff) == 0
 	switch {
 	case !settled:
-		r.say(f, on)
+		r.say(f, s, on)
 		return nil
-	case r.off == f.ev.Targets:
-		return end(ups.Done, "", "the outlets went off and are on again")
-	case r.off != 0 && !f.missed(leastOff):
+	case r.off == f.ev.Targets && sure:
+		return end(ups.Done, "", r.end())
+	case r.off != 0 && !r.blind && sure:
 		return end(ups.Failed, "", fmt.Sprintf("of the groups 0x%X only 0x%X went off", f.ev.Targets, r.off))
-	case f.missed(leastOff) && f.commanded(s) && !f.control.cancelled.Load():
-		// Somebody else's cancel on the same port would leave the same trace; one at the unit shows another cause (INF).
+	case r.blind && commanded:
 		return end(ups.Done, "", "the outlets are on, and the unit says that a command changed its state")
-	case r.taken && f.control.cancelled.Load():
+	case r.off != 0:
+		return end(ups.Unknown, "", "outlets were off and are on again; that a command did it, to all of them, was not seen")
+	case r.taken && f.control.takenBack.Load(), r.taken && !r.blind && recalled:
 		return end(ups.Cancelled, ups.ReasonCancelled, "taken back before the outlets went off")
-	case r.taken && !f.missed(leastOff):
+	case r.taken && !r.blind:
 		return end(ups.Cancelled, "", "taken back at the unit before the outlets went off")
 	case r.taken:
 		return end(ups.Unknown, "", "the outlets are on and nothing is pending; whether they were off was not seen")
@@ -150,18 +209,80 @@ func (r *rebooting) see(f *following, s *ups.State, after time.Duration) *ups.Ou
 		return nil
 	case !f.answered:
 		return end(ups.Unknown, "", "no answer came, and nothing has happened; it is not repeated")
+	case r.blind:
+		return end(ups.Unknown, "", "the unit said yes; whether the outlets were off was not seen")
 	}
 	return end(ups.Failed, ups.ReasonUPSRefused, "the unit said yes and has done nothing")
 }
 
-// say tells where it is.
-func (r *rebooting) say(f *following, on bool) {
+// look takes over what a reading shows: whether all groups are on, and whether something is pending on one.
+func (r *rebooting) look(f *following, s *ups.State) (on, busy bool) {
+	var all uint32
+	ahead := true // every group is on and its off-delay runs: it has not been off
+	on = true
+	for _, g := range f.ev.groups() {
+		o := s.Flags(g.Outlet())
+		all |= o
+		on = on && o&ups.OStateOn != 0
+		ahead = ahead && o&ups.OOffDelay != 0
+		if o&ups.OStateOff != 0 {
+			r.off |= bitOf(g)
+		}
+	}
+	busy = all&outletProcess != 0
+	r.taken = r.taken || busy || !on
+	cause, _ := s.Raw(ups.StatusCause)
+	changed := f.ev.whole() && cause == causeCommand && cause != f.ev.Cause && !f.control.cancelled.Load()
+	switch { // load shedding acts as a shutdown: its process alone proves nothing
+	case all&(ups.OReboot|ups.OSleep) != 0 && !r.shutdown, all&ups.OShutdown != 0 && cause == causeCommand, (busy || !on) && changed:
+		r.sign = true
+	}
+	if !r.began {
+		r.began, r.blind = true, f.judging
+	}
+	if f.gap > leastOff || time.Duration(f.ev.Short)*time.Second <= leastOff {
+		r.blind = true
+	}
+	if on && ahead && r.off == 0 {
+		r.blind = false
+	}
+	return on, busy
+}
+
+// end is what is said of the end.
+func (r *rebooting) end() string {
+	if r.shutdown {
+		return "the outlets went off and, as the mains are present, came back: as in a reboot"
+	}
+	return "the outlets went off and are on again"
+}
+
+// say tells where it is, by the countdowns where the unit tells them.
+func (r *rebooting) say(f *following, s *ups.State, on bool) {
 	switch {
 	case on && r.off == 0:
+		if left := f.left(s, turnOff); left > 0 {
+			f.tell(10, fmt.Sprintf("taken; the outlets go off in about %d s", left))
+			return
+		}
 		f.tell(10, fmt.Sprintf("taken; the outlets go off, after up to %d s", f.ev.Off))
 	case !on:
+		if left := f.left(s, turnOn); left > 0 {
+			f.tell(50, fmt.Sprintf("outlets are off; an on-delay of about %d s is left", left))
+			return
+		}
 		f.tell(50, fmt.Sprintf("outlets are off, for %d s and up to %d s more", f.ev.Stay, f.ev.On))
 	}
+}
+
+// left is the longest countdown of the groups, in steps of ten seconds: each is told once.
+func (f *following) left(s *ups.State, of func(*ups.State, ups.Group) (int64, bool)) (left int64) {
+	for _, g := range f.ev.groups() {
+		if v, runs := of(s, g); runs {
+			left = max(left, v)
+		}
+	}
+	return (left + 9) / 10 * 10
 }
 
 func (r *rebooting) limit(f *following) time.Duration {
@@ -169,8 +290,19 @@ func (r *rebooting) limit(f *following) time.Duration {
 }
 
 func (r *rebooting) over(f *following) ups.Outcome {
-	if f.last.Flags(ups.StatusFlags)&ups.UInputBad != 0 || f.last.Flags(ups.Signalling)&ups.SPowerFailure != 0 {
-		return f.end(ups.Unknown, "", "the input power failed meanwhile; the outlets wait for it")
+	on, pending := true, f.last.Flags(ups.StatusFlags)&(ups.UPendingOn|ups.UPendingOff) != 0
+	for _, g := range f.ev.groups() {
+		o := f.last.Flags(g.Outlet())
+		on, pending = on && o&ups.OStateOn != 0, pending || o&outletProcess != 0
 	}
-	return f.end(ups.Failed, "", fmt.Sprintf("not over %v after it was written", r.limit(f)))
+	bad := f.last.Flags(ups.StatusFlags)&ups.UInputBad != 0 || f.last.Flags(ups.Signalling)&ups.SPowerFailure != 0
+	switch {
+	case bad && r.shutdown && !on && pending && r.off == f.ev.Targets && (f.answered || r.sign):
+		return f.end(ups.Done, "", "the outlets are off; the input power failed meanwhile, and they come back with it")
+	case bad:
+		return f.end(ups.Unknown, "", "the input power failed meanwhile; the outlets wait for it")
+	case on || pending:
+		return f.end(ups.Unknown, "", fmt.Sprintf("not over %v after it was written, and something is pending still", r.limit(f)))
+	}
+	return f.end(ups.Failed, "", "outlets are off, and nothing is pending that would turn them on")
 }

@@ -17,10 +17,13 @@ const (
 
 // OutletCommand_BF (section 7.3), as far as it is used.
 const (
-	outletCancel = 1 << 0
-	outletReboot = 1 << 4
-	useOnDelay   = 1 << 6
-	useOffDelay  = 1 << 7
+	outletCancel   = 1 << 0
+	outletOn       = 1 << 1
+	outletOff      = 1 << 2
+	outletShutdown = 1 << 3
+	outletReboot   = 1 << 4
+	useOnDelay     = 1 << 6
+	useOffDelay    = 1 << 7
 
 	firstTarget   = 8 // bit of the main group; SOG[0] to SOG[2] follow
 	outletTargets = 0xF << firstTarget
@@ -50,20 +53,22 @@ var writables = []writable{
 	{testCommand, 1, func(v uint32) bool { return v == startTest || v == abortTest }},
 }
 
-// mayOutlets takes a reboot with any of the two delays and a cancel, of at least one group, from exactly one source. A unit takes
-// exactly one command bit (section 7.3, rules 1 to 3); on without mains is nobody's wish.
+// outletForms are the commands with the delays each may be combined with (section 7.3). ColdBootAllowed, on without mains, is
+// nobody's wish.
+var outletForms = map[uint32]uint32{
+	outletCancel:   0,
+	outletOn:       useOnDelay,
+	outletOff:      useOffDelay,
+	outletShutdown: useOnDelay | useOffDelay,
+	outletReboot:   useOnDelay | useOffDelay,
+}
+
+// mayOutlets takes one command with delays it knows, for at least one group, from exactly one source (section 7.3, rules 1 to 3).
 func mayOutlets(v uint32) bool {
 	command := v &^ (outletTargets | fromSerial | fromCard | fromTCP)
-	switch command &^ (useOnDelay | useOffDelay) {
-	case outletReboot:
-	case outletCancel:
-		if command != outletCancel {
-			return false
-		}
-	default:
-		return false
-	}
-	return v&outletTargets != 0 && bits.OnesCount32(v&(fromSerial|fromCard|fromTCP)) == 1
+	delays, ok := outletForms[command&^(useOnDelay|useOffDelay)]
+	return ok && command&(useOnDelay|useOffDelay)&^delays == 0 &&
+		v&outletTargets != 0 && bits.OnesCount32(v&(fromSerial|fromCard|fromTCP)) == 1
 }
 
 // A write is one to a unit: an order of the command block, or a setting.

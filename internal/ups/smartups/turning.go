@@ -1,0 +1,153 @@
+package smartups
+
+import (
+	"fmt"
+	"time"
+
+	"upsedge/internal/ups"
+)
+
+// Turning follows groups that are turned on or off: states that stay, so that what they are says how it ended, also after a crash. The
+// other way round it does not: that a group is as it was can mean that nothing came of the command, or that somebody was here since.
+type turning struct {
+	to    uint32 // ups.OStateOn or ups.OStateOff
+	taken bool   // something was pending, or a group changed
+	there int    // readings in a row in which all is as it should be
+}
+
+// sure is how many readings in a row have to show it.
+const sure = 2
+
+func (t *turning) see(f *following, s *ups.State, after time.Duration) *ups.Outcome {
+	var reached uint16
+	var pending uint32
+	for _, g := range f.ev.groups() {
+		o := s.Flags(g.Outlet())
+		pending |= o & outletProcess
+		if o&(ups.OStateOn|ups.OStateOff) == t.to {
+			reached |= bitOf(g)
+		}
+	}
+	t.taken = t.taken || pending != 0 || reached != 0
+	settled := pending == 0 && t.stable(f.ev, s)
+	if reached != f.ev.Targets || !settled {
+		t.there = 0
+	} else if t.there++; t.there >= sure {
+		return t.done(f)
+	}
+	end := func(state ups.OutcomeState, reason, detail string) *ups.Outcome {
+		out := f.end(state, reason, detail)
+		return &out
+	}
+	switch {
+	case !settled || t.there > 0:
+		t.say(f, s)
+		return nil
+	case t.taken && reached == 0 && f.control.takenBack.Load():
+		return end(ups.Cancelled, ups.ReasonCancelled, "taken back before it acted")
+	case f.judging && after < begins: // what was written the moment before shows soon
+		return nil
+	case f.judging:
+		return end(ups.Unknown, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s; whether the command reached the unit cannot be seen", f.ev.Targets, reached, t))
+	case t.taken && reached == 0 && f.unseen <= leastOff:
+		return end(ups.Cancelled, "", "taken back at the unit before it acted")
+	case after < begins:
+		return nil
+	case !f.answered:
+		return end(ups.Unknown, "", "no answer came, and nothing is pending; it is not repeated")
+	case f.unseen > leastOff:
+		return end(ups.Unknown, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s; what happened meanwhile was not seen", f.ev.Targets, reached, t))
+	case reached != 0:
+		return end(ups.Failed, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s", f.ev.Targets, reached, t))
+	}
+	return end(ups.Failed, ups.ReasonUPSRefused, "the unit said yes and has done nothing")
+}
+
+func (t *turning) String() string {
+	if t.to == ups.OStateOn {
+		return "on"
+	}
+	return "off"
+}
+
+// stable tells whether the unit as a whole leaves the groups as they are. With the main group, the output is off as well; without it, that
+// the output is off means that they may come back with it.
+func (t *turning) stable(ev *evidence, s *ups.State) bool {
+	u := s.Flags(ups.StatusFlags)
+	if t.to == ups.OStateOn {
+		return true
+	}
+	return u&ups.UPendingOn == 0 && (ev.Targets&1 != 0 || u&ups.UOutputOff == 0)
+}
+
+func (t *turning) done(f *following) *ups.Outcome {
+	out := f.end(ups.Done, "", fmt.Sprintf("%s: %s, and nothing is pending there", t, groupNames(f.ev.groups())))
+	return &out
+}
+
+func (t *turning) say(f *following, s *ups.State) {
+	of, longest := turnOff, f.ev.Off
+	if t.to == ups.OStateOn {
+		of, longest = turnOn, f.ev.On
+	}
+	if left := f.left(s, of); left > 0 {
+		f.tell(10, fmt.Sprintf("taken; %s in about %d s", t, left))
+		return
+	}
+	f.tell(10, fmt.Sprintf("taken; %s after up to %d s", t, longest))
+}
+
+func (t *turning) limit(f *following) time.Duration {
+	return time.Duration(max(f.ev.Off, f.ev.On))*time.Second + slack
+}
+
+func (t *turning) over(f *following) ups.Outcome {
+	if f.last.Flags(ups.StatusFlags)&ups.UInputBad != 0 || f.last.Flags(ups.Signalling)&ups.SPowerFailure != 0 {
+		return f.end(ups.Unknown, "", "the input power failed meanwhile, and the groups wait for it")
+	}
+	return f.end(ups.Unknown, "", fmt.Sprintf("not over %v after it was written, and something is pending still", t.limit(f)))
+}
+
+// Clearing follows a cancel: nothing is pending any more, and what was on is on.
+type clearing struct{}
+
+func (c *clearing) see(f *following, s *ups.State, after time.Duration) *ups.Outcome {
+	var off uint16
+	var pending uint32
+	for _, g := range f.ev.groups() {
+		o := s.Flags(g.Outlet())
+		pending |= o & f.ev.Pending & outletBusy
+		if o&ups.OStateOn == 0 {
+			off |= bitOf(g)
+		}
+	}
+	end := func(state ups.OutcomeState, reason, detail string) *ups.Outcome {
+		out := f.end(state, reason, detail)
+		return &out
+	}
+	ranThrough := f.ev.Pending&(outletProcess&^ups.OOffDelay) != 0 // it would have brought the groups back, and may have
+	switch {
+	case off != 0 && f.judging:
+		return end(ups.Unknown, "", fmt.Sprintf("groups 0x%X are off; whether the command reached the unit cannot be seen", off))
+	case off != 0:
+		return end(ups.Failed, "", fmt.Sprintf("groups 0x%X went off all the same", off))
+	case pending == 0 && ranThrough && (f.judging || f.unseen > leastOff):
+		return end(ups.Unknown, "", "nothing is pending and the groups are on; whether they were off was not seen")
+	case pending == 0:
+		return end(ups.Done, "", "nothing is pending any more, and the groups are on: "+groupNames(f.ev.groups()))
+	case after < begins:
+		f.tell(50, "taken; something is pending still")
+		return nil
+	case f.judging:
+		return end(ups.Unknown, "", fmt.Sprintf("something is pending still (0x%04X); whether the command reached the unit cannot be seen", pending))
+	case !f.answered:
+		return end(ups.Unknown, "", fmt.Sprintf("no answer came, and something is pending still (0x%04X); it is not repeated", pending))
+	}
+	return end(ups.Failed, ups.ReasonUPSRefused, fmt.Sprintf("the unit said yes, and something is pending still (0x%04X)", pending))
+}
+
+func (c *clearing) limit(*following) time.Duration { return begins + slack }
+
+func (c *clearing) over(f *following) ups.Outcome {
+	return f.end(ups.Unknown, "", "how it ended was not seen")
+}
