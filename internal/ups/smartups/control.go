@@ -213,6 +213,12 @@ func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups
 	if err != nil {
 		return ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit does not answer; how it ended is not known"}
 	}
+	if ev.Already != "" { // then nothing was written, whatever became of the unit since
+		if out := c.already(ctx, ev); out.State == ups.Done {
+			return out
+		}
+		return ups.Outcome{State: ups.Done, Detail: "already so when it was looked at, nothing was written: " + ev.Already}
+	}
 	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), judging: true}
 	return f.run(ctx)
 }
