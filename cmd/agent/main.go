@@ -35,6 +35,7 @@ type commands struct {
 	Status  statusCmd  `cmd:"" help:"Ask the running agent how it and its units are."`
 	Enroll  enrollCmd  `cmd:"" help:"Make this box an agent of a cloud."`
 	Block   blockCmd   `cmd:"" help:"Print sample blocks as they went over MQTT."`
+	Doctor  doctorCmd  `cmd:"" help:"Write a support bundle: what somebody who is to help needs to know of this box."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -18,6 +18,7 @@ import (
 	"upsedge/internal/clock"
 	"upsedge/internal/command"
 	"upsedge/internal/config"
+	"upsedge/internal/doctor"
 	"upsedge/internal/local"
 	"upsedge/internal/metrics"
 	"upsedge/internal/store"
@@ -76,6 +77,10 @@ type agent struct {
 	orders  *command.Executor // nil: there is no cloud
 	// shownOrders is the same for who shows it: a request may come while the journal is changed for another.
 	shownOrders atomic.Pointer[command.Executor]
+	current     atomic.Pointer[config.Config] // *latest, for who asks from elsewhere
+	ring        *doctor.Ring                  // of the log
+	registry    *metrics.Registry
+	bundling    sync.Mutex // held while a support bundle is made and sent on an order
 	link        link
 	ready       atomic.Bool
 	connected   atomic.Bool
@@ -96,7 +101,10 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func run(ctx context.Context, o Options) error {
-	a := &agent{Options: o, latest: &o.Config, started: time.Now(), flushed: time.Now()}
+	ring := doctor.NewRing()
+	o.Log = slog.New(ring.Beside(o.Log.Handler()))
+	a := &agent{Options: o, latest: &o.Config, started: time.Now(), flushed: time.Now(), ring: ring}
+	a.current.Store(o.Config)
 	var err error
 	newClock := clock.New
 	if o.outside.clock != nil {
@@ -162,7 +170,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		names = append(names, l[0].Name)
 	}
 	reg, series := metrics.New(a.sources(), names)
-	a.series = series
+	a.series, a.registry = series, reg
 	flusher := newFlusher(a.disk, a.clock, series, a.Log)
 	rec := newRecorder(flusher, a.Log)
 	a.site = &site{
@@ -185,7 +193,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	if a.outside.shown != nil {
 		a.outside.shown(a.status)
 	}
-	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all})
+	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle})
 	return err
 }
 
@@ -304,6 +312,7 @@ func (a *agent) apply(ctx context.Context, r Reload, lead func(*config.Uplink) e
 		return err
 	}
 	*a.latest = next
+	a.current.Store(next)
 	if err := lead(next.Uplink); err != nil {
 		return err
 	}

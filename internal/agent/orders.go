@@ -28,7 +28,7 @@ func (a *agent) openOrders(ctx context.Context) (err error) {
 	}
 	a.orders, err = command.Open(ctx, command.Options{
 		Dir: a.ordersDir(up), Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
-		Alarm: a.tellAlarm, Log: a.Log,
+		Alarm: a.tellAlarm, Log: a.Log, Box: a.box,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
 	})
 	if err == nil { // what was said before a restart holds until it is said anew

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ type own struct {
 	recorder *recorder
 	notify   func() // the full state has changed
 	orders   func() (known, most int64)
+
+	failed atomic.Pointer[string] // why the last attempt to connect failed; nil: it did not
 
 	mu     sync.Mutex // held until what was judged has its place in the recorder's queue
 	alarms *alarm.Self
@@ -108,6 +111,9 @@ func (o *own) stopping(reason string) {
 
 // linked tells of the beginning and the end of a session with the broker.
 func (o *own) linked(on bool) {
+	if on {
+		o.failed.Store(nil)
+	}
 	o.tell(func(a *alarm.Self, now time.Time) []ups.Event {
 		if !on {
 			return a.Unlinked(now)
@@ -122,6 +128,7 @@ func (o *own) linked(on bool) {
 
 // refused tells why an attempt to connect failed.
 func (o *own) refused(f uplink.Failure) {
+	o.failed.Store(&f.Words)
 	switch f.Trouble {
 	case uplink.Distrusted:
 		o.tell(func(a *alarm.Self, now time.Time) []ups.Event { return a.Distrusted(now, f.Words) })

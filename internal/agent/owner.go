@@ -136,6 +136,11 @@ func (u *unit) belong(at time.Time) (told []ups.Event) {
 	if serial == "" {
 		return nil // what it was before it fell silent
 	}
+	defer func() {
+		if u.owner != was {
+			u.since = at
+		}
+	}()
 	if u.owner = u.owners.of(serial); !u.owners.cloud() {
 		if u.alarms.Is(807) { // the cloud is gone
 			return copied(u.alarms.Unowned(at, false))

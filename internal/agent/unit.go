@@ -47,6 +47,7 @@ type unit struct {
 
 	owners *owners       // nil: there is no cloud
 	owner  sampler.Owner // whose what is read is
+	since  time.Time     // since when it is that owner's, zero: since before this run
 	fresh  bool          // its owner has nothing of it yet: the first samples are not to wait
 }
 
@@ -68,7 +69,7 @@ func (u *unit) adopt(cfg config.Unit, line string) *unit {
 		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
 		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
 		changed: u.changed, shown: u.shown, outside: u.outside,
-		owners: u.owners, owner: u.owner, fresh: u.fresh,
+		owners: u.owners, owner: u.owner, since: u.since, fresh: u.fresh,
 	}
 }
 

@@ -18,6 +18,7 @@ const mostShown = 50
 type Ended struct {
 	At     time.Time // zero while the box does not know the time of it
 	Unit   string    // in the configuration; "": no unit here
+	Epoch  uint32    // of the device, as the order said
 	Action string
 	Role   string
 	State  wire.OrderState
@@ -68,7 +69,7 @@ func (x *Executor) Local() (ended []Ended, rejected Rejected) {
 	x.shown.mu.Lock()
 	defer x.shown.mu.Unlock()
 	for _, e := range slices.Backward(x.shown.ended) {
-		out := Ended{Unit: e.unit, Action: e.cmd.Action, Role: e.cmd.Role, State: e.state, Reason: e.reason, Detail: e.detail}
+		out := Ended{Unit: e.unit, Epoch: e.cmd.Epoch, Action: e.cmd.Action, Role: e.cmd.Role, State: e.state, Reason: e.reason, Detail: e.detail}
 		if e.ended.BootID != (wire.ID{}) {
 			out.At = x.o.Clock.Complete(e.ended).Wall
 		}

@@ -269,7 +269,7 @@ func (c checker) broker(u *Uplink) {
 func (c checker) orders(cfg *Config, f fileOrders) {
 	cfg.Orders = Orders{
 		Allow: f.Allow, Hours: or(f.Hours, ""),
-		MinInterval: time.Duration(or(f.MinInterval, strict.Duration(2*time.Minute))), DailyMax: or(f.DailyMax, 12),
+		MinInterval: time.Duration(or(f.MinInterval, strict.Duration(2*time.Minute))), DailyMax: or(f.DailyMax, 12), Bundle: or(f.Bundle, true),
 	}
 	for i, g := range f.Allow {
 		if !slices.Contains(orderGroups, g) {

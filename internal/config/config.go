@@ -103,6 +103,7 @@ type Orders struct {
 	Hours       string
 	MinInterval time.Duration
 	DailyMax    int
+	Bundle      bool // whether a support bundle may be ordered where Allow names diagnostics
 }
 
 // Log is how the agent logs.

@@ -90,6 +90,7 @@ type fileOrders struct {
 	Hours       *string          `yaml:"hours"`
 	MinInterval *strict.Duration `yaml:"min_interval"`
 	DailyMax    *int             `yaml:"daily_max"`
+	Bundle      *bool            `yaml:"bundle"`
 }
 
 type fileLog struct {

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -101,9 +100,9 @@ func (f *Facts) look(p part, secrets *Secrets) error {
 	if of := secrets.find(p.data); of != "" {
 		return &SecretError{of, p.File}
 	}
-	for _, h := range f.Hide {
-		if len(h) >= shortest && p.File != fileContents && alone(p.data, []byte(h)) {
-			return fmt.Errorf("%s would have had the name or the serial number of another unit: no bundle is made", p.File)
+	for _, o := range f.Others {
+		if len(o.Serial) >= shortest && bytes.Contains(p.data, []byte(o.Serial)) {
+			return fmt.Errorf("%s would have had the serial number of another unit: no bundle is made", p.File)
 		}
 	}
 	return nil
@@ -165,8 +164,8 @@ func encode(v any) ([]byte, error) {
 type cut struct {
 	out  bytes.Buffer
 	most int
-	hide [][]byte
-	rest []byte // of a line
+	hide [][]byte // labels of units that it is not about
+	rest []byte   // of a line
 	lost bool
 }
 
@@ -182,7 +181,7 @@ func (c *cut) Write(b []byte) (int, error) {
 		}
 		line := append(c.rest, b[:i+1]...)
 		c.rest, b = nil, b[i+1:]
-		if slices.ContainsFunc(c.hide, func(h []byte) bool { return alone(line, h) }) {
+		if slices.ContainsFunc(c.hide, func(h []byte) bool { return bytes.Contains(line, h) }) {
 			continue
 		}
 		if c.lost = c.lost || c.out.Len()+len(line) > c.most; c.lost {
@@ -203,8 +202,10 @@ func (f *Facts) metrics(most int, left *[]string) ([]byte, error) {
 		return nil, nil
 	}
 	c := &cut{most: most}
-	for _, h := range f.Hide {
-		c.hide = append(c.hide, []byte(h))
+	for _, o := range f.Others {
+		for _, label := range []string{"ups", "line"} {
+			c.hide = append(c.hide, fmt.Appendf(nil, "%s=%q", label, o.Name))
+		}
 	}
 	if err := f.Metrics(c); err != nil && !errors.Is(err, errFull) {
 		*left = append(*left, fileMetrics+": "+Redact(err.Error()))
@@ -219,12 +220,16 @@ func (f *Facts) metrics(most int, left *[]string) ([]byte, error) {
 func (f *Facts) log(most int, left *[]string) []byte {
 	var lines []string
 	size, others, cut := 0, 0, 0
+	var names []string
+	for _, o := range f.Others {
+		names = append(names, o.Name, o.Serial)
+	}
 	for _, l := range slices.Backward(f.Log) {
-		if l.Unit != "" && slices.Contains(f.Hide, l.Unit) {
+		if l.Unit != "" && slices.Contains(names, l.Unit) {
 			others++
 			continue
 		}
-		line := l.At.UTC().Format("2006-01-02T15:04:05.000Z") + " " + hidden(l.Text, f.Hide) + "\n"
+		line := l.At.UTC().Format("2006-01-02T15:04:05.000Z") + " " + hidden(l.Text, names) + "\n"
 		if size += len(line); size > most {
 			cut++
 			continue
@@ -268,17 +273,13 @@ func without(text, name string) string {
 func archive(parts []part) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	t := tar.NewWriter(z)
 	for _, p := range parts {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: p.File, Size: int64(len(p.data)), Mode: 0o600, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
-		if err := t.WriteHeader(h); err != nil {
-			return nil, err
-		}
-		if _, err := t.Write(p.data); err != nil {
+		if err := writeTar(z, p.File, p.data); err != nil {
 			return nil, err
 		}
 	}
-	err := errors.Join(t.Close(), z.Close())
+	_, err := z.Write(make([]byte, 2*tarBlock)) // the end
+	err = errors.Join(err, z.Close())
 	return out.Bytes(), err
 }
 
@@ -288,13 +289,12 @@ func ReadTable(data []byte) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("this is no support bundle: %w", err)
 	}
-	t := tar.NewReader(io.LimitReader(z, MaxRaw))
-	h, err := t.Next()
-	if err != nil || h.Name != fileContents || h.Size > int64(itemOf(fileContents).most) {
+	name, size, err := readTar(z)
+	if err != nil || name != fileContents || size > int64(itemOf(fileContents).most) {
 		return nil, errors.New("this is no support bundle")
 	}
 	var table Table
-	if err := json.NewDecoder(t).Decode(&table); err != nil {
+	if err := json.NewDecoder(io.LimitReader(z, size)).Decode(&table); err != nil {
 		return nil, fmt.Errorf("this is no support bundle: %w", err)
 	}
 	return &table, nil

@@ -88,6 +88,7 @@ type configOrders struct {
 	Hours       string   `json:"hours"`
 	MinInterval string   `json:"min_interval"`
 	DailyMax    int      `json:"daily_max"`
+	Bundle      bool     `json:"bundle"`
 }
 
 type configLog struct {
@@ -95,19 +96,19 @@ type configLog struct {
 	Format string `json:"format"`
 }
 
-// Configured is what may be told of a configuration. about is the unit the bundle is about, "": all.
-func Configured(c *config.Config, about string) Config {
+// Configured is what may be told of a configuration: of all units, or of the one that the bundle is about.
+func Configured(c *config.Config, about string, all bool) Config {
 	out := Config{
 		StateDir: set(c.StateDir != defaultState, "default", "another"),
 		Spool:    configSpool{c.Spool.MaxBytes, c.Spool.Flush.String()},
 		Units:    []configUnit{},
 		Metrics:  configMetric{listen(c.Metrics.Listen), present(c.Metrics.WebConfig), c.Metrics.SerialLabel},
 		Local:    configLocal{listen(c.Local.Listen), set(c.Local.Socket != "", "off", "on")},
-		Orders:   configOrders{slices.Clone(c.Orders.Allow), c.Orders.Hours, c.Orders.MinInterval.String(), c.Orders.DailyMax},
+		Orders:   configOrders{slices.Clone(c.Orders.Allow), c.Orders.Hours, c.Orders.MinInterval.String(), c.Orders.DailyMax, c.Orders.Bundle},
 		Log:      configLog{c.Log.Level.String(), c.Log.Format},
 	}
 	for _, u := range c.Units {
-		if about != "" && u.Name != about {
+		if !all && u.Name != about {
 			out.Others++
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 
 // Facts are everything that a bundle can say. There is no field for what other equipment there is, what runs on the box, or who anybody is.
 type Facts struct {
-	About        string     // the unit it is about, by its name in the configuration; "": all, for somebody on site
+	About        string     // the unit it is about, by its name in the configuration; "": all, or none that is here
 	Made         *time.Time // nil while the box does not know the time
 	Build        Build
 	Box          Box
@@ -20,11 +20,14 @@ type Facts struct {
 	Orders       []Order
 	Metrics      func(io.Writer) error // in the text form of Prometheus; nil: none
 	Log          []Line
-	// Hide are names and serial numbers of units that it is not about: they appear nowhere.
-	Hide []string
+	// Others are the units of the site that it is not about: nothing of them is in it.
+	Others []Other
 	// Left says what is not in it and why, beside what Make finds out itself.
 	Left []string
 }
+
+// An Other is a unit that a bundle is not about.
+type Other struct{ Name, Serial string }
 
 // Words are free text that somebody else may have had a hand in: an error of the system, of the cloud, of a device. They are redacted on
 // their way out, wherever they stand.
@@ -97,21 +100,25 @@ type LineFacts struct {
 	Load       float64  `json:"load"` // share of its time that is asked for
 	Stretch    float64  `json:"stretch"`
 	Turnaround float64  `json:"turnaround_ms"`
-	Plan       []string `json:"plan"` // tier, first register, registers, time
+	Missed     int      `json:"missed"` // readings since the last one that came
+	Lost       bool     `json:"lost"`   // it is tried to connect
+	Plan       []string `json:"plan"`   // tier, first register and registers, time
 }
 
 // Spool is what waits, in numbers.
 type Spool struct {
-	Running   bool           `json:"running"` // else only what the directory shows
-	Disk      Words          `json:"disk,omitempty"`
-	FileBytes int64          `json:"file_bytes"`
-	MaxBytes  int64          `json:"max_bytes"`
-	Damaged   uint64         `json:"damaged"`
-	Lanes     []Lane         `json:"lanes,omitempty"`
-	Orders    map[string]int `json:"orders_ended,omitempty"` // those shown, by their end
-	Rejected  uint64         `json:"messages_that_were_no_order"`
-	Files     []File         `json:"files,omitempty"`
-	Alarms    []Alarm        `json:"alarms,omitempty"` // of the agent itself
+	Running     bool           `json:"running"` // else only what the directory shows
+	Disk        Words          `json:"disk,omitempty"`
+	FileBytes   int64          `json:"file_bytes"`
+	MaxBytes    int64          `json:"max_bytes"`
+	Damaged     uint64         `json:"damaged"`
+	Lanes       []Lane         `json:"lanes,omitempty"`
+	Orders      map[string]int `json:"orders_ended,omitempty"` // those shown, by their end
+	OrdersKnown int64          `json:"orders_known"`           // by the journal
+	OrdersMost  int64          `json:"orders_most"`
+	Rejected    uint64         `json:"messages_that_were_no_order"`
+	Files       []File         `json:"files,omitempty"`
+	Alarms      []Alarm        `json:"alarms,omitempty"` // of the agent itself
 }
 
 // A Lane is what waits to be delivered.

@@ -39,6 +39,29 @@ func AskLayouts(ctx context.Context, socket string) ([]*ups.Layout, error) {
 }
 
 func get(ctx context.Context, socket, path string, into any) error {
+	resp, err := request(ctx, socket, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := answered(resp); err != nil {
+		return err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("ask the agent: %w", err)
+	}
+	return nil
+}
+
+// answered is an error for an answer that is none.
+func answered(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask the agent: it answered %s", resp.Status)
+	}
+	return nil
+}
+
+func request(ctx context.Context, socket, path string) (*http.Response, error) {
 	client := http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -47,23 +70,16 @@ func get(ctx context.Context, socket, path string, into any) error {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+socketHost+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return ErrNotRunning
+		return nil, ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no right to ask the agent on %s: run as root or as a member of the group upsagent", socket)
+		return nil, fmt.Errorf("no right to ask the agent on %s: run as root or as a member of the group upsagent", socket)
 	case err != nil:
-		return fmt.Errorf("ask the agent: %w", err)
+		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask the agent: it answered %s", resp.Status)
-	}
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return fmt.Errorf("ask the agent: %w", err)
-	}
-	return nil
+	return resp, nil
 }

@@ -26,6 +26,8 @@ type Server struct {
 type Sources struct {
 	Status  func(values bool) Status // with the values of all points, if wanted
 	Layouts func() []*ups.Layout     // of the samples stored in this run
+	// Bundle makes a support bundle, for who asks on the socket; nil: there is none.
+	Bundle func(context.Context) ([]byte, error)
 }
 
 // Listen binds the page's address and the socket; either may be "".
@@ -77,6 +79,7 @@ func handler(src Sources) http.Handler {
 	mux.HandleFunc("GET /v1/layouts", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, layoutsJSON(src.Layouts()))
 	})
+	mux.HandleFunc("GET /v1/bundle", bundle(src.Bundle))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"upsedge/internal/agent"
+	"upsedge/internal/config"
+	"upsedge/internal/doctor"
+	"upsedge/internal/local"
+)
+
+type doctorCmd struct {
+	Bundle string `help:"Write a support bundle to FILE, which must not be there yet." required:"" placeholder:"FILE"`
+}
+
+// Run writes a support bundle and says what is in it.
+func (c *doctorCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+	cfg, err := cli.load()
+	if err != nil {
+		return err
+	}
+	data, err := bundleOf(ctx, cfg, std.err)
+	if err != nil {
+		return err
+	}
+	table, err := doctor.ReadTable(data)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(c.Bundle, data); err != nil {
+		return err
+	}
+	printBundle(std.out, c.Bundle, len(data), table)
+	return nil
+}
+
+// bundleOf asks the running agent; without one it tells what files and the kernel say.
+func bundleOf(ctx context.Context, cfg *config.Config, words io.Writer) ([]byte, error) {
+	if cfg.Local.Socket != "" {
+		data, err := local.AskBundle(ctx, cfg.Local.Socket)
+		if !errors.Is(err, local.ErrNotRunning) {
+			return data, err
+		}
+		fmt.Fprintln(words, "the agent does not run: the bundle has what its files say, and nothing of the units")
+	} else {
+		fmt.Fprintln(words, "local.socket is empty, so the agent cannot be asked: the bundle has what its files say, and nothing of the units")
+	}
+	b, err := agent.StoppedBundle(cfg, version, builtAt())
+	if err != nil {
+		return nil, err
+	}
+	return b.Data, nil
+}
+
+// writeNew makes a file that its owner alone reads. What is there is not replaced: a bundle is named by hand.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return nil
+}
+
+func printBundle(w io.Writer, path string, size int, t *doctor.Table) {
+	fmt.Fprintf(w, "%s: %d bytes, made %s\n\n", filepath.Clean(path), size, local.When(t.Made))
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "file\tbytes\twhat is in it")
+	for _, e := range t.Files {
+		fmt.Fprintf(out, "%s\t%d\t%s\n", e.File, e.Bytes, e.What)
+	}
+	_ = out.Flush()
+	for i, l := range t.Left {
+		if i == 0 {
+			fmt.Fprintln(w, "\nleft out:")
+		}
+		fmt.Fprintf(w, "  %s\n", l)
+	}
+	fmt.Fprintln(w, "\nlook through it before you give it to anybody: tar -xzf it into an empty directory")
+}
