@@ -114,7 +114,7 @@ func newLine(units []*unit, s *sink, link func(config.Unit) func(context.Context
 	}
 	l.sampler = sampler.New(cfg)
 	for _, u := range units {
-		u.hasten = l.sampler.Burst
+		u.hasten, u.again = l.sampler.Burst, l.sampler.Again
 	}
 	return l
 }

@@ -23,6 +23,7 @@ type unit struct {
 	log     *slog.Logger
 	batch   *sampler.Batch
 	hasten  func(unit string, d time.Duration) // starts a burst; nil: the unit is on no line
+	again   func(unit string, t ups.Tier)      // reads a tier before its time; nil: as hasten
 	control *smartups.Control                  // nil: the unit is on no line
 	album   album                              // guarded by mu
 	// stretch is by how much the rates of the line are stretched, at most 1 where they fit; guarded by mu, it follows what is measured.
@@ -106,6 +107,11 @@ func (u *unit) put(r *ups.Reading) outcome {
 	}
 	much := u.batch.Put(r, u.reader())
 	events := u.alarms.Observe(u.state, r)
+	for _, t := range []ups.Tier{ups.TierSettings, ups.TierIdentity} {
+		if u.alarms.Again(t) {
+			u.reread(t)
+		}
+	}
 	if told != nil {
 		events = append(told, copied(events)...)
 	}

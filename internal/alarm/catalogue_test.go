@@ -141,6 +141,8 @@ var catalogueRows = []catalogueEntry{
 	{609, "Group waits for mains", "W", "A"},
 	{610, "Group waits for minimum runtime", "I", "A"},
 	{611, "Group runtime low", "W", "A"},
+	{711, "Setting changed at the unit", "I", "E"},
+	{713, "UPS controller restarted", "W", "E"},
 	{714, "Another unit answers at this address", "C", "A"},
 	{801, "Communication with the UPS lost", "W", "A"},
 	{802, "Communication lost while on battery", "C", "A"},
@@ -215,7 +217,7 @@ func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
 
 // TestEveryRowIsSound holds the tables against the catalogue and against what judge expects of them.
 func TestEveryRowIsSound(t *testing.T) {
-	raised := map[ups.AlarmID]int{802: 1, 714: 1, 807: 1, 834: 1} // the other form of 801; identify; Unowned; flood
+	raised := map[ups.AlarmID]int{802: 1, 711: 1, 713: 1, 714: 1, 807: 1, 834: 1} // the other form of 801; settings; boot; identify; Unowned; flood
 	for i := range theRules.rules {
 		r := &theRules.rules[i]
 		if r.group <= ups.MainGroup {

@@ -37,6 +37,12 @@ type Engine struct {
 	edges       []edgeState
 	links       []linkState
 	turn        turnState
+	boot        bootState
+	settings    []settingState
+	configured  mark // the unit said that its configuration changed, and no setting was seen to
+	orderedAt   mark // the last order that wrote a setting ended
+	again       [ups.TierCount]bool
+	asked       [ups.TierCount]mark
 	mem         memory
 	calibrating bool // the last calibration word read says that one runs
 	outside     int
@@ -116,6 +122,9 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 	e.lastGood = r.At
 	e.compare(r)
 	e.noteTurn(x)
+	e.noteBoot(x)
+	e.noteConfigured(x)
+	e.compareSettings(x, r)
 	e.track(x)
 	for i := e.restless.next(&p.rules, 0); i >= 0; i = e.restless.next(&p.rules, i+1) {
 		if rule := &e.set.rules[i]; !e.judge(rule) {
@@ -330,7 +339,7 @@ func (e *Engine) forget(r *rule) {
 // not in a row.
 func (e *Engine) forgetPolls() {
 	e.streaks = e.streaks[:0]
-	e.restless, e.turn, e.heard = e.set.all, turnState{}, pointSet{}
+	e.restless, e.turn, e.heard, e.boot.lost, e.boot.n = e.set.all, turnState{}, pointSet{}, true, 0
 	for i := range e.words {
 		e.words[i].n = 0
 	}

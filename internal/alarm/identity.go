@@ -51,6 +51,7 @@ func (e *Engine) forgetUnit(x *look) {
 	clear(e.words)
 	clear(e.edges)
 	e.mem, e.calibrating = memory{}, false
+	e.boot, e.settings, e.configured = bootState{}, nil, mark{}
 }
 
 // Release forgets which unit is registered: the next one that answers is. It is for a unit that is taken out of the

@@ -27,6 +27,9 @@ type saved struct {
 	Told        uint32        `json:"told,omitempty"`
 	Memory      *savedMemory  `json:"memory,omitempty"`
 	Floods      []savedFlood  `json:"floods,omitempty"`
+
+	Settings map[ups.Point]int64 `json:"settings,omitempty"` // as they were last; of a text a sum
+	Ordered  map[ups.Point]int64 `json:"ordered,omitempty"`  // what orders write that may not be over
 	Agent       *savedAgent   `json:"agent,omitempty"`
 	At          time.Time     `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
 }
@@ -76,6 +79,7 @@ func (e *Engine) save() []byte {
 	if !e.began.IsZero() {
 		s.At = e.date(e.wall).UTC().Truncate(time.Millisecond)
 	}
+	s.Settings, s.Ordered = e.saveSettings()
 	for i, w := range e.words {
 		if w.known || w.ran {
 			s.Results = append(s.Results, savedWord{e.set.words[i].point, w.known, w.word, w.ran})
@@ -134,7 +138,7 @@ func (e *Engine) load(blob []byte) error {
 		return fmt.Errorf("saved in the year %d", y)
 	}
 	e.registered, e.answering, e.told, e.savedAt = s.Registered, s.Answering, s.Told, s.At.UTC()
-	e.floods = floods
+	e.floods, e.settings = floods, loadSettings(s.Settings, s.Ordered)
 	if e.set.own {
 		if s.Agent == nil {
 			return errors.New("no word of the agent itself")

@@ -26,7 +26,8 @@ const (
 )
 
 type burst struct {
-	end      atomic.Int64 // ns since the sampler began
+	end      atomic.Int64  // ns since the sampler began
+	again    atomic.Uint32 // tiers to be read before their time, a bit each
 	bursting bool
 }
 
@@ -40,9 +41,35 @@ func (s *Sampler) Burst(name string, d time.Duration) {
 	end := int64(time.Since(s.began) + d)
 	for was := u.end.Load(); was < end && !u.end.CompareAndSwap(was, end); was = u.end.Load() {
 	}
+	s.rouse()
+}
+
+// Again has the blocks of one tier of a unit read before their time, once: something in it changed. It may be called from any goroutine. A
+// tier that is off, and a unit that is not connected or of another line, are not read for it.
+func (s *Sampler) Again(name string, t ups.Tier) {
+	if u := s.byName[name]; u != nil {
+		u.again.Or(1 << t)
+		s.rouse()
+	}
+}
+
+func (s *Sampler) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// hurry makes the blocks due that are to be read before their time.
+func (u *unit) hurry(now time.Time) {
+	if u.again.Load() == 0 || !u.connected {
+		return
+	}
+	tiers := u.again.Swap(0)
+	for _, t := range u.tasks {
+		if tiers&(1<<t.block.Tier) != 0 && t.due.After(now) {
+			t.due = now
+		}
 	}
 }
 
@@ -52,6 +79,7 @@ func (s *Sampler) bursts(now time.Time) (next time.Duration) {
 	passed := now.Sub(s.began)
 	s.schedule.bursting = false
 	for _, u := range s.units {
+		u.hurry(now)
 		left := time.Duration(u.end.Load()) - passed
 		if left > 0 {
 			next = min(next, left)

@@ -168,6 +168,8 @@ var Alarms = []Alarm{
 	{609, Warning, false, "Group waits for mains"},
 	{610, Informational, false, "Group waits for minimum runtime"},
 	{611, Warning, false, "Group runtime low"},
+	{711, Informational, true, "Setting changed at the unit"},
+	{713, Warning, true, "UPS controller restarted"},
 	{714, Critical, false, "Another unit answers at this address"},
 	{801, Warning, false, "Communication with the UPS lost"},
 	{802, Critical, false, "Communication lost while on battery"},
@@ -209,6 +211,8 @@ var OrderAlarms = []Alarm{
 	{625, Warning, true, "Command outcome unknown"},
 	{626, Informational, true, "Command expired before it could be carried out"},
 	{627, Informational, true, "Command repeated, earlier result returned"},
+	{710, Informational, true, "Setting changed by command"},
+	{712, Warning, true, "Setting not accepted by the UPS"},
 	{841, Critical, true, "Policy of cloud and agent differ"},
 }
 

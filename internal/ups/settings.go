@@ -154,6 +154,8 @@ func (s Setting) Say(v SettingValue) string {
 		return fmt.Sprintf("0x%04X", v.Raw)
 	case Date:
 		return Day(v.Raw).Format(time.DateOnly)
+	case Flags:
+		return fmt.Sprintf("0x%04X", v.Raw)
 	default:
 		return fmt.Sprintf("%d %s", v.Raw, info.Unit)
 	}
