@@ -134,6 +134,7 @@ var livesOfHardware = []life{
 	{id: 421, enter: "bits=PowerSystemError+TransformerDCImbalance", leave: "bits=PowerSystemError-TransformerDCImbalance"},
 	{id: 422, enter: "bits=UPSStatus+Fault", leave: "bits=UPSStatus-Fault"},
 	{id: 423, enter: "alert", leave: "alert-end"},
+	{id: 713, enter: "mains-fail 5s mains-return 10s restart", detail: "SystemInitialization"},
 	{id: 424, enter: "bits=GeneralError+EEPROM 10s bits=GeneralError-EEPROM"},
 }
 
@@ -201,6 +202,7 @@ var livesOfHalfAnHour = []life{
 	{id: 121, enter: "write=1026:276 input=262 11m input=0", within: 20 * time.Minute},
 	{id: 122, enter: "write=1026:276 input=262", within: 12 * time.Minute},
 	{id: 208, enter: "heat=42", leave: "heat=24", within: 30 * time.Minute, gone: 30 * time.Minute},
+	{id: 711, enter: "write=1035:30", detail: "sog0_turn_on_delay was 0 s, is 30 s"},
 	{id: 220, enter: "charge=0.5", leave: "charge=1", within: 10 * time.Minute},
 	{id: 221, enter: "charge=0.5 10m charge=1"},
 }

@@ -169,9 +169,9 @@ func (s resultSink) Put(ctx context.Context, journal wire.ID, results []command.
 			return err
 		}
 		o := store.Result{Number: r.Number, Unit: r.Unit, Epoch: r.Epoch, Stamp: r.Stamp, Payload: payload}
-		if e, ok := command.EventOf(r.Result); ok {
+		for _, e := range command.EventsOf(r.Result) {
 			e.Unit = r.Unit
-			o.Event = &e
+			o.Events = append(o.Events, e)
 		}
 		out = append(out, o)
 	}
@@ -184,7 +184,7 @@ func (s *site) target(serial string) (command.Target, bool) {
 	if u == nil || u.control == nil {
 		return command.Target{}, false
 	}
-	return command.Target{Name: u.cfg.Name, Unit: seat{u.control, serial}}, true
+	return command.Target{Name: u.cfg.Name, Unit: seat{u.control, serial, s, u}}, true
 }
 
 // reporting returns the unit that reports a serial number, nil if none does.
@@ -204,6 +204,8 @@ func (s *site) reporting(serial string) *unit {
 type seat struct {
 	*smartups.Control
 	serial string
+	site   *site
+	unit   *unit
 }
 
 func (p seat) is() error {
@@ -226,7 +228,7 @@ func (p seat) Execute(ctx context.Context, c ups.Command, before []byte, progres
 	if err := p.is(); err != nil {
 		return ups.Outcome{State: ups.Refused, Reason: ups.ReasonUnreachable, Detail: "the unit is not connected"}
 	}
-	return p.Control.Execute(ctx, c, before, progress)
+	return p.configuring(c, func() ups.Outcome { return p.Control.Execute(ctx, c, before, progress) })
 }
 
 // Judge is for command.Unit.
@@ -234,7 +236,7 @@ func (p seat) Judge(ctx context.Context, c ups.Command, before []byte) ups.Outco
 	if err := p.is(); err != nil {
 		return ups.Outcome{State: ups.Unknown, Reason: ups.ReasonUnreachable, Detail: "the unit is not connected"}
 	}
-	return p.Control.Judge(ctx, c, before)
+	return p.configuring(c, func() ups.Outcome { return p.Control.Judge(ctx, c, before) })
 }
 
 // Cancel is for command.Canceller.

@@ -174,7 +174,7 @@ var batteryStories = []story{
 		3600 identity installed=9556
 		7200 identity installed=9000
 		10800 identity installed=9556
-		14400 identity           -> event 219 ""
+		14400 identity           -> event 711 "battery_installed was 2024-08-22, is 2026-03-01"; event 219 ""
 		18000 identity
 		18001 restart
 		18002..18003 identity`},
@@ -189,7 +189,7 @@ var batteryStories = []story{
 		8    live replace=13000  -> event 219
 		9    live replace=14000
 		10   identity installed=9556
-		11   identity`},
+		11   identity            -> event 711`},
 	{"219 by the end of 216", `
 		0    live
 		1..2 status L=4          -> raise 216 @2
@@ -299,7 +299,7 @@ var batteryStories = []story{
 		0..1 status
 		1    identity
 		2    live charge=100 runtime=9000 load=0.5
-		3..4 identity installed=9500 -> event 219 @4
+		3..4 identity installed=9500 -> event 711 @4; event 219 @4
 		5..9 live
 		10   live load=40 runtime=0
 		11   live runtime=2000

@@ -30,8 +30,8 @@ type saved struct {
 
 	Settings map[ups.Point]int64 `json:"settings,omitempty"` // as they were last; of a text a sum
 	Ordered  map[ups.Point]int64 `json:"ordered,omitempty"`  // what orders write that may not be over
-	Agent       *savedAgent   `json:"agent,omitempty"`
-	At          time.Time     `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
+	Agent    *savedAgent         `json:"agent,omitempty"`
+	At       time.Time           `json:"at,omitzero"` // when it was saved, where the clock was to be trusted
 }
 
 // A savedMemory is what of a memory is kept.

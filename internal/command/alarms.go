@@ -26,7 +26,7 @@ func EventOf(r wire.Result) (ups.Event, bool) {
 		id = 625
 	case r.State == wire.OrderExpired, r.State == wire.OrderRefused && r.Reason == string(policy.Expired):
 		id = 626
-	case r.Reason == string(policy.UPSRefused):
+	case r.Reason == string(policy.UPSRefused), r.State == wire.OrderFailed && r.Reason == string(policy.Unsupported): // both come of its answer to a write
 		id = 624
 	case r.State == wire.OrderRefused && r.Reason == string(policy.SafetyLock):
 		id = 623
@@ -35,7 +35,6 @@ func EventOf(r wire.Result) (ups.Event, bool) {
 	default:
 		return ups.Event{}, false
 	}
-	row := ups.AlarmByID(id)
 	detail := r.Action
 	if r.Reason != "" {
 		detail += ", " + r.Reason
@@ -43,9 +42,7 @@ func EventOf(r wire.Result) (ups.Event, bool) {
 	if r.Detail != "" {
 		detail += ": " + r.Detail
 	}
-	return ups.Event{
-		ID: id, Kind: ups.Moment, Severity: row.Severity, Text: row.Text, Unit: r.Unit, Device: r.Device, Detail: detail, Raw: r.Raw,
-	}, true
+	return eventOf(id, r, detail), true
 }
 
 // Security events that whoever can publish on orders can bring about: a few of each id at once, then one in a minute that says how many were

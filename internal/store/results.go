@@ -17,8 +17,8 @@ type Result struct {
 	Epoch   uint32
 	Stamp   wire.Stamp
 	Payload []byte // made by wire.EncodeResult
-	// Event is the event that it is told as besides, nil for none. It becomes the record directly behind the result.
-	Event *ups.Event
+	// Events are what it is told as besides. They become the records directly behind the result.
+	Events []ups.Event
 }
 
 // takenName stands in the table units for the journal of orders: no unit can be called so. Its state is the journal, and the number of
@@ -40,8 +40,8 @@ func (s *Store) PutResults(ctx context.Context, journal wire.ID, results []Resul
 			}
 			taken = r.Number
 			t.put(wire.Events, wire.ClassResult, owner{r.Unit, r.Epoch}, r.Stamp, r.Payload)
-			if r.Event != nil {
-				t.putEvent(r.Unit, Event{Event: *r.Event, Epoch: r.Epoch, Stamp: r.Stamp})
+			for _, e := range r.Events {
+				t.putEvent(r.Unit, Event{Event: e, Epoch: r.Epoch, Stamp: r.Stamp})
 			}
 		}
 		if t.lanes[wire.Events].last == through {

@@ -19,7 +19,7 @@ func resultOf(t testing.TB, n uint64) Result {
 		t.Fatal(err)
 	}
 	e := ups.Event{ID: 621, Kind: ups.Moment, Severity: ups.Informational, Text: "Command done", Unit: "rack-a", Device: "AS1"}
-	return Result{Number: n, Unit: "rack-a", Epoch: 4, Stamp: wire.Stamp{BootID: wire.ID{9}}, Payload: payload, Event: &e}
+	return Result{Number: n, Unit: "rack-a", Epoch: 4, Stamp: wire.Stamp{BootID: wire.ID{9}}, Payload: payload, Events: []ups.Event{e}}
 }
 
 // classes counts what the events lane holds.

@@ -49,6 +49,9 @@ func (s OutcomeState) String() string {
 	return ""
 }
 
+// AlreadySo begins the detail of a command that is Done because the unit was as it asks for: nothing was written.
+const AlreadySo = "already so"
+
 // An Outcome says how a command ended and what that was seen from.
 type Outcome struct {
 	State  OutcomeState

@@ -173,7 +173,7 @@ func (c *Control) already(ctx context.Context, ev *evidence) ups.Outcome {
 		return notWritten(unreachable(err))
 	}
 	out := f.end(ups.Done, "", "")
-	out.Detail = "already so, nothing was written: " + ev.Already
+	out.Detail = ups.AlreadySo + ", nothing was written: " + ev.Already
 	return out
 }
 

@@ -221,3 +221,11 @@ func (c *configuring) limit(*following) time.Duration { return begins + slack }
 func (c *configuring) over(f *following) ups.Outcome {
 	return f.end(ups.Unknown, "", "it could not be read back")
 }
+
+// TierOf returns with which tier a point is read.
+func TierOf(p ups.Point) ups.Tier {
+	if r := registerOf(p); r != nil {
+		return r.tier
+	}
+	return ups.TierIdentity
+}
