@@ -40,3 +40,78 @@ func TestASettingIsWrittenAndReadBack(t *testing.T) {
 		})
 	}
 }
+
+// TestT55OnlyTheListedSettingsAreWritten tries every register as one, two and eight, every value of each listed one, and each byte of a text.
+// The list is typed here once more.
+func TestT55OnlyTheListedSettingsAreWritten(t *testing.T) {
+	delay := func(v uint32) bool { return v <= 32767 }
+	stay := func(v uint32) bool { return v >= 4 && v <= 300 }
+	one := map[uint16]func(uint32) bool{
+		595: func(v uint32) bool { return v <= 36524 }, 1026: func(v uint32) bool { return v >= 100 && v <= 300 },
+		1027: func(v uint32) bool { return v >= 60 && v <= 240 },
+		1024: func(v uint32) bool { return v == 1 || v == 2 || v == 4 || v == 8 || v == 16 || v == 32 },
+		1028: func(v uint32) bool { return v == 1 || v == 2 || v == 4 },
+		1029: delay, 1030: delay, 1033: delay, 1034: delay, 1035: delay, 1038: delay, 1039: delay, 1040: delay, 1043: delay, 1044: delay, 1045: delay, 1048: delay,
+	}
+	two := map[uint16]func(uint32) bool{1031: stay, 1036: stay, 1041: stay, 1046: stay}
+	text := []uint16{596, 604, 612, 620, 628}
+	blank := slices.Repeat([]uint16{0x2020}, 8)
+	try := func(ok bool, addr uint16, regs ...uint16) {
+		if _, _, err := (setting{addr, regs}).words(); (err == nil) != ok {
+			t.Fatalf("%d = %04x: taken %v, want %v", addr, regs, err == nil, ok)
+		}
+	}
+	for a := range 1 << 16 {
+		addr := uint16(a)
+		values := []int{0, 1, 2, 4, 5, 16, 120, 230, 0xFFFF}
+		if one[addr] != nil {
+			values = values[:0]
+			for v := range 1 << 16 {
+				values = append(values, v)
+			}
+		}
+		for _, v := range values {
+			try(one[addr] != nil && one[addr](uint32(v)), addr, uint16(v))
+			try(two[addr] != nil && two[addr](uint32(v)), addr, 0, uint16(v))
+			try(false, addr, 1, uint16(v))
+			try(false, addr, 0xFFFF, uint16(v))
+			try(false, addr, uint16(v), 0x2020, 0x2020)
+		}
+		try(slices.Contains(text, addr), addr, blank...)
+		try(false, addr)
+		try(false, addr, slices.Repeat(blank, 2)...)
+	}
+	for v := range 1 << 16 {
+		regs := slices.Clone(blank)
+		regs[v%8] = uint16(v)
+		high, low := v>>8, v&0xFF
+		try(high >= ' ' && high <= '~' && low >= ' ' && low <= '~', 596, regs...)
+	}
+}
+
+// A setting that stands for no deed of another kind, and evidence of a journal that was altered, write nothing: what is written is looked
+// up in the list once more, whatever the evidence says.
+func TestT55EvidenceDoesNotWriteWhatTheListHasNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, c := newControl(t, upssim.Options{SKU: "SRT1000XLA"}, Config{})
+		cmd := configure("sog0_turn_on_delay", "30")
+		before, err := c.Check(t.Context(), cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, swap := range [][2]string{{`"addr":1035`, `"addr":593`}, {`"words":[30]`, `"words":[65535]`}, {`"words":[30]`, `"words":[0,30]`}} {
+			altered := strings.Replace(string(before), swap[0], swap[1], 1)
+			if altered == string(before) {
+				t.Fatalf("no %s in %s", swap[0], before)
+			}
+			c.checked = check{"", altered, 0, c.checked.at}
+			ev, err := readEvidence([]byte(altered))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.send(t.Context(), ev.write()); err == nil || b.Written() != 0 {
+				t.Errorf("%v was written: %v", ev.write(), b.written())
+			}
+		}
+	})
+}
