@@ -34,7 +34,17 @@ const (
 	deedOff         = "outlet-off"
 	deedShutdown    = "outlet-shutdown"
 	deedTakeBack    = "outlet-cancel"
-	deedSelfTest    = "self-test"
+
+	deedSelfTest         = "self-test"
+	deedAbortSelfTest    = "self-test-abort"
+	deedCalibration      = "calibration"
+	deedAbortCalibration = "calibration-abort"
+	deedPanel            = "panel"
+	deedEndPanel         = "panel-abort"
+	deedMute             = "mute"
+	deedUnmute           = "unmute"
+	deedAckBattery       = "ack-battery"
+	deedAckWiring        = "ack-wiring"
 )
 
 var deeds map[string]deed
@@ -48,7 +58,17 @@ func init() { // not in the declaration: what follows a deed looks here
 		deedOff:         offDeed{},
 		deedShutdown:    shutdownDeed{},
 		deedTakeBack:    takeBackDeed{},
-		deedSelfTest:    selfTestDeed{},
+
+		deedSelfTest:         selfTestDeed{},
+		deedAbortSelfTest:    selfTest.abortDeed(),
+		deedCalibration:      calibrationDeed{},
+		deedAbortCalibration: calibration.abortDeed(),
+		deedPanel:            panelDeed{},
+		deedEndPanel:         endPanelDeed,
+		deedMute:             muteDeed,
+		deedUnmute:           unmuteDeed,
+		deedAckBattery:       ackBatteryDeed,
+		deedAckWiring:        ackWiringDeed,
 	}
 }
 
@@ -64,9 +84,15 @@ func deedOf(action string, params map[string]string) string {
 	case ups.ActionOutlet:
 		return map[string]string{ups.ToOn: deedOn, ups.ToOff: deedOff, ups.ToShutdown: deedShutdown, ups.ToCancel: deedTakeBack}[params[ups.ParamTo]]
 	case ups.ActionDiagnostics:
-		if params[ups.ParamTest] == ups.TestSelf && params[ups.ParamDo] == ups.DoStart {
-			return deedSelfTest
-		}
+		return map[string]string{
+			ups.TestSelf + ups.DoStart: deedSelfTest, ups.TestSelf + ups.DoAbort: deedAbortSelfTest,
+			ups.TestCalibration + ups.DoStart: deedCalibration, ups.TestCalibration + ups.DoAbort: deedAbortCalibration,
+			ups.TestPanel + ups.DoStart: deedPanel, ups.TestPanel + ups.DoAbort: deedEndPanel,
+		}[params[ups.ParamTest]+params[ups.ParamDo]]
+	case ups.ActionMute:
+		return map[string]string{ups.MuteOn: deedMute, ups.MuteOff: deedUnmute}[params[ups.ParamMute]]
+	case ups.ActionAck:
+		return map[string]string{ups.AlarmBattery: deedAckBattery, ups.AlarmWiring: deedAckWiring}[params[ups.ParamAlarm]]
 	}
 	return ""
 }

@@ -28,6 +28,8 @@ type evidence struct {
 	Cause   int64  `json:"cause"`
 	Test    uint32 `json:"test"` // 23, which is sticky
 
+	Seen seenNote `json:"seen,omitzero"` // more of that, of tests and alarms
+
 	Setting *settingNote `json:"setting,omitempty"` // of the deed that writes one, in place of Word
 }
 

@@ -76,10 +76,51 @@ func (f *following) run(ctx context.Context) ups.Outcome {
 			}
 			return f.step.over(f)
 		}
-		if !sleep(ctx, lookEvery) {
+		if err == nil {
+			f.more(ctx, now.Sub(f.began))
+		}
+		pause := lookEvery
+		if p, ok := f.step.(pacer); ok {
+			pause = p.every(f, now.Sub(f.began))
+		}
+		if !sleep(ctx, pause) {
 			return f.end(ups.Unknown, "", "not followed to its end")
 		}
 	}
+}
+
+// A pacer is a step that looks at a pace of its own, not every lookEvery.
+type pacer interface {
+	every(f *following, after time.Duration) time.Duration
+}
+
+// An ender is a step that ends by a second write what the first began.
+type ender interface {
+	// next returns that write, once it is due and until wrote was told of one that may have arrived.
+	next(f *following, after time.Duration) (order, bool)
+	wrote(err error, after time.Duration)
+}
+
+// more writes what a step has to write still, right behind a reading that shows that the unit is the one, and never after a crash.
+func (f *following) more(ctx context.Context, after time.Duration) {
+	t, ok := f.step.(ender)
+	if !ok || f.judging || f.eye.d.seen.doubtful(f.control.line.Links(), f.control.of.cfg.Now()) {
+		return
+	}
+	if o, due := t.next(f, after); due {
+		err := f.control.send(ctx, o)
+		f.control.tell(o, err)
+		if err != nil && exception(err) == 0 {
+			f.eye.d.trust = unsure
+		}
+		t.wrote(err, after)
+	}
+}
+
+// sent tells whether a write that came to err may have arrived.
+func sent(err error) bool {
+	var request *modbus.RequestError
+	return err == nil || errors.As(err, &request) && request.Sent
 }
 
 // missed tells whether something that lasts for d may have happened unseen.

@@ -10,9 +10,11 @@ import (
 
 // The command items this program writes (protocol reference, section 5.5).
 const (
-	outletCommand     = 1538 // two registers
-	signallingCommand = 1540
-	testCommand       = 1541
+	outletCommand      = 1538 // two registers
+	signallingCommand  = 1540
+	testCommand        = 1541
+	calibrationCommand = 1542
+	panelCommand       = 1543
 )
 
 // OutletCommand_BF (section 7.3), as far as it is used.
@@ -35,8 +37,14 @@ const (
 
 const (
 	requestShutdown = 1 // of 1540, section 7.4
-	startTest       = 1 // of 1541, section 7.5
-	abortTest       = 2
+
+	// Of 1543, section 7.7. The short test ends the continuous one.
+	shortTest      = 1 << 0
+	continuousTest = 1 << 1
+	muteAlarms     = 1 << 2 // those that are active
+	unmuteAlarms   = 1 << 3
+	ackBattery     = 1 << 5
+	ackWiring      = 1 << 6 // 990
 )
 
 // A writable is a register this program may write, with what may be written there.
@@ -50,8 +58,12 @@ type writable struct {
 var writables = []writable{
 	{outletCommand, 2, mayOutlets},
 	{signallingCommand, 1, func(v uint32) bool { return v == requestShutdown }},
-	{testCommand, 1, func(v uint32) bool { return v == startTest || v == abortTest }},
+	{testCommand, 1, mayTry},
+	{calibrationCommand, 1, mayTry},
+	{panelCommand, 1, oneOf(shortTest | continuousTest | muteAlarms | unmuteAlarms | ackBattery | ackWiring)},
 }
+
+func mayTry(v uint32) bool { return v == startTrial || v == abortTrial }
 
 // outletForms are the commands with the delays each may be combined with (section 7.3). ColdBootAllowed, on without mains, is
 // nobody's wish.

@@ -265,7 +265,11 @@ func strangeCommands(t *testing.T, w ControlWorld) {
 		{Action: ups.ActionReboot, Params: map[string]string{"delay": "none", "group": "main"}},
 		{Action: ups.ActionReboot, Params: map[string]string{"test": "self"}},
 		{Action: ups.ActionDiagnostics},
-		{Action: ups.ActionDiagnostics, Params: map[string]string{"test": "calibration"}},
+		{Action: ups.ActionDiagnostics, Params: map[string]string{"test": "everything"}},
+		{Action: ups.ActionDiagnostics, Params: map[string]string{"test": "panel", "do": "twice"}},
+		{Action: ups.ActionMute, Params: map[string]string{"mute": "yes"}},
+		{Action: ups.ActionAck},
+		{Action: ups.ActionAck, Params: map[string]string{"alarm": "all"}},
 		{Action: ups.ActionDiagnostics, Params: map[string]string{"test": "self", "register": "593"}},
 	} {
 		_, err := w.Control.Check(t.Context(), c)
