@@ -31,6 +31,12 @@ type modelBind struct {
 	version uint64
 	plan    string
 	over    map[string]uint64
+	erased  bool
+}
+
+// holds reports whether the rights that an order claims are there now.
+func (b *modelBind) holds(c trust.Command) bool {
+	return !b.erased && b.epoch == c.Epoch && c.GrantVersion >= b.over[c.Actor] && c.GrantVersion <= b.version && b.plan != "basic" && c.Plan != "basic"
 }
 
 // A drop is a load that was ordered to be dropped, or perhaps was.
@@ -43,12 +49,13 @@ type drop struct {
 type record struct {
 	device  string
 	actor   string
-	may     bool          // at least one judgement lets it go
-	reasons []string      // of the others
-	firm    bool          // it is on disk: it has to have one end, and does nothing more when it comes again
-	unclear bool          // it was forgotten, or never written down: another refusal is right
-	final   string        // as it was told first
-	ended   time.Duration // when, at the earliest
+	asked   []trust.Command // as often as it was judged
+	may     bool            // at least one judgement lets it go
+	reasons []string        // of the others
+	firm    bool            // it is on disk: it has to have one end, and does nothing more when it comes again
+	unclear bool            // it was forgotten, or never written down: another refusal is right
+	final   string          // as it was told first
+	ended   time.Duration   // when, at the earliest
 	effects int
 	said    int // results
 }
@@ -86,7 +93,7 @@ func (m *model) ends(q question) []string {
 		return []string{"UNKNOWN_ACTION"}
 	case c.Params["delay"] == "30":
 		return []string{"MALFORMED"}
-	case b == nil || b.epoch == 0 || b.epoch != c.Epoch || m.stated != q.session || !m.named[c.Device]:
+	case b == nil || b.erased || b.epoch != c.Epoch || m.stated != q.session || !m.named[c.Device]:
 		return []string{"NOT_BOUND"}
 	case q.nonce < 0 || q.nonce > c.MaxAge:
 		return []string{"EXPIRED"}
@@ -179,6 +186,7 @@ func (m *model) came(q question, shaky bool) {
 	}
 	ends := m.ends(q)
 	goes := slices.Contains(ends, "")
+	r.asked = append(r.asked, q.c)
 	r.may, r.reasons = r.may || goes, append(r.reasons, ends...)
 	sure := !shaky && r.said == 0 && !r.firm && len(r.reasons) == len(ends) // it is judged now, for the first time
 	stored := sure && q.room > -q.spare && (!goes || !q.slow)
@@ -211,6 +219,8 @@ func (m *model) did(id wire.ID, device string) {
 		m.t.Errorf("order %v has an effect and never came", id)
 	case r.device != device:
 		m.t.Errorf("order %v of %s has an effect on %s", id, r.device, device)
+	case !m.allowed || !slices.ContainsFunc(r.asked, m.binds[device].holds):
+		m.t.Errorf("order %v has an effect, and whoever ordered it has no right to that any more", id)
 	case !r.may:
 		m.t.Errorf("order %v has an effect, and was to be refused for %q", id, r.reasons)
 	default:

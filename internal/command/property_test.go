@@ -61,18 +61,20 @@ func (w *walk) begin() {
 func (w *walk) state() {
 	var entries []trust.Entry
 	for _, d := range walkers {
-		if b := w.m.binds[d]; b.epoch != 0 {
+		if b := w.m.binds[d]; !b.erased {
 			e := bind(d, b.epoch, policy.Plan(b.plan), b.version)
 			for actor, v := range b.over {
 				e.Bind.Ended = append(e.Bind.Ended, trust.Ended{Actor: actor, GrantVersion: v})
 			}
 			entries = append(entries, e)
+		} else {
+			entries = append(entries, trust.Entry{Device: d, Erase: &trust.Erase{Order: wire.ID{byte(b.epoch)}, Epoch: b.epoch, Role: "owner"}})
 		}
 	}
 	if w.apply(entries...) {
 		w.m.stated, w.m.named = w.session, map[string]bool{}
 		for _, e := range entries {
-			w.m.named[e.Device] = true
+			w.m.named[e.Device] = e.Bind != nil
 		}
 	}
 }
@@ -140,6 +142,9 @@ func (w *walk) fresh() trust.Command {
 	c.Epoch, c.GrantVersion, c.Actor = b.epoch, b.version, fmt.Sprint("u_", w.rng.IntN(3))
 	if c.Actor != "u_0" {
 		c.Role = "shared"
+	}
+	if w.rng.IntN(8) == 0 { // given long ago
+		c.GrantVersion = 1 + w.rng.Uint64N(b.version)
 	}
 	if w.rng.IntN(4) > 0 {
 		c = kinds[w.rng.IntN(len(kinds)-1)].of(c) // the last is of the box
@@ -278,6 +283,11 @@ func (w *walk) again(long bool) {
 func (w *walk) news() {
 	d := walkers[w.rng.IntN(len(walkers))]
 	b := w.m.binds[d]
+	if b.erased { // it is registered again
+		*b = modelBind{epoch: b.epoch + 1, version: 1, plan: "advanced", over: map[string]uint64{}}
+		w.state()
+		return
+	}
 	switch w.rng.IntN(6) {
 	case 0:
 		b.plan, b.version = "basic", b.version+1
@@ -287,11 +297,8 @@ func (w *walk) news() {
 		actor := fmt.Sprint("u_", 1+w.rng.IntN(2))
 		b.version++
 		b.over[actor] = b.version
-	case 4: // it is erased, and registered again
-		if w.rng.IntN(4) == 0 {
-			w.apply(trust.Entry{Device: d, Erase: &trust.Erase{Order: wire.ID{byte(b.epoch)}, Epoch: b.epoch, Role: "owner"}})
-			b.epoch, b.over, b.version = b.epoch+1, map[string]uint64{}, 1 // said again, should it not be heard
-		}
+	case 4:
+		b.erased = w.rng.IntN(3) == 0
 	case 5: // what was said long ago
 		w.apply(bind(d, b.epoch, policy.Advanced, b.version-1))
 	}
