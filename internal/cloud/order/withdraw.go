@@ -47,6 +47,9 @@ func (b *Book) withdraw(ctx context.Context, tx *store.Tx, d *device.Device, why
 // AgentEnded ends what an agent has that is one no more, in the transaction that removes it: nobody can tell any more how it ended. It is for
 // authority.Options.Removed.
 func (b *Book) AgentEnded(ctx context.Context, tx *store.Tx, agent string) error {
+	if _, err := tx.Exec(ctx, `UPDATE order_agents SET session = 0, stated = 0 WHERE agent = $1`, agent); err != nil {
+		return err
+	}
 	open, err := openOrders(ctx, tx, agent)
 	if err != nil {
 		return err
