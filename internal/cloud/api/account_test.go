@@ -30,6 +30,8 @@ type town struct {
 	sink     *mailsink.Sink
 	db       *store.DB
 	accounts *account.Service
+
+	signedOut func(ctx context.Context, tx *store.Tx, account string) error // nil: nobody asks
 }
 
 func newTown(t *testing.T, db *store.DB) *town {
@@ -43,7 +45,14 @@ func newTown(t *testing.T, db *store.DB) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts, err := account.New(db, q, account.Options{URL: "https://cloud.example", Hash: account.HashCost{Time: 1, Memory: 16, Threads: 1}})
+	accounts, err := account.New(db, q, account.Options{
+		URL: "https://cloud.example", Hash: account.HashCost{Time: 1, Memory: 16, Threads: 1}, SignedOut: func(ctx context.Context, tx *store.Tx, account string) error {
+			if w.signedOut == nil {
+				return nil
+			}
+			return w.signedOut(ctx, tx, account)
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

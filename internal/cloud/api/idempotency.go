@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/limit"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
@@ -42,8 +44,11 @@ func (a *API) change(rt route, q *Request) (answer Answer, err error) {
 	err = q.DB().Write(q.Context(), func(ctx context.Context, tx *store.Tx) error {
 		if key != "" {
 			var known bool
-			if answer, known, err = kept(ctx, tx, q, key); err != nil || known {
+			if answer, known, err = kept(ctx, tx, q, key); err != nil {
 				return err
+			}
+			if known {
+				return a.mayRepeat(ctx, tx, rt, q, answer)
 			}
 		}
 		if err = q.spend(ctx, tx, changesBy); err != nil {
@@ -99,6 +104,30 @@ func kept(ctx context.Context, tx *store.Tx, q *Request, key string) (Answer, bo
 		answer.Body = json.RawMessage(body)
 	}
 	return answer, true, json.Unmarshal(header, &answer.Header)
+}
+
+// mayRepeat asks before an answer is given again whether there still is, for this actor, what the path names: a right that ended since is gone
+// (PERM-10), and with it what the answer would tell. An answer without a body tells nothing: who has left may hear again that they have.
+func (a *API) mayRepeat(ctx context.Context, tx *store.Tx, rt route, q *Request, answer Answer) error {
+	if answer.Body == nil {
+		return nil
+	}
+	switch id := q.PathValue("id"); {
+	case strings.HasPrefix(rt.pattern, "/api/v1/devices/{id}/"):
+		d, err := device.GetFor(ctx, tx, q.Actor, id)
+		if err != nil {
+			return err
+		}
+		role, err := device.Role(ctx, tx, q.Actor, d)
+		if err == nil && role == policy.Nobody {
+			err = device.ErrNone
+		}
+		return err
+	case strings.HasPrefix(rt.pattern, "/api/v1/orders/{id}/"):
+		_, err := a.cfg.Orders.Get(ctx, tx, q.Actor, id)
+		return err
+	}
+	return nil
 }
 
 // secretStatus stands in place of an answer that must not be kept.

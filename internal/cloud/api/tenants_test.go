@@ -99,6 +99,7 @@ func newStreet(t *testing.T, db *store.DB) *street {
 	must(t, err)
 	desk, err := job.New(job.Config{DB: db, Orders: book, Limits: job.Limits{Open: enough, Day: enough, LoadDay: enough}})
 	must(t, err)
+	w.signedOut = desk.SignedOut
 	devices := device.New(device.Config{})
 	invitations, err := invitation.New(invitation.Options{DB: db, Mail: w.mails, Devices: devices, URL: "https://cloud.example"})
 	must(t, err)

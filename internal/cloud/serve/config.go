@@ -274,8 +274,8 @@ func (c checker) mail(m *mail.Config) {
 func (c checker) notify(cfg *Config, f fileNotify) {
 	for i, text := range f.AllowNetworks {
 		p, err := netip.ParsePrefix(text)
-		if err != nil || p != p.Masked() {
-			c.At(fmt.Sprintf("notify.allow_networks[%d]", i), "%q is not a network like 10.1.0.0/16", text)
+		if err != nil || p != p.Masked() || p.Bits() < 8 { // one that has everybody in it would turn the guard off
+			c.At(fmt.Sprintf("notify.allow_networks[%d]", i), "%q is not a network like 10.1.0.0/16 (of 8 bits or more)", text)
 			continue
 		}
 		cfg.NotifyNetworks = append(cfg.NotifyNetworks, p)

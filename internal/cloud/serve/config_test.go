@@ -35,6 +35,7 @@ func TestWrongFilesAreRefusedByKeyAndLine(t *testing.T) {
 		"tls: {cert_file: x}":                     "f:1: tls: has one of",
 		"orders: {load_10m: 0}":                   "f:1: orders.load_10m: 0 is not between 1 and 1000",
 		"notify: {allow_networks: [10.1.0.1/16]}": "f:1: notify.allow_networks[0]: \"10.1.0.1/16\" is not a network",
+		"notify: {allow_networks: [0.0.0.0/0]}":   "f:1: notify.allow_networks[0]: \"0.0.0.0/0\" is not a network like 10.1.0.0/16 (of 8 bits or more)",
 		"balancers: [10.0.0.5, cloud.example]":    "f:1: balancers[1]: \"cloud.example\" is not an address",
 		"balancers: [0.0.0.0/0]":                  "f:1: balancers[0]:",
 		"trial: 90":                               "f:1: trial: 90 has no unit",
