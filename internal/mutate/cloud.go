@@ -15,6 +15,14 @@ const (
 	policyGo  = "internal/cloud/notify/policy.go"
 	spreadGo  = "internal/cloud/notify/spread.go"
 	sinkGo    = "internal/cloud/notify/sink.go"
+	offlineGo = "internal/cloud/order/offline.go"
+	endedGo   = "internal/cloud/order/withdraw.go"
+	limitsGo  = "internal/cloud/order/limits.go"
+	askJobGo  = "internal/cloud/job/request.go"
+	turnGo    = "internal/cloud/job/step.go"
+	readJobGo = "internal/cloud/job/read.go"
+	stopJobGo = "internal/cloud/job/cancel.go"
+	keptGo    = "internal/cloud/api/idempotency.go"
 )
 
 // ofDevices are the checks of who is what to a device.
@@ -77,6 +85,31 @@ var ofOrders = []mutant{
 	{"LOG-7", readGo, `	if o.RequestedAt.Before(since) {
 		return nil, since, errNoOrder // LOG-7
 	}`, ``, "internal/cloud/order", "orders before the own share"},
+}
+
+// ofJobs are those of orders to many devices, and of agents that are away.
+var ofJobs = []mutant{
+	{"T-07", limitsGo, `[]any{o.Actor.Ref}, o.Job != "", "orders of yours in a minute"}`, `[]any{o.Actor.Ref}, false, "orders of yours in a minute"}`, "internal/cloud/job", "a job beside the limits of its actor"},
+	{"EDGE-11", offlineGo, `	if err == nil && !there {`, `	if err == nil && !there && false {`, "internal/cloud/order internal/cloud/api", "an order that is not to wait"},
+	{"EDGE-11", offlineGo, `	return b.left(ctx, tx, agent)`, `	return nil`, "", "the agent leaves"},
+	{"PLAN-8", endedGo, `AND o.sent_grant <> d.grant_version`, `AND 1 = 0`, "", "what waits is judged again"},
+	{"T-07", askJobGo, `		if err := actor.StepUp(now); err != nil {
+			return nil, nil, err
+		}`, ``, "", "a fresh second factor"},
+	{"T-07", askJobGo, `	if open >= l.Open {`, `	if false {`, "", "jobs at work"},
+	{"T-07", askJobGo, `		if n+int64(j.Devices) > int64(w.most) {`, `		if false {`, "", "devices in a day"},
+	{"LOG-1", askJobGo, `		if err := d.orders.Refused(ctx, tx, actor, one, why); err != nil {
+			return err
+		}`, `		_, _ = one, why`, "", "what came to nothing is logged"},
+	{"T-07", turnGo, `	s.gone = who == nil`, `	_ = who`, "", "an account that is gone"},
+	{"EDGE-4", turnGo, `!now.Before(j.StartUntil) || `, ``, "", "the start window"},
+	{"EDGE-4", turnGo, ` || j.RequestedAt.After(now.Add(clockSlack))`, ``, "", "a clock that was set back"},
+	{"PERM-9", readJobGo, `WHERE id = $1 AND account = $2`, `WHERE id = $1 AND (account = $2 OR 1 = 1)`, "internal/cloud/job internal/cloud/api", "one's own"},
+	{"PERM-10", readJobGo, `asRefusal(err, &refused) || `, ``, "", "of a device behind the end of a right"},
+	{"PERM-10", readJobGo, ` || err == nil && right.Since.After(j.RequestedAt)`, ``, "", "nothing from before a new right"},
+	{"PERM-10", stopJobGo, `		if err := d.refuse(`, `		if err := error(nil); err != nil && nil != d.refuse(`, "", "a right that ends while a device waits for its turn"},
+	{"T-07", stopJobGo, "WHERE account = $1 AND ended_at = 0 AND state = 'running'", "WHERE account = $1 AND ended_at = 0 AND state = 'none'", "internal/cloud/job internal/cloud/api", "all sessions of an account end"},
+	{"PERM-10", keptGo, `		if err == nil && role == policy.Nobody {`, `		if false {`, "internal/cloud/api", "a kept answer"},
 }
 
 // ofLicences are those of activation codes.

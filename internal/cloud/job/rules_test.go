@@ -187,10 +187,19 @@ func TestT07AJobIsNoWayAroundLimits(t *testing.T) {
 			}
 			return nil
 		})
+		w.write(func(ctx context.Context, tx *store.Tx) error {
+			for _, id := range w.ids[10:27] { // with the three, all that an actor may in a minute
+				if _, err := w.book.Create(ctx, tx, ada, order.Request{Device: id, Action: policy.AlarmMute}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		w.pass()
 		if got := w.state(j.ID, w.ids[7]); got != "refused RATE_LIMIT" {
 			t.Errorf("the device that had its reboots is %s", got)
 		}
+		w.want(j.ID, Running, "at_work 29 refused 1")
 	})
 }
 
