@@ -105,11 +105,11 @@ var ofJobs = []mutant{
 	{"EDGE-4", turnGo, `!now.Before(j.StartUntil) || `, ``, "", "the start window"},
 	{"EDGE-4", turnGo, ` || j.RequestedAt.After(now.Add(clockSlack))`, ``, "", "a clock that was set back"},
 	{"PERM-9", readJobGo, `WHERE id = $1 AND account = $2`, `WHERE id = $1 AND (account = $2 OR 1 = 1)`, "internal/cloud/job internal/cloud/api", "one's own"},
-	{"PERM-10", readJobGo, `asRefusal(err, &refused) || `, ``, "", "of a device behind the end of a right"},
-	{"PERM-10", readJobGo, ` || err == nil && right.Since.After(j.RequestedAt)`, ``, "", "nothing from before a new right"},
-	{"PERM-10", stopJobGo, `		if err := d.refuse(`, `		if err := error(nil); err != nil && nil != d.refuse(`, "", "a right that ends while a device waits for its turn"},
+	{"PERM-10", readJobGo, `*i = Item{Number: i.Number, Device: i.Device, State: Withheld, At: j.RequestedAt}`, `_ = right`, "", "of a device behind the end of a right"},
+	{"PERM-10", readJobGo, `right.Since.After(j.RequestedAt)`, `right.Since.IsZero() && false`, "", "nothing from before a new right"},
+	{"PERM-10", stopJobGo, `jd.state = 'waiting' ORDER BY j.id`, `jd.state = 'none' ORDER BY j.id`, "", "a right that ends while a device waits for its turn"},
 	{"T-07", stopJobGo, "WHERE account = $1 AND ended_at = 0 AND state = 'running'", "WHERE account = $1 AND ended_at = 0 AND state = 'none'", "internal/cloud/job internal/cloud/api", "all sessions of an account end"},
-	{"PERM-10", keptGo, `		if err == nil && role == policy.Nobody {`, `		if false {`, "internal/cloud/api", "a kept answer"},
+	{"PERM-10", keptGo, `err == nil && role == policy.Nobody {`, `err == nil && role == "none" {`, "internal/cloud/api", "a kept answer"},
 }
 
 // ofLicences are those of activation codes.
