@@ -177,6 +177,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 		store: a.disk, clock: a.clock, series: series, recorder: rec, flusher: flusher, log: a.Log,
 		changed: make(chan struct{}, 1), link: a.outside.link, owners: a.owners,
 	}
+	a.site.fedBy.Store(&a.Config.Orders.FedBy)
 	a.own = newOwn(ctx, a.site, a.disk, a.Log)
 	a.own.orders = a.ordersFill
 	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }
@@ -317,6 +318,7 @@ func (a *agent) apply(ctx context.Context, r Reload, lead func(*config.Uplink) e
 		return err
 	}
 	a.warnOfRates(next.Units)
+	a.site.fedBy.Store(&next.Orders.FedBy)
 	if a.orders != nil {
 		a.orders.SetPolicy(ordersPolicy(next.Orders))
 	}

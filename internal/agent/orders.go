@@ -220,6 +220,9 @@ func (p seat) Check(ctx context.Context, c ups.Command) ([]byte, error) {
 	if err := p.is(); err != nil {
 		return nil, err
 	}
+	if err := p.site.lasts(p.unit.cfg.Name, c); err != nil {
+		return nil, err
+	}
 	return p.Control.Check(ctx, c)
 }
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/alarm"
@@ -30,6 +31,7 @@ type site struct {
 	log      *slog.Logger
 	changed  chan struct{}                                                // the condition of a unit changed; holds at most one
 	link     func(config.Unit) func(context.Context) (modbus.Link, error) // nil: the port or address of the unit
+	fedBy    atomic.Pointer[config.FedBy]                                 // what this box hangs on; nil: not known
 
 	applying sync.Mutex        // held while lines are replaced or ended
 	alarms   map[string][]byte // alarm state of units whose lines ended in this run; guarded by applying

@@ -82,6 +82,7 @@ func (c checker) build(f *fileConfig) *Config {
 		cfg.Units = append(cfg.Units, c.unit(fmt.Sprintf("units[%d]", i), &f.Units[i]))
 	}
 	c.lineSharing(cfg.Units)
+	cfg.Orders.FedBy = c.fedBy(f.Orders.FedBy, cfg.Units)
 	if f.Uplink != nil {
 		cfg.Uplink = c.uplink(f.Uplink)
 	}
@@ -282,6 +283,24 @@ func (c checker) orders(cfg *Config, f fileOrders) {
 	if cfg.Orders.DailyMax < 0 {
 		c.At("orders.daily_max", "%d is negative", cfg.Orders.DailyMax)
 	}
+}
+
+// fedBy is the outlet that this box hangs on.
+func (c checker) fedBy(f fileFedBy, units []Unit) (by FedBy) {
+	if f.Unit == nil && f.Group == nil {
+		return by
+	}
+	by.Unit = or(f.Unit, "")
+	if !slices.ContainsFunc(units, func(u Unit) bool { return u.Name == by.Unit }) {
+		c.At("orders.fed_by.unit", "%q is no unit of this file", by.Unit)
+	}
+	groups, err := ups.ParseGroups(or(f.Group, ""))
+	if err != nil || len(groups) != 1 {
+		c.At("orders.fed_by.group", "%q is not main, sog0, sog1 or sog2", or(f.Group, ""))
+		return by
+	}
+	by.Group = groups[0]
+	return by
 }
 
 func (c checker) listen(key, address string) {

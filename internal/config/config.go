@@ -104,6 +104,13 @@ type Orders struct {
 	MinInterval time.Duration
 	DailyMax    int
 	Bundle      bool // whether a support bundle may be ordered where Allow names diagnostics
+	FedBy       FedBy
+}
+
+// FedBy is the outlet group that this box hangs on; the zero value: none that is known.
+type FedBy struct {
+	Unit  string // its name
+	Group ups.Group
 }
 
 // Log is how the agent logs.

@@ -91,6 +91,12 @@ type fileOrders struct {
 	MinInterval *strict.Duration `yaml:"min_interval"`
 	DailyMax    *int             `yaml:"daily_max"`
 	Bundle      *bool            `yaml:"bundle"`
+	FedBy       fileFedBy        `yaml:"fed_by"`
+}
+
+type fileFedBy struct {
+	Unit  *string `yaml:"unit"`
+	Group *string `yaml:"group"`
 }
 
 type fileLog struct {
