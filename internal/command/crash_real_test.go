@@ -156,7 +156,7 @@ func (l *realLife) check(what string, sum *tally) {
 		id, all := byte(i+1), r.written()
 		end, said := l.final(id), (&life{site: l.site}).said(id)
 		most := 1
-		if i == l.cancel || i == l.falls {
+		if i == l.cancel || i == l.falls || l.asked[i].params["test"] == "panel" { // that one is ended by a second write
 			most = 2
 		}
 		distinct := slices.Compact(slices.Sorted(slices.Values(all)))

@@ -24,6 +24,7 @@ type following struct {
 	unseen time.Duration // the longest time without a reading
 	gap    time.Duration // the time without one before the last
 	no     string        // the unit refused this first
+	then   string        // a second write, that ended what the first began
 	told   string        // the last progress
 	wait   error         // why there is no reading now
 	step   step
@@ -113,7 +114,9 @@ func (f *following) more(ctx context.Context, after time.Duration) {
 		if err != nil && exception(err) == 0 {
 			f.eye.d.trust = unsure
 		}
-		t.wrote(err, after)
+		if t.wrote(err, after); sent(err) {
+			f.then = o.String()
+		}
 	}
 }
 
@@ -153,7 +156,10 @@ func (f *following) end(state ups.OutcomeState, reason, detail string) ups.Outco
 
 // wrote names what was written: the path that was taken.
 func (f *following) wrote() string {
-	if f.no == "" {
+	switch {
+	case f.then != "":
+		return fmt.Sprintf("%v, then %s", f.ev.write(), f.then)
+	case f.no == "":
 		return f.ev.write().String()
 	}
 	return fmt.Sprintf("%v, as the unit refused %s", f.ev.write(), f.no)
