@@ -68,7 +68,7 @@ type reaching struct{ goalDeed }
 func (r *reaching) see(f *following, s *ups.State, after time.Duration) *ups.Outcome {
 	f.tell(50, "written; the unit is watched")
 	is, how := r.reached(&f.ev.Seen, s)
-	if f.judging && (is == reached || is == perhaps) { // the write may never have come to the unit
+	if (f.judging || !f.answered) && (is == reached || is == perhaps) { // the write may never have come to the unit
 		how = "by this order or already before it: " + how
 	}
 	var out ups.Outcome
