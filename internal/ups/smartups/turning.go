@@ -11,8 +11,9 @@ import (
 // other way round it does not: that a group is as it was can mean that nothing came of the command, or that somebody was here since.
 type turning struct {
 	to    uint32 // ups.OStateOn or ups.OStateOff
-	taken bool   // something was pending, or a group changed
-	there int    // readings in a row in which all is as it should be
+	taken bool   // something was pending
+	ever  uint16 // groups that were as they should be in some reading
+	there int    // readings in a row in which all are
 }
 
 // sure is how many readings in a row have to show it.
@@ -28,7 +29,7 @@ func (t *turning) see(f *following, s *ups.State, after time.Duration) *ups.Outc
 			reached |= bitOf(g)
 		}
 	}
-	t.taken = t.taken || pending != 0 || reached != 0
+	t.taken, t.ever = t.taken || pending != 0, t.ever|reached
 	settled := pending == 0 && t.stable(f.ev, s)
 	if reached != f.ev.Targets || !settled {
 		t.there = 0
@@ -43,21 +44,21 @@ func (t *turning) see(f *following, s *ups.State, after time.Duration) *ups.Outc
 	case !settled || t.there > 0:
 		t.say(f, s)
 		return nil
-	case t.taken && reached == 0 && f.control.takenBack.Load():
+	case t.taken && t.ever == 0 && f.control.takenBack.Load():
 		return end(ups.Cancelled, ups.ReasonCancelled, "taken back before it acted")
 	case f.judging && after < begins: // what was written the moment before shows soon
 		return nil
 	case f.judging:
 		return end(ups.Unknown, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s; whether the command reached the unit cannot be seen", f.ev.Targets, reached, t))
-	case t.taken && reached == 0 && f.unseen <= leastOff:
+	case t.taken && t.ever == 0 && f.answered && f.unseen <= leastOff:
 		return end(ups.Cancelled, "", "taken back at the unit before it acted")
 	case after < begins:
 		return nil
 	case !f.answered:
-		return end(ups.Unknown, "", "no answer came, and nothing is pending; it is not repeated")
+		return end(ups.Unknown, "", fmt.Sprintf("no answer came, nothing is pending, and of the groups 0x%X only 0x%X are %s; it is not repeated", f.ev.Targets, reached, t))
 	case f.unseen > leastOff:
 		return end(ups.Unknown, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s; what happened meanwhile was not seen", f.ev.Targets, reached, t))
-	case reached != 0:
+	case t.ever != 0:
 		return end(ups.Failed, "", fmt.Sprintf("nothing is pending, and of the groups 0x%X only 0x%X are %s", f.ev.Targets, reached, t))
 	}
 	return end(ups.Failed, ups.ReasonUPSRefused, "the unit said yes and has done nothing")

@@ -20,7 +20,8 @@ type bench struct {
 	*upssim.Unit
 	deaf, refuse, late atomic.Bool
 	drop, lose         atomic.Bool                   // the next write does not arrive; its answer does not
-	refusal            func(addr, count uint16) byte // nil, or the exception to a read; 0 = none
+	refusal            func(addr, count uint16) byte // nil, or the exception to a request; 0 = none
+	meanwhile          func()                        // nil, or what happens before a write is refused
 }
 
 // serve answers RTU reads on port until it closes. Like a real port it does not wait for anyone to take an answer.

@@ -84,7 +84,12 @@ func (u *Unit) outletWord(v uint32) bool {
 		return false
 	}
 	cmd := v & cmdCommands
+	by := uint16(causeProtocol)
+	if v&cmdLocalUser != 0 {
+		by = causeLocalUI
+	}
 	if cmd == cmdCancel {
+		u.cause = by // shown where the status word changes by it
 		for _, g := range targets {
 			g.cancel()
 			g.kept = true
@@ -96,7 +101,7 @@ func (u *Unit) outletWord(v uint32) bool {
 			return false
 		}
 	}
-	u.run(targets, cmd, v)
+	u.run(targets, cmd, v, by)
 	return true
 }
 
@@ -127,17 +132,17 @@ func (u *Unit) possible(g *group, cmd, v uint32) bool {
 	return true
 }
 
-// run starts the process on every target.
-func (u *Unit) run(targets []*group, cmd, v uint32) {
+// run starts the process on every target. by is the cause to show: who asked for it.
+func (u *Unit) run(targets []*group, cmd, v uint32, by uint16) {
 	p := map[uint32]process{cmdOn: onProcess, cmdOff: offProcess, cmdShutdown: shutdownProcess, cmdReboot: rebootProcess}[cmd]
 	member := u.member()
-	u.cause = causeProtocol
+	u.cause = by
 	for _, g := range targets {
 		if g.on && cmd == cmdOn || !g.on && cmd == cmdOff {
 			continue // already there
 		}
 		g.load(u, p, v&cmdUseOff != 0, v&cmdUseOn != 0, v&cmdCold != 0)
-		g.member = member
+		g.member, g.by = member, by
 		u.noteSOG(g)
 	}
 }

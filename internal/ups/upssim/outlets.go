@@ -1,6 +1,7 @@
 package upssim
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -44,7 +45,8 @@ type group struct {
 	onAfter  time.Duration
 	coldBoot bool
 	minimum  time.Duration // runtime that must be there before the group returns
-	restart  uint16        // cause to show when the main group turns on, if another than the command
+	by       uint16        // cause to show when the main group turns off or on, 0: the command
+	restart  uint16        // and when it turns on, if another
 	member   uint32        // outletFirstGroup or outletSecondGroup
 
 	kept bool // a pending load shed was cancelled, until the mains return
@@ -89,6 +91,7 @@ func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 // cancel ends what is pending; the group stays as it is.
 func (g *group) cancel() {
 	g.process, g.phase, g.member, g.restart = noProcess, idle, 0, 0
+	g.by = 0
 }
 
 func (g *group) pending() bool { return g.phase != idle }
@@ -148,9 +151,9 @@ func (g *group) mayReturn(u *Unit) bool {
 
 func (g *group) switchTo(u *Unit, on bool) {
 	if g.index == 0 && g.on != on {
-		u.cause = causeProtocol
-		if on && g.restart != 0 {
-			u.cause = g.restart
+		u.cause = cmp.Or(g.by, causeProtocol)
+		if on {
+			u.cause = cmp.Or(g.restart, u.cause)
 		}
 		u.power.greenFrom = u.at.Add(greenPause)
 		u.power.onBattery = on && !u.power.good

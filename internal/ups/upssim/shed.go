@@ -75,7 +75,7 @@ func (u *Unit) stepShedding() {
 		}
 		u.cause = causeOutletStateChange
 		g.load(u, p, config&shedUseOff != 0, true, false)
-		g.member = u.member()
+		g.member, g.by = u.member(), causeOutletStateChange
 	}
 }
 
