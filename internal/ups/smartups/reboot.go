@@ -234,7 +234,7 @@ func (r *rebooting) look(f *following, s *ups.State) (on, busy bool) {
 	cause, _ := s.Raw(ups.StatusCause)
 	changed := f.ev.whole() && cause == causeCommand && cause != f.ev.Cause && !f.control.cancelled.Load()
 	ours := cause == causeCommand || !f.ev.whole() // another cause says that it is somebody else's, and of single groups none says anything
-	switch { // load shedding acts as a shutdown: its process alone proves nothing
+	switch {                                       // load shedding acts as a shutdown: its process alone proves nothing
 	case all&(ups.OReboot|ups.OSleep) != 0 && !r.shutdown && ours, all&ups.OShutdown != 0 && cause == causeCommand, (busy || !on) && changed:
 		r.sign = true
 	}
