@@ -1,6 +1,8 @@
 package job
 
 import (
+	"context"
+	"slices"
 	"testing"
 
 	"upsedge/internal/cloud/store"
@@ -40,6 +42,24 @@ func TestACancelledJobBeginsNothingMore(t *testing.T) {
 		}
 		if err := w.cancel(ada, j.ID); reasonOf(t, err) != policy.Conflict {
 			t.Errorf("cancelled twice: %v", err)
+		}
+	})
+}
+
+// TestT07AJobThatDropsLoadsIsTold once, when it is asked for, of the devices it is of; one that drops nothing is not.
+func TestT07AJobThatDropsLoadsIsTold(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db, 3, noLimits)
+		var told [][]string
+		w.desk.drops = func(_ context.Context, _ *store.Tx, _ *Job, devices []string) error {
+			told = append(told, devices)
+			return nil
+		}
+		w.job(func(r *Request) { r.Action, r.Params = policy.AlarmMute, nil })
+		w.job(func(r *Request) { r.Action, r.Params = policy.RebootUPS, nil })
+		w.pass()
+		if len(told) != 1 || !slices.Equal(told[0], w.ids) {
+			t.Errorf("told of %v", told)
 		}
 	})
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Poll   time.Duration    // how often what other processes did is looked for; 0: 2 s
 	Limits Limits           // zero: DefaultLimits
+	// DropsLoad is told, in its transaction, of a job that can drop the load of devices (T-07). nil: nobody is.
+	DropsLoad func(ctx context.Context, tx *store.Tx, j *Job, devices []string) error
 }
 
 // A Desk takes jobs and sees them through. Use New.
@@ -37,6 +39,7 @@ type Desk struct {
 	now    func() time.Time
 	poll   time.Duration
 	limits Limits
+	drops  func(ctx context.Context, tx *store.Tx, j *Job, devices []string) error
 	work   chan struct{} // holds one: there may be a step to take
 }
 
@@ -45,7 +48,7 @@ func New(c Config) (*Desk, error) {
 	if c.DB == nil || c.Orders == nil {
 		return nil, errors.New("job: no database, or nobody who makes orders")
 	}
-	d := &Desk{db: c.DB, orders: c.Orders, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits, work: make(chan struct{}, 1)}
+	d := &Desk{db: c.DB, orders: c.Orders, log: c.Log, now: c.Now, poll: c.Poll, limits: c.Limits, drops: c.DropsLoad, work: make(chan struct{}, 1)}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}

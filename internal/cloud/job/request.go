@@ -81,8 +81,25 @@ func (d *Desk) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 			return nil, nil, err
 		}
 	}
+	if err := d.tell(ctx, tx, j, outcomes); err != nil {
+		return nil, nil, err
+	}
 	tx.After(d.Wake)
 	return j, outcomes, logStart(ctx, tx, j, refused)
+}
+
+// tell has people told of a job that can drop their load.
+func (d *Desk) tell(ctx context.Context, tx *store.Tx, j *Job, outcomes []Outcome) error {
+	if d.drops == nil || !j.dropsLoad() {
+		return nil
+	}
+	var devices []string
+	for _, o := range outcomes {
+		if o.Refused == nil {
+			devices = append(devices, o.Device)
+		}
+	}
+	return d.drops(ctx, tx, j, devices)
 }
 
 // job makes one of a request, whose form is checked.

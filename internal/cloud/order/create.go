@@ -48,7 +48,7 @@ func (b *Book) Create(ctx context.Context, tx *store.Tx, actor cloud.Actor, r Re
 	if err := b.begin(ctx, tx, o); err != nil {
 		return nil, err
 	}
-	if b.drops != nil && o.dropsLoad() {
+	if b.drops != nil && o.dropsLoad() && o.Job == "" { // of a job people were told when it was asked for
 		if err := b.drops(ctx, tx, o); err != nil {
 			return nil, err
 		}

@@ -143,7 +143,7 @@ func (s *Server) buildRights(secrets *secret.Keys) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.jobs, err = job.New(job.Config{DB: s.db, Orders: s.orders, Log: s.log}); err != nil {
+	if s.jobs, err = job.New(job.Config{DB: s.db, Orders: s.orders, Log: s.log, DropsLoad: s.tellJob}); err != nil {
 		return err
 	}
 	s.orders.OnChange(s.jobs.Wake)

@@ -7,6 +7,7 @@ import (
 	"upsedge/internal/cloud/authority"
 	"upsedge/internal/cloud/history"
 	"upsedge/internal/cloud/ingest"
+	"upsedge/internal/cloud/job"
 	"upsedge/internal/cloud/notify"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
@@ -52,7 +53,12 @@ func (s *Server) sinks() ingest.Sinks {
 
 // tellOrdered has people told of an order that can switch off what they rely on.
 func (s *Server) tellOrdered(ctx context.Context, tx *store.Tx, o *order.Order) error {
-	return s.notify.Ordered(ctx, tx, notify.Ordered{Device: o.Device, Actor: o.Actor, Action: o.Action, Params: o.Params, At: o.RequestedAt, Expires: o.ExpiresAt})
+	return s.notify.Ordered(ctx, tx, notify.Ordered{Devices: []string{o.Device}, Actor: o.Actor, Action: o.Action, Params: o.Params, At: o.RequestedAt, Expires: o.ExpiresAt})
+}
+
+// tellJob has people told of a job that can.
+func (s *Server) tellJob(ctx context.Context, tx *store.Tx, j *job.Job, devices []string) error {
+	return s.notify.Ordered(ctx, tx, notify.Ordered{Devices: devices, Actor: j.Actor, Action: j.Action, Params: j.Params, At: j.RequestedAt, Expires: j.StartUntil})
 }
 
 // A signer has the authority sign what package order has judged.
