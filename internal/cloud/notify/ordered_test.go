@@ -36,7 +36,7 @@ func TestT07OwnerAndSharedUserAreToldOfAnOrder(t *testing.T) {
 		o.Actor, o.Action, o.Params = w.ada, policy.RebootUPS, nil
 		w.do(func(ctx context.Context, tx *store.Tx) error { return w.s.Ordered(ctx, tx, o) })
 		m, err := w.sink.Wait(w.Context(), "bob@example.com", 2)
-		if err != nil || !strings.Contains(m.Text, "Its owner has ordered") || strings.Contains(m.Text, "ada") {
+		if err != nil || !strings.Contains(m.Text, "The owner has ordered") || strings.Contains(m.Text, "ada") {
 			t.Errorf("%v, and bob is told\n%s", err, m.Text)
 		}
 	})
