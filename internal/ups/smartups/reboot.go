@@ -187,7 +187,9 @@ func (r *rebooting) see(f *following, s *ups.State, after time.Duration) *ups.Ou
 	settled := on && !busy && s.Flags(ups.StatusFlags)&(ups.UPendingOff|ups.UPendingOn|ups.UOutputOff) == 0
 	switch {
 	case !settled:
-		r.say(f, s, on)
+		if sure {
+			r.say(f, s, on)
+		}
 		return nil
 	case r.off == f.ev.Targets && sure:
 		return end(ups.Done, "", r.end())
@@ -258,7 +260,8 @@ func (r *rebooting) end() string {
 	return "the outlets went off and are on again"
 }
 
-// say tells where it is, by the countdowns where the unit tells them.
+// say tells where it is, by the countdowns where the unit tells them, once it is certain that the unit took it: 10 is taken, 50 that all
+// groups have been off.
 func (r *rebooting) say(f *following, s *ups.State, on bool) {
 	switch {
 	case on && r.off == 0:
@@ -267,6 +270,8 @@ func (r *rebooting) say(f *following, s *ups.State, on bool) {
 			return
 		}
 		f.tell(10, fmt.Sprintf("taken; the outlets go off, after up to %d s", f.ev.Off))
+	case r.off != f.ev.Targets:
+		f.tell(30, fmt.Sprintf("of the groups 0x%X, 0x%X went off", f.ev.Targets, r.off))
 	case !on:
 		if left := f.left(s, turnOn); left > 0 {
 			f.tell(50, fmt.Sprintf("outlets are off; an on-delay of about %d s is left", left))

@@ -42,7 +42,9 @@ func (t *turning) see(f *following, s *ups.State, after time.Duration) *ups.Outc
 	}
 	switch {
 	case !settled || t.there > 0:
-		t.say(f, s)
+		if f.answered {
+			t.say(f, s)
+		}
 		return nil
 	case t.taken && t.ever == 0 && f.control.takenBack.Load():
 		return end(ups.Cancelled, ups.ReasonCancelled, "taken back before it acted")
@@ -82,8 +84,16 @@ func (t *turning) stable(ev *evidence, s *ups.State) bool {
 }
 
 func (t *turning) done(f *following) *ups.Outcome {
-	out := f.end(ups.Done, "", fmt.Sprintf("%s: %s, and nothing is pending there", t, groupNames(f.ev.groups())))
+	out := f.end(ups.Done, "", fmt.Sprintf("%s%s: %s, and nothing is pending there", f.byWhom(), t, groupNames(f.ev.groups())))
 	return &out
+}
+
+// byWhom is put before a state that says how a command ended where it may be another's work: the write may never have come to the unit.
+func (f *following) byWhom() string {
+	if f.judging || !f.answered {
+		return "by this order or somebody else: "
+	}
+	return ""
 }
 
 func (t *turning) say(f *following, s *ups.State) {
@@ -135,7 +145,7 @@ func (c *clearing) see(f *following, s *ups.State, after time.Duration) *ups.Out
 	case pending == 0 && ranThrough && (f.judging || f.unseen > leastOff):
 		return end(ups.Unknown, "", "nothing is pending and the groups are on; whether they were off was not seen")
 	case pending == 0:
-		return end(ups.Done, "", "nothing is pending any more, and the groups are on: "+groupNames(f.ev.groups()))
+		return end(ups.Done, "", f.byWhom()+"nothing is pending any more, and the groups are on: "+groupNames(f.ev.groups()))
 	case after < begins:
 		f.tell(50, "taken; something is pending still")
 		return nil
