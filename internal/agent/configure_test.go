@@ -8,12 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/trust"
 	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
 // TestT55ASettingByOrderAndBySomebodyElse: a setting that an order writes is 621 and 710 and never 711, one that the unit does not accept 624
-// and 712, one that it had already 621 alone, and what somebody else writes 711. What the agent shows is the new value within seconds.
+// and 712, one that it had already 621 alone, and what somebody else writes 711. What the agent shows is the new value within seconds. With
+// the other ends of orders beside them every event that tells of orders reaches the receiver, once for each end.
 func TestT55ASettingByOrderAndBySomebodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newBoss(t, time.Time{})
@@ -23,13 +25,20 @@ func TestT55ASettingByOrderAndBySomebodyElse(t *testing.T) {
 		c.start()
 		c.rest(2 * time.Second)
 		c.rest(2 * time.Second)
-		order := func(setting, value, end string, events ...int) wire.ID {
-			t.Helper()
+		command := func(setting, value string) trust.Command {
 			cmd := c.command()
 			cmd.Action, cmd.Params = ups.ActionConfigure, map[string]string{ups.ParamSetting: setting, ups.ParamValue: value}
+			return cmd
+		}
+		give := func(cmd trust.Command, meanwhile, end string, events ...int) {
+			t.Helper()
 			before := len(c.cloud.of("rack-a"))
 			c.publish(c.sign(cmd), false)
-			for range 40 {
+			if meanwhile != "" {
+				c.rest(3 * time.Second)
+				c.actor.do(meanwhile)
+			}
+			for range 200 {
 				if c.rest(time.Second); c.end(cmd.ID) != "" {
 					break
 				}
@@ -37,12 +46,17 @@ func TestT55ASettingByOrderAndBySomebodyElse(t *testing.T) {
 			c.rest(3 * time.Second)
 			var got []int
 			for _, n := range c.cloud.of("rack-a")[before:] {
-				got = append(got, n.ID)
+				if n.ID >= 620 && n.ID <= 627 || n.ID >= 710 && n.ID <= 712 {
+					got = append(got, n.ID)
+				}
 			}
 			if c.end(cmd.ID) != end || !slices.Equal(got, events) {
-				t.Errorf("%s to %s: %q with %v, want %q with %v", setting, value, c.end(cmd.ID), got, end, events)
+				t.Errorf("%v: %q with %v, want %q with %v", cmd.Params, c.end(cmd.ID), got, end, events)
 			}
-			return cmd.ID
+		}
+		order := func(setting, value, end string, events ...int) {
+			t.Helper()
+			give(command(setting, value), "", end, events...)
 		}
 		shows := func(p ups.Point, want float64) {
 			t.Helper()
@@ -74,12 +88,25 @@ func TestT55ASettingByOrderAndBySomebodyElse(t *testing.T) {
 				t.Errorf("%d tells a name: %q", n.ID, n.Detail)
 			}
 		}
+		again := command("sog0_turn_on_delay", "20")
+		give(again, "", "done", 620, 621, 710)
+		give(again, "", "done", 627)
+		late := command("sog0_turn_on_delay", "21")
+		late.Nonce = wire.ID{1, 2, 3}
+		give(late, "", "refused EXPIRED", 626)
+		c.actor.do("keep-settings")
+		order("sog0_turn_on_delay", "22", "failed UPS_REFUSED", 620, 624, 712)
+		give(command("sog0_turn_on_delay", "23"), "deaf", "unknown UPS_UNREACHABLE", 620, 625)
+		c.actor.do("talk take-settings 1m mains-fail 10s")
+		order("sog0_turn_on_delay", "24", "refused SAFETY_LOCK", 623)
+		c.actor.do("mains-return 1m")
+		shows(ups.SOG0TurnOnDelay, 20)
 		before := len(c.cloud.of("rack-a"))
 		c.actor.do("write=1035:45")
 		c.rest(11 * time.Minute)
 		c.rest(time.Second)
 		got := c.cloud.of("rack-a")[before:]
-		if len(got) != 1 || got[0].ID != 711 || !strings.Contains(got[0].Detail, "was 30 s, is 45 s") {
+		if len(got) != 1 || got[0].ID != 711 || !strings.Contains(got[0].Detail, "was 20 s, is 45 s") {
 			t.Errorf("after a foreign write: %v", got)
 		}
 		shows(ups.SOG0TurnOnDelay, 45)

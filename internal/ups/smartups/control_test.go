@@ -37,7 +37,7 @@ func (b *bench) controlWorld(c *Control) upstest.ControlWorld {
 	return upstest.ControlWorld{
 		Control: c, Written: b.written, Mains: b.SetMains, Bad: b.SetBatteryBad, Deaf: b.deaf.Store,
 		Drop: func() { b.drop.Store(true) }, Lose: func() { b.lose.Store(true) },
-		SelfTest: "16 1541 0x0001", Abort: "16 1541 0x0002",
+		SelfTest: "16 1541 0x0001", Abort: "16 1541 0x0002", Keep: b.KeepSettings,
 	}
 }
 
@@ -55,7 +55,7 @@ func TestEveryFamilyObeysTheContract(t *testing.T) {
 					b, c := newControl(t, upssim.Options{SKU: sku, Variants: variants}, Config{})
 					w := b.controlWorld(c)
 					if w.Reboot = reboots[sku]; w.Reboot == "" {
-						w.SelfTest = ""
+						w.SelfTest, w.Keep = "", nil
 					}
 					return w
 				}}.Run(t)

@@ -67,12 +67,16 @@ func (s setting) String() string {
 }
 
 func (s setting) words() (uint16, []uint16, error) {
-	for _, w := range settables {
-		if w.addr == s.addr && int(w.words) == len(s.regs) && w.takes(s.regs) {
-			return s.addr, s.regs, nil
-		}
+	if !s.listed() {
+		return 0, nil, fmt.Errorf("write %v: not in the list of what is ever written", s)
 	}
-	return 0, nil, fmt.Errorf("write %v: not in the list of what is ever written", s)
+	return s.addr, s.regs, nil
+}
+
+func (s setting) listed() bool {
+	return slices.ContainsFunc(settables, func(w settable) bool {
+		return w.addr == s.addr && int(w.words) == len(s.regs) && w.takes(s.regs)
+	})
 }
 
 func (w settable) takes(regs []uint16) bool {

@@ -134,7 +134,7 @@ func (u *Unit) write(addr uint16, raw []uint16) byte {
 			v = v<<16 | uint32(raw[1])
 		}
 		ok = u.command(it.addr, v)
-	} else if ok = u.takes(it, raw); ok {
+	} else if ok = u.takes(it, raw); ok && !u.keeps {
 		copy(u.regs[addr:], raw)
 		u.wrote(it.addr)
 	}

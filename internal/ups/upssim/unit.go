@@ -66,6 +66,7 @@ type Unit struct {
 	panel   panel
 	site    site
 	dead    bool // battery empty, nothing answers
+	keeps   bool // see KeepSettings
 
 	writes  []Write // the last ones
 	written uint64
@@ -209,6 +210,9 @@ func (u *Unit) SetRuntime(d time.Duration) {
 
 // SetBatteryBad makes the battery fail its next test (true) or be good again (false), which clears the error it caused.
 func (u *Unit) SetBatteryBad(bad bool) { u.do(func() { u.setBatteryBad(bad) }) }
+
+// KeepSettings makes the unit say yes to each setting that is written within its limits, and keep the one it has (true); or take it again.
+func (u *Unit) KeepSettings(keep bool) { u.do(func() { u.keeps = keep }) }
 
 // StartSelfTest starts a battery test from the front panel. The protocol's way is command 1541.
 func (u *Unit) StartSelfTest() { u.do(func() { u.startTest(byLocalUI) }) }

@@ -11,6 +11,8 @@ var rawVerbs = []verb{
 	{"bits", "ITEM{+|-|!}NAME…", "shows a bit, gives it back to the simulation (-) or hides it (!): bits=GeneralError+SiteWiring", forceBits},
 	{"cause", "NAME", "the cause the next change of status shows, name or number; a SURTD shows it at once", forceCause},
 	{"write", "ADDR:RAW[,RAW]", "writes one item as a client does with function 16; a refusal changes nothing", writeRaw},
+	{"keep-settings", "", "says yes to a write of a setting, and keeps the old one", plain(func(u *Unit) { u.KeepSettings(true) })},
+	{"take-settings", "", "takes it again", plain(func(u *Unit) { u.KeepSettings(false) })},
 	{"serial", "TEXT", "another unit of the same model stands there, with this serial number", serial},
 	{"restart", "", "the controller starts afresh: results of tests are gone, cause SystemInitialization; the output stays", plain(then((*Unit).restart))},
 	{"poke", "ADDR:RAW[,RAW]", "registers from ADDR on read as RAW, until unpoke", poke},

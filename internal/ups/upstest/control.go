@@ -32,6 +32,14 @@ type ControlWorld struct {
 	// so: then nothing may be written.
 	Reboot, SelfTest string
 	Abort            string // what taking a self-test back writes
+	// Keep makes the unit say yes to a setting and keep the old one; nil where no setting is to be written.
+	Keep func(bool)
+}
+
+// A controlTest is one test of the suite.
+type controlTest struct {
+	name string
+	test func(t *testing.T, w ControlWorld)
 }
 
 // ControlSuite is the contract of everything that carries out commands. Its worlds live in memory: it runs in bubbles.
@@ -46,10 +54,7 @@ var (
 
 // Run runs every test of the suite.
 func (s ControlSuite) Run(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		test func(t *testing.T, w ControlWorld)
-	}{
+	for _, c := range append([]controlTest{
 		{"RebootIsWrittenOnceAndFollowed", func(t *testing.T, w ControlWorld) { w.runs(t, reboot, w.Reboot) }},
 		{"SelfTestIsWrittenOnceAndFollowed", func(t *testing.T, w ControlWorld) { w.runs(t, selfTest, w.SelfTest) }},
 		{"TwoSelfTestsWithOneResult", twoTests},
@@ -62,7 +67,7 @@ func (s ControlSuite) Run(t *testing.T) {
 		{"ATestIsTakenBack", takenBack},
 		{"JudgesWithoutWriting", judges},
 		{"WritesNothingItWasNotAskedFor", strangeCommands},
-	} {
+	}, settingTests...) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { c.test(t, s.Open(t)) })
 		})
