@@ -33,6 +33,7 @@ type commands struct {
 	Probe   probeCmd   `cmd:"" help:"Find units on a serial port or in a network."`
 	Read    readCmd    `cmd:"" help:"Print one reading of every point."`
 	Status  statusCmd  `cmd:"" help:"Ask the running agent how it and its units are."`
+	Order   orderCmd   `cmd:"" help:"Order a unit to do something, on the spot; without an action: what there is to order."`
 	Enroll  enrollCmd  `cmd:"" help:"Make this box an agent of a cloud."`
 	Block   blockCmd   `cmd:"" help:"Print sample blocks as they went over MQTT."`
 	Doctor  doctorCmd  `cmd:"" help:"Write a support bundle: what somebody who is to help needs to know of this box."`

@@ -13,7 +13,7 @@ func TestLOG1StatusSaysWhatWasOrderedFromAfar(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
 	st := &local.Status{
 		Units:  []local.Unit{{Name: "rack-a", Plan: &local.Plan{Plan: "standard", Until: at}}, {Name: "rack-b"}},
-		Orders: &local.Orders{Allow: []string{"reboot"}, Rejected: local.Rejected{Count: 2, Reason: "MALFORMED", Time: &at}},
+		Orders: &local.Orders{Remote: true, Allow: []string{"reboot"}, Rejected: local.Rejected{Count: 2, Reason: "MALFORMED", Time: &at}},
 	}
 	for range 12 {
 		st.Orders.Ended = append(st.Orders.Ended, local.Order{Time: &at, Unit: "rack-a", Action: "reboot.ups", Role: "shared", Outcome: "refused", Reason: "PLAN_BASIC"})

@@ -229,10 +229,15 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, total int) *progress {
+	return &progress{w: onTerminal(w), total: total}
+}
+
+// onTerminal is w, or nothing where that is no terminal.
+func onTerminal(w io.Writer) io.Writer {
 	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		w = io.Discard
+		return io.Discard
 	}
-	return &progress{w: w, total: total}
+	return w
 }
 
 func (p *progress) step(units int) {

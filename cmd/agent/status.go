@@ -93,15 +93,22 @@ func printStatus(w io.Writer, st *local.Status) {
 // lastOrders are shown in the terminal; --json has them all.
 const lastOrders = 10
 
-// printOrders says what may be ordered from afar, and what became of what was.
+// printOrders says what may be ordered from afar, what is in hand, and what became of what was ordered.
 func printOrders(w io.Writer, st *local.Status) {
 	o := st.Orders
 	if o == nil {
 		return
 	}
-	fmt.Fprintf(w, "\nremote orders allowed here: %s\n", o.Allowed())
-	for _, u := range st.Units {
-		fmt.Fprintf(w, "%s: plan %v\n", u.Name, u.Plan)
+	if o.Remote {
+		fmt.Fprintf(w, "\nremote orders allowed here: %s\n", o.Allowed())
+		for _, u := range st.Units {
+			fmt.Fprintf(w, "%s: plan %v\n", u.Name, u.Plan)
+		}
+	} else if len(o.InHand)+len(o.Ended) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, h := range o.InHand {
+		fmt.Fprintf(w, "%v (order %s)\n", &h, h.Order)
 	}
 	if text := o.Rejected.String(); text != "" {
 		fmt.Fprintln(w, text)

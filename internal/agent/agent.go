@@ -74,7 +74,8 @@ type agent struct {
 	series  *metrics.Agent
 	metrics *metrics.Server // nil: off
 	local   *local.Server
-	orders  *command.Executor // nil: there is no cloud
+	orders  *command.Executor // nil: before it was opened
+	remote  atomic.Bool       // there is a cloud that can give orders
 	// shownOrders is the same for who shows it: a request may come while the journal is changed for another.
 	shownOrders atomic.Pointer[command.Executor]
 	current     atomic.Pointer[config.Config] // *latest, for who asks from elsewhere
@@ -194,7 +195,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	if a.outside.shown != nil {
 		a.outside.shown(a.status)
 	}
-	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle})
+	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle, Order: a.order})
 	return err
 }
 

@@ -18,24 +18,27 @@ import (
 	"upsedge/internal/wire"
 )
 
-// openOrders makes the executor of remote orders, where the agent has a cloud that could give any.
+// openOrders makes the executor of orders: of those that are given on site, and where the agent has a cloud of those from afar.
 func (a *agent) openOrders(ctx context.Context) (err error) {
 	up := a.link.up.Load()
 	a.owners.ask(nil)
 	a.shownOrders.Store(nil)
-	if a.orders = nil; up.cfg == nil || !trust.Enrolled(a.Config.StateDir) {
-		return nil
-	}
+	a.orders = nil
+	a.remote.Store(up.cfg != nil && trust.Enrolled(a.Config.StateDir))
 	a.orders, err = command.Open(ctx, command.Options{
 		Dir: a.ordersDir(up), Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
+		Alone: !a.remote.Load(),
 		Alarm: a.tellAlarm, Log: a.Log, Box: a.box,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
 	})
-	if err == nil { // what was said before a restart holds until it is said anew
-		a.owners.ask(a.orders.Binds)
-		a.shownOrders.Store(a.orders)
+	if err != nil {
+		return err
 	}
-	return err
+	if a.remote.Load() { // what was said before a restart holds until it is said anew
+		a.owners.ask(a.orders.Binds)
+	}
+	a.shownOrders.Store(a.orders)
+	return nil
 }
 
 // ordersFill returns how many orders the journal knows, and from how many on it refuses others; 0: there is none.
@@ -69,8 +72,8 @@ func (a *agent) closeOrders() error {
 
 // allowed are the groups of orders that are obeyed now.
 func (a *agent) allowed() (groups []string) {
-	if a.orders == nil {
-		return a.Config.Orders.Allow
+	if !a.remote.Load() {
+		return (*a.latest).Orders.Allow
 	}
 	for _, g := range a.orders.Allowed() {
 		groups = append(groups, string(g))
@@ -117,12 +120,12 @@ func (a *agent) newOrder(stateDir string) func(context.Context, uplink.Order) (b
 		}
 		c, err := verifier.Command(o.JWS)
 		if err != nil {
-			if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.orders != nil {
+			if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.remote.Load() {
 				a.orders.Rejected(r)
 			}
 			return false, fmt.Errorf("command: %w", err)
 		}
-		if a.orders == nil { // enrolled since the start
+		if !a.remote.Load() { // enrolled since the start
 			return false, errors.New("command: orders are obeyed after the next start")
 		}
 		a.orders.Accept(command.Order{Command: c, Session: o.Session, Announced: o.Announced})
@@ -138,7 +141,7 @@ func (a *agent) stated(v *trust.Verifier, o uplink.Order) (bool, error) {
 		return a.clock.Mono(o.Came) - a.clock.Mono(at), ok // asleep or awake
 	})
 	if err != nil {
-		if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.orders != nil {
+		if r := (*trust.Refusal)(nil); errors.As(err, &r) && a.remote.Load() {
 			a.orders.Rejected(r)
 		}
 		return false, fmt.Errorf("statement: %w", err)
@@ -146,7 +149,7 @@ func (a *agent) stated(v *trust.Verifier, o uplink.Order) (bool, error) {
 	if s.Age <= trust.ClockAge {
 		a.clock.Told(s.Time, at, o.Came)
 	}
-	if a.orders == nil {
+	if !a.remote.Load() {
 		return true, nil
 	}
 	if _, err := a.orders.Apply(o.Session, s, o.Came); err != nil {

@@ -83,7 +83,7 @@ func (a *agent) withPlan(u local.Unit) local.Unit {
 	return u
 }
 
-// showOrders is what is told on site of remote orders, nil where there is no cloud.
+// showOrders is what is told on site of orders, nil where none can be given now.
 func (a *agent) showOrders() *local.Orders {
 	x := a.shownOrders.Load()
 	if x == nil {
@@ -91,7 +91,10 @@ func (a *agent) showOrders() *local.Orders {
 	}
 	ended, rejected := x.Local()
 	cfg := x.ShownPolicy()
-	out := &local.Orders{Allow: []string{}, Hours: cfg.Hours.String(), Ended: []local.Order{}}
+	out := &local.Orders{Remote: a.remote.Load(), Allow: []string{}, Hours: cfg.Hours.String(), Ended: []local.Order{}, InHand: []local.OrderStep{}}
+	for _, r := range x.Unended() {
+		out.InHand = append(out.InHand, showStep(r))
+	}
 	for _, g := range cfg.Allow {
 		out.Allow = append(out.Allow, string(g))
 	}

@@ -71,21 +71,18 @@ func (a *agent) startUpstream(ctx, sending context.Context, g *errgroup.Group) {
 		endSession()
 		endRest()
 	}
-	if up.cfg == nil {
-		close(up.done)
-		return
-	}
 	g.Go(func() error {
 		defer close(up.done)
 		defer up.end()
 		parts, _ := errgroup.WithContext(ctx)
+		parts.Go(func() error { return a.orders.Run(ctx) })
+		if up.cfg == nil {
+			return parts.Wait()
+		}
 		parts.Go(func() error {
 			defer endRest() // an error of it ends the others
 			return a.send(sending)
 		})
-		if a.orders != nil {
-			parts.Go(func() error { return a.orders.Run(ctx) })
-		}
 		if up.files != nil {
 			parts.Go(func() error { return a.link.followFiles(ctx, up.files, a.own.certificate, a.Log) })
 			if r := enroll.NewRenewer(a.Config.StateDir, up.cfg.CertFile, a.clock.Certificates, a.Log); r != nil {
@@ -128,7 +125,7 @@ func (a *agent) lead(ctx, sending context.Context, g *errgroup.Group, cfg *confi
 // ordersDir is where the journal of orders is: with the agent that a cloud knows, whose counters it has; with another enrolment begins another.
 func (a *agent) ordersDir(up *upstream) string {
 	if up.cfg == nil {
-		return ""
+		return a.Config.StateDir
 	}
 	if _, err := enroll.Present(a.Config.StateDir, up.cfg.CertFile); err == nil {
 		return filepath.Dir(up.cfg.CertFile)

@@ -17,6 +17,8 @@ type Order struct {
 	// Announced returns when a nonce was announced on that session, before it left, with the monotonic clock. ok is false for every
 	// nonce that is not alive.
 	Announced func(nonce wire.ID) (at time.Time, ok bool)
+
+	local bool // given on site: it has none of these, see LocalOrder
 }
 
 func refuse(r policy.Reason, format string, args ...any) *ups.Refusal {
@@ -26,6 +28,9 @@ func refuse(r policy.Reason, format string, args ...any) *ups.Refusal {
 // judge makes the checks between "id known" and "safety", in their order (design, section 7). What e gets to know of the order on
 // the way stays in it, refused or not. The caller holds mu.
 func (x *Executor) judge(o *Order, e *entry) *ups.Refusal {
+	if o.local {
+		return x.judgeLocal(o, e)
+	}
 	if r := asked(o.Command); r != nil {
 		return r
 	}
@@ -58,6 +63,9 @@ func (x *Executor) judge(o *Order, e *entry) *ups.Refusal {
 
 // again makes those checks once more whose answer may have changed since (PERM-10). The caller holds mu.
 func (x *Executor) again(o *Order, e *entry) *ups.Refusal {
+	if o.local {
+		return nil
+	}
 	b, r := x.boundTo(o, e)
 	if r != nil {
 		return r
@@ -190,7 +198,7 @@ func (x *Executor) tooOften(c *trust.Command) *ups.Refusal {
 	return nil
 }
 
-// target returns the order that order.cancel is about: of the same device, and one's own but for the owner.
+// target returns the order that order.cancel is about: of the same device, and one's own but for the owner and for who is on site.
 func (x *Executor) target(c *trust.Command) (*trust.Command, *ups.Refusal) {
 	id, err := orderToCancel(c.Params)
 	if err != nil {
@@ -200,7 +208,7 @@ func (x *Executor) target(c *trust.Command) (*trust.Command, *ups.Refusal) {
 	if h == nil || h.e.cmd.ID != id {
 		return nil, refuse(policy.NotFound, "no such order of this device is in hand")
 	}
-	if t := h.e.cmd; t.Actor == c.Actor || c.Role == string(policy.Owner) {
+	if t := h.e.cmd; t.Actor == c.Actor || c.Role == string(policy.Owner) || c.Role == wire.OnSite {
 		return t, nil
 	}
 	return nil, refuse(policy.OwnerOnly, "it is the order of somebody else")

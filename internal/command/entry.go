@@ -27,6 +27,7 @@ type entry struct {
 	boot     wire.ID // of the box, when it began
 	raw      []ups.RawValue
 	recall   recall
+	local    bool       // given on site
 	ended    wire.Stamp // when it ended, zero while it has not
 }
 
@@ -74,7 +75,7 @@ func (e *entry) result() wire.Result {
 // outgoing tells of the entry in its present state. The record is the unit's in the epoch of the order, or, where the device is not
 // bound so or not here, the agent's own.
 func (e *entry) outgoing(at wire.Stamp) Outgoing {
-	o := Outgoing{Stamp: at, Result: e.result()}
+	o := Outgoing{Stamp: at, Result: e.result(), private: e.private()}
 	if e.bound && e.unit != "" {
 		o.Unit, o.Epoch = e.unit, e.cmd.Epoch
 	}
@@ -111,6 +112,7 @@ type entryJSON struct {
 	Recall       recall            `json:"recall,omitzero"`
 	Progress     int               `json:"progress,omitempty"`
 	Boot         wire.ID           `json:"boot,omitzero"`
+	Local        bool              `json:"local,omitempty"`
 	Ended        *stampJSON        `json:"ended,omitempty"`
 }
 
@@ -147,7 +149,7 @@ func (e *entry) encode() ([]byte, error) {
 	v := entryJSON{
 		Device: c.Device, Epoch: c.Epoch, Counter: c.Counter, Nonce: c.Nonce, MaxAge: c.MaxAge, Action: c.Action, Params: c.Params, Actor: c.Actor,
 		Role: c.Role, Plan: c.Plan, GrantVersion: c.GrantVersion, MFA: c.MFA, IssuedAt: c.IssuedAt, Unit: e.unit, Bound: e.bound, Judged: e.plan,
-		Before: e.before, Reason: e.reason, Detail: e.detail, Recall: e.recall,
+		Before: e.before, Reason: e.reason, Detail: e.detail, Recall: e.recall, Local: e.local,
 		Progress: e.progress, Boot: e.boot,
 	}
 	if e.ended.BootID != (wire.ID{}) {
@@ -177,7 +179,7 @@ func decodeEntry(id wire.ID, state int64, body []byte) (*entry, error) {
 			Actor: v.Actor, Role: v.Role, Plan: v.Plan, GrantVersion: v.GrantVersion, MFA: v.MFA, IssuedAt: v.IssuedAt,
 		},
 		unit: v.Unit, bound: v.Bound, plan: v.Judged, before: v.Before, state: wire.OrderStates[state], reason: v.Reason, detail: v.Detail,
-		recall: v.Recall, progress: v.Progress, boot: v.Boot,
+		recall: v.Recall, progress: v.Progress, boot: v.Boot, local: v.Local,
 	}
 	if v.Ended != nil {
 		e.ended = v.Ended.stamp()
@@ -199,6 +201,8 @@ type Outgoing struct {
 	Epoch  uint32
 	Stamp  wire.Stamp
 	Result wire.Result
+
+	private bool // it is told on site alone
 }
 
 // outgoingJSON is how an Outgoing is kept.

@@ -38,6 +38,8 @@ type Options struct {
 	// the device now). Judge is asked of another one than Execute was: after a crash. nil: such orders are UNSUPPORTED.
 	Box  func(order wire.ID, unit string) Unit
 	Sink Sink
+	// Alone says that there is no cloud: what is ordered on site is told in epoch 0.
+	Alone bool
 	// Alarm is told of security events that are about no order that is known by its id. It must not wait. nil: nobody asks.
 	Alarm func(ups.Event)
 	// Ended counts how orders ended. reason is "" where there is none. nil: nobody counts.
@@ -73,6 +75,8 @@ type Executor struct {
 	works  sync.WaitGroup
 	rows   atomic.Int64 // of the journal
 	shown  shown
+	follow *follow
+	onSite *rate.Limiter // of local orders
 
 	applying sync.Mutex       // one statement at a time
 	foreign  map[wire.ID]bool // erasures that were reported, at most maxForeign
@@ -111,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),
 		binds: map[string]*bind{}, hands: map[string]*hand{}, active: map[wire.ID]bool{}, named: map[string]bool{}, foreign: map[wire.ID]bool{},
 	}
+	x.follow, x.onSite = newFollow(), rate.NewLimiter(localEvery, localBurst)
 	x.shown.setPolicy(o.Policy)
 	x.o.rows = &x.rows
 	if err := x.openJournal(ctx); errors.Is(err, ErrNewer) {
@@ -278,6 +283,7 @@ func (x *Executor) Run(ctx context.Context) error {
 	defer wg.Wait()
 	wg.Go(func() { x.keepJournal(ctx) })
 	wg.Go(func() { x.report(ctx) })
+	defer x.follow.end()
 	defer x.works.Wait()
 	tick, watch := time.NewTicker(alarmEvery), time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -313,6 +319,7 @@ func (x *Executor) Close() error {
 	j := x.j
 	x.j = nil
 	x.mu.Unlock()
+	x.follow.end()
 	if j == nil {
 		return nil
 	}

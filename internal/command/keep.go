@@ -74,6 +74,7 @@ func (x *Executor) openJournal(ctx context.Context) error {
 		if x.active[e.cmd.ID] {
 			continue
 		}
+		x.follow.tell(e.result())
 		h := &hand{e: e, phase: running, told: e.recall.Told}
 		if h.told {
 			h.why = e.recall.Why
@@ -108,8 +109,14 @@ func (x *Executor) write(what string, fn func(*tx)) error {
 	if err != nil {
 		return err
 	}
-	err = j.write(what, fn)
-	x.look(j, err)
+	var told []wire.Result
+	err = j.write(what, func(t *tx) {
+		fn(t)
+		told = t.told
+	})
+	if x.look(j, err); err == nil {
+		x.follow.tell(told...)
+	}
 	return err
 }
 

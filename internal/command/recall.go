@@ -38,7 +38,7 @@ func (x *Executor) recallLost() {
 	defer x.mu.Unlock()
 	for _, h := range x.hands {
 		// What a process before has told the unit is not told again (R6), whether it was heard shows when the order ends.
-		if h.phase != running || h.unit == nil || h.told || h.why != "" || !actions[policy.Action(h.e.cmd.Action)].waits {
+		if h.e.local || h.phase != running || h.unit == nil || h.told || h.why != "" || !actions[policy.Action(h.e.cmd.Action)].waits {
 			continue
 		}
 		if h.why = x.lost(h.e.cmd); h.why == "" {

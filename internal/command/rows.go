@@ -121,6 +121,9 @@ func (t *tx) forget() {
 
 // tell queues a result for the store.
 func (t *tx) tell(o Outgoing) {
+	if t.told = append(t.told, o.Result); o.private {
+		return
+	}
 	t.meta.number++
 	o.Number = t.meta.number
 	body, err := encodeOutgoing(o)

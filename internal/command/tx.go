@@ -20,6 +20,7 @@ type tx struct {
 	err  error
 	meta meta  // as it will be
 	most int64 // orders
+	told []wire.Result
 }
 
 // meta is the one row of the table meta.

@@ -54,8 +54,15 @@ func (x *Executor) decide(ctx context.Context, o *Order) {
 	case err != nil:
 		x.unheard(o, policy.LocalPolicy, "the journal of orders cannot be read")
 		return
+	case known != nil && o.local:
+		x.follow.tell(known.result())
+		return
 	case known != nil:
 		x.answerAgain(known)
+		return
+	}
+	if r := x.flood(o); r != nil {
+		x.unheard(o, policy.Reason(r.Reason), r.Detail)
 		return
 	}
 	e := &entry{cmd: c}
@@ -109,7 +116,11 @@ func (x *Executor) unheard(o *Order, reason policy.Reason, detail string) {
 	}
 	x.shown.add(e)
 	x.count(o.Command.Action, wire.OrderRefused, reason)
-	x.security(622, o.Command.Device, string(reason)+": "+detail)
+	if o.local {
+		x.follow.tell(e.result()) // and nobody else
+	} else {
+		x.security(622, o.Command.Device, string(reason)+": "+detail)
+	}
 	x.log.Warn("order refused", "order", o.Command.ID, "action", o.Command.Action, "reason", string(reason), "detail", detail)
 }
 

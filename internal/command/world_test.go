@@ -28,6 +28,7 @@ type site struct {
 	driver string
 	policy command.Policy
 	most   int64 // orders in the journal; 0: as in earnest
+	alone  bool  // there is no cloud
 	log    *slog.Logger
 
 	units map[string]*unit // by serial number
@@ -100,8 +101,8 @@ func (s *site) unit(serial string) *unit {
 func (s *site) start() error {
 	x, err := command.Open(context.Background(), command.Options{
 		Dir: s.dir, Policy: s.policy, Clock: s.clock, Sink: s.sink, Log: s.log,
-		Find: s.find,
-		Box:  s.box,
+		Find: s.find, Alone: s.alone,
+		Box: s.box,
 		Alarm: func(e ups.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -237,6 +238,7 @@ type sink struct {
 	results []wire.Result
 	stamps  []wire.Stamp // of the results
 	refuse  error
+	units   map[wire.ID]string // by order, whose its last result is
 }
 
 func (s *sink) Put(_ context.Context, journal wire.ID, results []command.Outgoing) error {
@@ -258,6 +260,10 @@ func (s *sink) Put(_ context.Context, journal wire.ID, results []command.Outgoin
 			}
 			s.taken = r.Number
 			s.results, s.stamps = append(s.results, r.Result), append(s.stamps, r.Stamp)
+			if s.units == nil {
+				s.units = map[wire.ID]string{}
+			}
+			s.units[r.Result.Order] = fmt.Sprint(r.Unit, "/", r.Epoch)
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -39,7 +40,7 @@ func AskLayouts(ctx context.Context, socket string) ([]*ups.Layout, error) {
 }
 
 func get(ctx context.Context, socket, path string, into any) error {
-	resp, err := request(ctx, socket, path)
+	resp, err := request(ctx, quick(), socket, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
@@ -61,14 +62,15 @@ func answered(resp *http.Response) error {
 	return nil
 }
 
-func request(ctx context.Context, socket, path string) (*http.Response, error) {
-	client := http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}},
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+socketHost+path, nil)
+// quick is for what is answered at once.
+func quick() *http.Client { return &http.Client{Timeout: 10 * time.Second} }
+
+// request sends a request over the socket.
+func request(ctx context.Context, client *http.Client, socket, method, path string, body io.Reader) (*http.Response, error) {
+	client.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+socketHost+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +80,8 @@ func request(ctx context.Context, socket, path string) (*http.Response, error) {
 		return nil, ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("no right to ask the agent on %s: run as root or as a member of the group upsagent", socket)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case err != nil:
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// Orders is what somebody on site is told of remote orders, who has no account: what may be ordered, what became of it and why. Nobody is
-// named.
+// Orders is what somebody on site is told of orders, who has no account: what may be ordered from afar, what is in hand, what became of what
+// was and why. Nobody is named.
 type Orders struct {
-	Allow    []string `json:"allow"`           // groups, orders.allow of the configuration
-	Hours    string   `json:"hours,omitempty"` // orders.hours; "": any
-	Ended    []Order  `json:"ended"`           // the latest first, at most 50; kept over restarts
-	Rejected Rejected `json:"rejected"`
+	Remote   bool        `json:"remote"`          // there is a cloud that could give some
+	Allow    []string    `json:"allow"`           // groups, orders.allow of the configuration
+	Hours    string      `json:"hours,omitempty"` // orders.hours; "": any
+	InHand   []OrderStep `json:"in_hand"`         // what was told last of orders that have not ended
+	Ended    []Order     `json:"ended"`           // the latest first, at most 50; kept over restarts
+	Rejected Rejected    `json:"rejected"`
 }
 
 // An Order is one that ended.

@@ -20,6 +20,7 @@ func orderStatus() Status {
 	s.Units[0].Plan = &Plan{Plan: "advanced", Until: *at(0), Ended: true}
 	s.Units = append(s.Units, Unit{Name: "rack-b", Condition: []string{"online"}, Plan: &Plan{Plan: "standard", Until: at(0).AddDate(1, 0, 0)}}, Unit{Name: "rack-c"})
 	s.Orders = &Orders{
+		Remote: true, InHand: []OrderStep{{Order: "07", Unit: "rack-b", Action: "reboot.ups", State: "running", Progress: 40}},
 		Allow: []string{"reboot", "diagnostics"}, Hours: "08:00-18:00",
 		Ended: []Order{
 			{Time: at(9), Unit: "rack-a", Action: "reboot.ups", Role: "shared", Outcome: "refused", Reason: "PLAN_BASIC", Detail: "role shared on plan basic"},
@@ -41,22 +42,23 @@ func TestLOG1ThePageSaysWhatWasRefusedAndWhy(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"Remote orders", "Allowed here: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
+		"<h2>Orders</h2>", "Allowed from afar: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
 		"rack-c: plan none stated", "<td>reboot.ups</td><td>shared</td><td>refused</td><td>the plan Basic has no remote control (role shared on plan basic)</td>",
 		"who ordered it has no right to the unit any more (taken back", "<td>time not known</td><td>rack-b</td>", "7 messages since the start were no orders",
-		"the cloud has not signed it",
+		"the cloud has not signed it", "<div>rack-b: reboot.ups running 40 %</div>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q on the page", want)
 		}
 	}
-	s.Orders = &Orders{}
+	s.Orders = &Orders{Remote: true}
 	if body := page(s); !strings.Contains(body, "nothing: orders.allow is empty") || !strings.Contains(body, "None has come yet") {
 		t.Error("an empty log is not said")
 	}
-	s.Orders = nil
-	if body := page(s); strings.Contains(body, "Remote orders") {
-		t.Error("a stand-alone agent speaks of remote orders")
+	for _, s.Orders = range []*Orders{nil, {}} {
+		if body := page(s); strings.Contains(body, "orders\"") {
+			t.Error("a stand-alone agent on which none was given speaks of orders")
+		}
 	}
 }
 

@@ -111,18 +111,29 @@ func (w *writer) unit(u Unit) {
 	w.raw("</section>\n")
 }
 
-// orders writes what is known of remote orders.
+// orders writes what is known of orders.
 func (w *writer) orders(s Status) {
 	o := s.Orders
 	if o == nil {
 		return
 	}
-	w.raw("<section id=\"orders\">\n<h2>Remote orders</h2>\n<div>Allowed here: ")
-	w.text(o.Allowed())
-	w.raw("</div>\n")
-	for _, u := range s.Units {
+	if !o.Remote && len(o.Ended)+len(o.InHand) == 0 {
+		return
+	}
+	w.raw("<section id=\"orders\">\n<h2>Orders</h2>\n")
+	if o.Remote {
+		w.raw("<div>Allowed from afar: ")
+		w.text(o.Allowed())
+		w.raw("</div>\n")
+		for _, u := range s.Units {
+			w.raw("<div>")
+			w.text(u.Name + ": plan " + u.Plan.String())
+			w.raw("</div>\n")
+		}
+	}
+	for _, h := range o.InHand {
 		w.raw("<div>")
-		w.text(u.Name + ": plan " + u.Plan.String())
+		w.text(h.String())
 		w.raw("</div>\n")
 	}
 	if text := o.Rejected.String(); text != "" {

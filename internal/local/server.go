@@ -18,8 +18,13 @@ import (
 
 // A Server answers on the command socket and serves the status page.
 type Server struct {
-	listeners []net.Listener
-	server    *http.Server
+	doors []door
+}
+
+// A door is one way in. What may be asked there is its own.
+type door struct {
+	net.Listener
+	server *http.Server
 }
 
 // Sources are asked at each request and answer from memory.
@@ -28,17 +33,20 @@ type Sources struct {
 	Layouts func() []*ups.Layout     // of the samples stored in this run
 	// Bundle makes a support bundle, for who asks on the socket; nil: there is none.
 	Bundle func(context.Context) ([]byte, error)
+	// Order carries out an order that was given on the socket, and calls step for each state that it takes, the final one last. The error is
+	// a *WrongOrder for what is none. nil: there are none to be given.
+	Order func(ctx context.Context, r OrderRequest, step func(OrderStep)) error
 }
 
 // Listen binds the page's address and the socket; either may be "".
 func Listen(address, socket string, src Sources) (*Server, error) {
-	s := &Server{server: &http.Server{Handler: handler(src), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}}
+	s := &Server{}
 	if address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("local.listen: %w", err)
 		}
-		s.listeners = append(s.listeners, l)
+		s.open(l, looks(src))
 	}
 	if socket != "" {
 		l, err := listenSocket(socket)
@@ -46,9 +54,20 @@ func Listen(address, socket string, src Sources) (*Server, error) {
 			s.close()
 			return nil, fmt.Errorf("local.socket: %w", err)
 		}
-		s.listeners = append(s.listeners, l)
+		mux := looks(src)
+		if src.Bundle != nil {
+			mux.HandleFunc("GET /v1/bundle", bundle(src.Bundle))
+		}
+		if src.Order != nil {
+			mux.HandleFunc("POST /v1/orders", order(src.Order))
+		}
+		s.open(l, mux)
 	}
 	return s, nil
+}
+
+func (s *Server) open(l net.Listener, h http.Handler) {
+	s.doors = append(s.doors, door{l, &http.Server{Handler: guard(h), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}})
 }
 
 // listenSocket binds a socket that only the agent's user and group can ask. One left over by a crash is replaced; one that
@@ -71,7 +90,8 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
-func handler(src Sources) http.Handler {
+// looks are the routes that change nothing.
+func looks(src Sources) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, src.Status(r.URL.Query().Has("values")))
@@ -79,13 +99,12 @@ func handler(src Sources) http.Handler {
 	mux.HandleFunc("GET /v1/layouts", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, layoutsJSON(src.Layouts()))
 	})
-	mux.HandleFunc("GET /v1/bundle", bundle(src.Bundle))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		_, _ = io.WriteString(w, page(src.Status(true))) // as above
 	})
-	return guard(mux)
+	return mux
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -114,24 +133,25 @@ func guard(next http.Handler) http.Handler {
 // Addrs returns what is listened on, the page's address first.
 func (s *Server) Addrs() []string {
 	var out []string
-	for _, l := range s.listeners {
-		out = append(out, l.Addr().String())
+	for _, d := range s.doors {
+		out = append(out, d.Addr().String())
 	}
 	return out
 }
 
 // Run serves until ctx ends and then waits for the requests in hand, at most a second.
 func (s *Server) Run(ctx context.Context) error {
-	if len(s.listeners) == 0 {
+	if len(s.doors) == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	failed := make(chan error, len(s.listeners))
-	for _, l := range s.listeners {
-		go func() { failed <- s.server.Serve(l) }()
+	failed := make(chan error, len(s.doors))
+	for _, d := range s.doors {
+		d.server.BaseContext = func(net.Listener) context.Context { return ctx } // who watches an order is let go
+		go func() { failed <- d.server.Serve(d.Listener) }()
 	}
 	var err error
-	left := len(s.listeners)
+	left := len(s.doors)
 	select {
 	case err = <-failed:
 		left--
@@ -139,8 +159,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if s.server.Shutdown(wait) != nil {
-		_ = s.server.Close()
+	for _, d := range s.doors {
+		if d.server.Shutdown(wait) != nil {
+			_ = d.server.Close()
+		}
 	}
 	for range left {
 		<-failed
@@ -152,7 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) close() {
-	for _, l := range s.listeners {
-		l.Close()
+	for _, d := range s.doors {
+		d.Close()
 	}
 }

@@ -18,7 +18,7 @@ type Status struct {
 	Spool   []Lane    `json:"spool"`
 	Alarms  []Alarm   `json:"alarms"` // of the agent itself
 	Units   []Unit    `json:"units"`
-	// Orders is what is known of remote orders; nil where there is no cloud that could give any.
+	// Orders is what is known of orders; nil while none can be given, between two clouds.
 	Orders *Orders `json:"orders,omitempty"`
 }
 

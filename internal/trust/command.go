@@ -51,6 +51,9 @@ func readCommand(payload []byte) (*Command, error) {
 		Actor: o.text("actor", 64, opaqueChar), Role: o.text("role", 32, nameChar), Plan: o.text("plan", 32, nameChar),
 		GrantVersion: o.number("grant_version", 0, maxVersion), MFA: o.flag("mfa"), IssuedAt: o.time("issued_at"),
 	}
+	if o.err == nil && (c.Actor == wire.OnSite || c.Role == wire.OnSite) {
+		o.fail("is of %q, which no command from afar is", wire.OnSite)
+	}
 	return c, o.err
 }
 

@@ -38,6 +38,9 @@ func (s OrderState) Final() bool {
 	return false
 }
 
+// OnSite is actor and role of an order that somebody gave at the box (LOG-4). No command has them.
+const OnSite = "local"
+
 // A Result tells of one state that an order has taken.
 type Result struct {
 	Order    ID
