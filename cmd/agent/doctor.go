@@ -86,5 +86,6 @@ func printBundle(w io.Writer, path string, size int, t *doctor.Table) {
 		}
 		fmt.Fprintf(w, "  %s\n", l)
 	}
+	fmt.Fprintln(w, "\nnever in one:", doctor.Never)
 	fmt.Fprintln(w, "\nlook through it before you give it to anybody: tar -xzf it into an empty directory")
 }

@@ -116,6 +116,7 @@ func kept2done(k *enroll.Kept) ups.Outcome {
 
 // send tries until within ends, or the cloud says no.
 func (b *box) send(within context.Context, client cloudClient, made *doctor.Bundle, progress func(int, string)) (*enroll.Kept, error) {
+	var before error
 	for pause := leastAgain; ; pause = min(2*pause, mostAgain) {
 		kept, err := client.PutBundle(within, b.order, made.Data)
 		if err == nil && (kept.SHA256 != made.Sum() || kept.Size != int64(len(made.Data))) {
@@ -125,6 +126,10 @@ func (b *box) send(within context.Context, client cloudClient, made *doctor.Bund
 		if err == nil || errors.As(err, &refused) && !passing(refused.Status) {
 			return kept, err
 		}
+		if within.Err() != nil && before != nil { // why it came to that says more than that it is over
+			err = before
+		}
+		before = err
 		progress(50, "it could not be sent yet: "+doctor.Redact(err.Error()))
 		select {
 		case <-within.Done():

@@ -40,6 +40,9 @@ var Contents = []Item{
 	{fileLog, "the last lines of the agent's own log, redacted: units by their name in the configuration, no address, no host, no path", "what happened before", 1 << 20},
 }
 
+// Never says what no bundle has.
+const Never = "other hosts and neighbour tables, processes, the environment, samples and events, keys, tokens, passwords, names and references of people, mail addresses, whole addresses"
+
 const (
 	// MaxBytes is what a bundle has at most.
 	MaxBytes = 1 << 20

@@ -45,6 +45,7 @@ type chain struct {
 type daemon struct {
 	t    testing.TB
 	args []string
+	env  []string // beside that of the test
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -58,7 +59,7 @@ func (d *daemon) start() {
 	}
 	defer out.Close()
 	d.cmd = exec.Command(d.args[0], d.args[1:]...)
-	d.cmd.Stdout, d.cmd.Stderr = out, out
+	d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = out, out, append(os.Environ(), d.env...)
 	if d.done, err = testenv.Bound(d.cmd); err != nil {
 		d.t.Fatal(err)
 	}
