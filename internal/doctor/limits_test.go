@@ -109,7 +109,7 @@ func TestT67ABundleIsAboutOneUnit(t *testing.T) {
 	}
 }
 
-// T-61, T-68: the ring is bounded, and tells of attributes only those that are known to be harmless.
+// T-61: the ring is bounded, and tells of attributes only those that are known to be harmless.
 func TestT61TheRingTellsNamesAndNumbers(t *testing.T) {
 	r, out := NewRing(), &bytes.Buffer{}
 	log := slog.New(r.Beside(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"upsedge/internal/cloud"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/cloud/store/storetest"
 )
@@ -61,6 +62,18 @@ func TestPRIV8TheOwnerAloneTakesTheBundleAway(t *testing.T) {
 		}))
 		if strings.Contains(body, "something") || strings.Contains(body, base64.RawURLEncoding.EncodeToString([]byte("something"))) {
 			t.Errorf("it is kept as it came: %q", body)
+		}
+		var who accountBodyRead
+		q.want(200, "GET", "/api/v1/account", nil, q.who["owner"]).into(t, &who)
+		for age, fresh := range map[time.Duration]bool{time.Minute: true, time.Hour: false} { // T-88
+			owner := cloud.Actor{Account: who.ID, Ref: who.Actor, Org: who.Organisation.ID, HasFactor: true, FactorAt: time.Now().Add(-age)}
+			err := db.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				_, _, err := q.bundles.Take(ctx, tx, owner, strings.Split(path, "/")[4])
+				return err
+			})
+			if (err == nil) != fresh {
+				t.Errorf("a second factor of %v ago: %v", age, err)
+			}
 		}
 		// It ends with the device.
 		q.change(func(ctx context.Context, tx *store.Tx) error { return q.bundles.DeviceEnded(ctx, tx, q.device) })
