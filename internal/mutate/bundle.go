@@ -26,7 +26,7 @@ var ofBundles = []mutant{
 	{"T-67", bundleGo, ` || o.Action != policy.SupportBundle`, ``, ofTheBundle, "an order of a bundle"},
 	{"T-67", bundleGo, `	if !s.open(o) {`, `	if false {`, ofTheBundle, "an order that is open"},
 	{"T-67", bundleGo, `o.Attempts == 0 || o.Withheld`, `o.Attempts == 0`, ofTheBundle, "a right that has ended"},
-	{"T-67", bundlesAPI, `hex.EncodeToString(sum[:]) != want`, `false`, ofTheBundle, "the digest of the body"},
+	{"T-67", bundlesAPI, `hex.EncodeToString(sum[:]) != want`, `len(sum) == 0`, ofTheBundle, "the digest of the body"},
 	{"T-67", boxGo, `	if !b.may() {`, `	if false {`, "internal/agent", "what the site says"},
 	{"T-67", doctorMake, `	if of := secrets.find(p.data); of != "" {`, `	if of := secrets.find(p.data); false {`, "internal/doctor", "the last look for secrets"},
 }
