@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -89,6 +90,7 @@ type configOrders struct {
 	MinInterval string   `json:"min_interval"`
 	DailyMax    int      `json:"daily_max"`
 	Bundle      bool     `json:"bundle"`
+	FedBy       string   `json:"fed_by"` // unit and group; of a unit that the bundle is not about only that it is one
 }
 
 type configLog struct {
@@ -104,7 +106,7 @@ func Configured(c *config.Config, about string, all bool) Config {
 		Units:    []configUnit{},
 		Metrics:  configMetric{listen(c.Metrics.Listen), present(c.Metrics.WebConfig), c.Metrics.SerialLabel},
 		Local:    configLocal{listen(c.Local.Listen), set(c.Local.Socket != "", "off", "on")},
-		Orders:   configOrders{slices.Clone(c.Orders.Allow), c.Orders.Hours, c.Orders.MinInterval.String(), c.Orders.DailyMax, c.Orders.Bundle},
+		Orders:   configOrders{slices.Clone(c.Orders.Allow), c.Orders.Hours, c.Orders.MinInterval.String(), c.Orders.DailyMax, c.Orders.Bundle, fedBy(c.Orders.FedBy, about, all)},
 		Log:      configLog{c.Log.Level.String(), c.Log.Format},
 	}
 	for _, u := range c.Units {
@@ -123,6 +125,17 @@ func Configured(c *config.Config, about string, all bool) Config {
 		}
 	}
 	return out
+}
+
+// fedBy is the outlet group that the box hangs on.
+func fedBy(f config.FedBy, about string, all bool) string {
+	switch {
+	case f == (config.FedBy{}):
+		return "not set"
+	case all || f.Unit == about:
+		return fmt.Sprintf("%s of %s", f.Group, f.Unit)
+	}
+	return "another unit"
 }
 
 const defaultState = "/var/lib/upsagent"

@@ -169,7 +169,7 @@ func TestT67EveryKeyOfTheConfigurationIsDecidedAbout(t *testing.T) {
 	if s := string(text); strings.Contains(s, "SECRET") || strings.Contains(s, "10.66") || !strings.Contains(s, "77.88") {
 		t.Errorf("%s", s)
 	}
-	decided := map[string]int{"Config": 8, "Spool": 2, "Unit": 7, "Serial": 3, "TCP": 2, "Thresholds": 3, "Card": 2, "Uplink": 8, "Metrics": 3, "Local": 2, "Orders": 5, "Log": 2}
+	decided := map[string]int{"Config": 8, "Spool": 2, "Unit": 7, "Serial": 3, "TCP": 2, "Thresholds": 3, "Card": 2, "Uplink": 8, "Metrics": 3, "Local": 2, "Orders": 6, "FedBy": 2, "Log": 2}
 	var count func(reflect.Type)
 	count = func(of reflect.Type) {
 		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
