@@ -21,8 +21,11 @@ type postman struct {
 	*boss
 	rng     *rand.Rand
 	held    []posted
-	highest uint64             // counter of what was delivered and not stale
-	given   map[wire.ID]bool   // delivered when it was not stale
+	highest uint64                // counter of what came to that check
+	all     map[wire.ID]posted    // whatever was signed
+	since   map[wire.ID]time.Time // when the nonces of this session were heard of
+	session uint64
+	heard   map[wire.ID]bool   // there is a result
 	ends    map[wire.ID]string // by the results
 	read    int
 	told    map[string]int
@@ -63,26 +66,34 @@ func (p *postman) write() posted {
 func (p *postman) writes() int { return int(p.actor.unit.Written()) }
 
 // deliver gives the agent a posted, and holds what comes of it against what may.
-func (p *postman) deliver(l posted, retained bool, announced time.Time) {
+func (p *postman) deliver(l posted, retained bool) {
 	t := p.bubble.t
-	stale := l.cmd.Nonce != p.nonce || time.Since(announced) > l.cmd.MaxAge || l.cmd.Counter <= p.highest || p.given[l.cmd.ID]
+	at, ok := p.since[l.cmd.Nonce]
+	stale := !ok || time.Since(at) > l.cmd.MaxAge || l.cmd.Counter <= p.highest || p.heard[l.cmd.ID]
 	before := p.writes()
 	p.publish(l.msg, retained)
 	p.settle(time.Second)
 	if n := p.writes() - before; n > 1 || n > 0 && stale {
-		t.Errorf("%d writes by an order of %s (stale: %v, given before: %v)", n, l.cmd.Action, stale, p.given[l.cmd.ID])
-	}
-	if !stale {
-		p.given[l.cmd.ID], p.highest = true, l.cmd.Counter
+		t.Errorf("%d writes by an order of %s (nonce of this session: %v, %v old of %v, counter %d after %d, heard before: %v)",
+			n, l.cmd.Action, ok, time.Since(at), l.cmd.MaxAge, l.cmd.Counter, p.highest, p.heard[l.cmd.ID])
 	}
 }
 
 // settle lets time pass and takes in the results.
 func (p *postman) settle(d time.Duration) {
 	p.rest(d)
+	if s := p.lastState(); s.Session != p.session {
+		p.session, p.since = s.Session, map[wire.ID]time.Time{}
+	}
+	if _, ok := p.since[p.nonce]; !ok {
+		p.since[p.nonce] = time.Now()
+	}
 	p.cloud.mu.Lock()
 	defer p.cloud.mu.Unlock()
 	for _, r := range p.results[p.read:] {
+		if p.heard[r.Order] = true; r.State != wire.OrderReceived && r.Reason != "EXPIRED" && r.Reason != "NOT_BOUND" {
+			p.highest = max(p.highest, p.all[r.Order].cmd.Counter)
+		}
 		switch end := strings.TrimSpace(string(r.State) + " " + r.Reason); {
 		case !r.State.Final():
 		case r.Repeated:
@@ -94,7 +105,9 @@ func (p *postman) settle(d time.Duration) {
 			p.bubble.t.Errorf("%v ends as %q and %q", r.Order, p.ends[r.Order], end)
 		default:
 			p.ends[r.Order] = end
-			p.told[end]++
+			if p.told[end]++; r.State == wire.OrderUnknown {
+				p.told["unknown: "+r.Action+": "+r.Detail]++
+			}
 		}
 	}
 	p.read = len(p.results)
@@ -117,18 +130,15 @@ func hostile(t *testing.T, deliveries int) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newBoss(t, time.Time{})
 		defer c.stop()
-		p := &postman{boss: c, rng: rand.New(rand.NewPCG(seed, 1)), given: map[wire.ID]bool{}, ends: map[wire.ID]string{}, told: map[string]int{}}
+		p := &postman{boss: c, rng: rand.New(rand.NewPCG(seed, 1)), heard: map[wire.ID]bool{}, all: map[wire.ID]posted{}, ends: map[wire.ID]string{}, told: map[string]int{}}
 		c.text = strings.Replace(c.text, "allow: [reboot, diagnostics], min_interval: 1m", "allow: [reboot, diagnostics, alarms, settings], min_interval: 10s, daily_max: 100000", 1)
 		p.restart(false)
-		nonce, announced := p.nonce, time.Now()
 		sessions, stale, again := 0, 0, 0
 		for n := range deliveries {
-			if p.nonce != nonce {
-				nonce, announced = p.nonce, time.Now()
-			}
 			var l posted
 			if p.rng.IntN(3) == 0 || len(p.held) == 0 {
 				l = p.write()
+				p.all[l.cmd.ID] = l
 				p.held = append(p.held, l)
 				if p.rng.IntN(3) == 0 {
 					continue // it comes later
@@ -139,10 +149,10 @@ func hostile(t *testing.T, deliveries int) {
 			if l.cmd.Nonce != p.nonce {
 				stale++
 			}
-			if p.given[l.cmd.ID] {
+			if p.heard[l.cmd.ID] {
 				again++
 			}
-			p.deliver(l, p.rng.IntN(5) == 0, announced)
+			p.deliver(l, p.rng.IntN(5) == 0)
 			switch p.rng.IntN(200) {
 			case 0:
 				p.restart(p.rng.IntN(4) == 0)

@@ -58,6 +58,12 @@ func (k kind) waits() bool {
 	return slices.Contains([]string{"reboot.ups", "reboot.group", "control.outlet", "support.bundle"}, k.action)
 }
 
+// goal reports whether it asks for a state, which may have come about otherwise: of what was to be written before a crash that shows.
+func (k kind) goal() bool {
+	return k.params["do"] == "abort" || k.params["to"] == "on" || k.params["to"] == "cancel" ||
+		slices.Contains([]string{"alarm.mute", "alarm.ack", "configure.device"}, k.action)
+}
+
 // TestEveryActionIsAmongTheKinds, so that what tries all of them leaves none out.
 func TestEveryActionIsAmongTheKinds(t *testing.T) {
 	for action, carriedOut := range passing {
