@@ -13,6 +13,7 @@ import (
 	"upsedge/internal/cloud/ingest"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/cloud/store/storetest"
 	"upsedge/internal/policy"
 	"upsedge/internal/trust"
 	"upsedge/internal/wire"
@@ -58,6 +59,12 @@ type world struct {
 const enough = 1 << 20
 
 var noLimits = order.Limits{Actor: enough, ActorDay: enough, Device: enough, DeviceDay: enough, Load: enough, LoadDay: enough, Waiting: enough}
+
+// onSQLite is for what the database has no part in.
+func onSQLite(t *testing.T, fn func(t *testing.T, db *store.DB)) {
+	t.Helper()
+	fn(t, storetest.Open(t, storetest.SQLite(t)))
+}
 
 // newWorld makes n devices, whose agents are connected.
 func newWorld(t testing.TB, db *store.DB, n int, limits order.Limits) *world {

@@ -19,7 +19,7 @@ import (
 // last before they are killed, also right behind a commit of which they never learn. Sites come and go, and end orders as they like. At every
 // moment at most at_once orders are without an end; in the end each device has had one order or none, and one end.
 func TestEDGE9SeveralServersAndKillsOrderNoDeviceTwice(t *testing.T) {
-	jobOfMany(t, 60)
+	jobOfMany(t, 40)
 }
 
 // TestSoakEDGE9AJobOfManyDevicesOnTwoServers is the same with 200 devices, several times.

@@ -17,7 +17,7 @@ import (
 )
 
 func TestAJobStopsWhenTooManyFail(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db, 8, noLimits)
 		j := w.job(func(r *Request) { r.AtOnce, *r.percent(), *r.after() = two(), 50, 4 })
 		w.pass()
@@ -135,7 +135,7 @@ func (w *world) newest() (id string) {
 
 // TestWhatIsToldLateIsCountedBesideTheEnd: history stays as it was decided, and what is known now stands beside it.
 func TestWhatIsToldLateIsCountedBesideTheEnd(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db, 2, noLimits)
 		j := w.job(nil)
 		w.pass()
@@ -159,7 +159,7 @@ func TestWhatIsToldLateIsCountedBesideTheEnd(t *testing.T) {
 
 // TestSHARE5OneRefusedDeviceStopsNoOther, and each refusal is logged where that of a single order is.
 func TestSHARE5OneRefusedDeviceStopsNoOther(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db, 3, noLimits)
 		w.plan(w.ids[1], policy.Basic)
 		j, outcomes, err := w.ask(ada, Request{Devices: []string{w.ids[0], "d_none", w.ids[1], w.ids[2]}, Action: policy.AlarmMute})
@@ -185,7 +185,7 @@ func TestSHARE5OneRefusedDeviceStopsNoOther(t *testing.T) {
 
 // TestLOG1AJobOfWhichNothingIsLeftIsLogged by each device.
 func TestLOG1AJobOfWhichNothingIsLeftIsLogged(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db, 2, noLimits)
 		w.plan(w.ids[0], policy.Basic)
 		r := Request{Devices: []string{"d_none", w.ids[0]}, Action: policy.AlarmMute}
@@ -242,7 +242,7 @@ func TestARequestThatIsNoneIsRefusedByItsField(t *testing.T) {
 
 // TestARemovedAgentHoldsUpNoJob: what it had in hand ends, soon, with what is known.
 func TestARemovedAgentHoldsUpNoJob(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db, 3, noLimits)
 		j := w.job(func(r *Request) { r.AtOnce = two() })
 		w.pass()
