@@ -48,12 +48,14 @@ func TestEveryFamilyObeysTheContract(t *testing.T) {
 		"SMT1500RM2UC": "16 1538 0x0000 0x43D0", "SMT1500IC": "16 1538 0x0000 0x43D0", "SMX1500RM2U": "16 1538 0x0000 0x47D0",
 		"SRT1000XLA": "16 1540 0x0001", "SRT10KXLI": "16 1540 0x0001",
 	}
+	outlets := map[string]uint32{"SMT1500RM2UC": 0x4200, "SMT1500IC": 0x4200, "SMX1500RM2U": 0x4200, "SRT10KXLI": 0x4200}
 	for _, sku := range upssim.SKUs() {
 		for _, variants := range [][]string{nil, {"strict"}} {
 			t.Run(sku+"/"+join(variants), func(t *testing.T) {
 				upstest.ControlSuite{Open: func(t *testing.T) upstest.ControlWorld {
 					b, c := newControl(t, upssim.Options{SKU: sku, Variants: variants}, Config{})
 					w := b.controlWorld(c)
+					w.Outlet = outlets[sku]
 					if w.Reboot = reboots[sku]; w.Reboot == "" {
 						w.SelfTest, w.Keep = "", nil
 					}
@@ -62,6 +64,26 @@ func TestEveryFamilyObeysTheContract(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestACardObeysTheContractOfOutlets runs it behind a card, and on the unit's own TCP port, where it is the source that differs.
+func TestACardObeysTheContractOfOutlets(t *testing.T) {
+	upstest.ControlSuite{Open: func(t *testing.T) upstest.ControlWorld {
+		b, c := newControl(t, upssim.Options{Variants: []string{"card"}}, Config{Card: true})
+		w := b.controlWorld(c)
+		w.Reboot, w.Outlet = "16 1538 0x0000 0x83D0", 0x8200
+		return w
+	}}.Run(t)
+	upstest.ControlSuite{Open: func(t *testing.T) upstest.ControlWorld {
+		b, d := newBench(t, upssim.Options{}, Config{})
+		if _, err := d.Connect(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		d.cfg.Line = onTCP{d.cfg.Line.(Writer)}
+		w := b.controlWorld(NewControl(d, d.cfg.Line.(Writer)))
+		w.Reboot, w.Outlet = "16 1538 0x0002 0x03D0", 0x20200
+		return w
+	}}.Run(t)
 }
 
 func join(variants []string) string {

@@ -32,6 +32,8 @@ type ControlWorld struct {
 	// so: then nothing may be written.
 	Reboot, SelfTest string
 	Abort            string // what taking a self-test back writes
+	// Outlet is the word of 1538 that names the first switched group and the port, without a command; 0 where none is to be written.
+	Outlet uint32
 	// Keep makes the unit say yes to a setting and keep the old one; nil where no setting is to be written.
 	Keep func(bool)
 }
@@ -54,7 +56,7 @@ var (
 
 // Run runs every test of the suite.
 func (s ControlSuite) Run(t *testing.T) {
-	for _, c := range append([]controlTest{
+	for _, c := range slices.Concat([]controlTest{
 		{"RebootIsWrittenOnceAndFollowed", func(t *testing.T, w ControlWorld) { w.runs(t, reboot, w.Reboot) }},
 		{"SelfTestIsWrittenOnceAndFollowed", func(t *testing.T, w ControlWorld) { w.runs(t, selfTest, w.SelfTest) }},
 		{"TwoSelfTestsWithOneResult", twoTests},
@@ -67,7 +69,7 @@ func (s ControlSuite) Run(t *testing.T) {
 		{"ATestIsTakenBack", takenBack},
 		{"JudgesWithoutWriting", judges},
 		{"WritesNothingItWasNotAskedFor", strangeCommands},
-	}, settingTests...) {
+	}, settingTests, outletTests) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { c.test(t, s.Open(t)) })
 		})
