@@ -1,10 +1,9 @@
 package doctor
 
 import (
-	"net"
 	"os"
+	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +41,7 @@ func ThisBox(stateDir string) (b Box, left []string) {
 	} else {
 		left = append(left, fileBox+": the disk of the state directory cannot be asked")
 	}
-	if b.Interfaces = interfaces(); b.Interfaces == nil {
+	if b.Interfaces = interfaces("/sys/class/net"); b.Interfaces == nil {
 		left = append(left, fileBox+": the network interfaces cannot be listed")
 	}
 	return b, left
@@ -71,39 +70,20 @@ func memoryAvailable(text string) uint64 {
 
 const maxInterfaces = 64
 
-// interfaces are the box's own, but for the loop: no neighbour is asked for (PRIV-4).
-func interfaces() (out []Interface) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil
-	}
-	out = []Interface{}
-	for _, i := range all[:min(len(all), maxInterfaces)] {
-		if i.Flags&net.FlagLoopback != 0 {
-			continue
+// interfaces are the box's own, as the kernel shows them: no address is asked for, and no neighbour (PRIV-4).
+func interfaces(dir string) (out []Interface) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*", "operstate"))
+	for _, name := range names[:min(len(names), maxInterfaces)] {
+		if i := filepath.Base(filepath.Dir(name)); i != "lo" {
+			out = append(out, Interface{Name: plain(i), Up: strings.TrimSpace(string(read(name))) == "up"})
 		}
-		one := Interface{Name: plain(i.Name), Up: i.Flags&net.FlagRunning != 0}
-		addresses, _ := i.Addrs()
-		for _, a := range addresses {
-			if n, ok := a.(*net.IPNet); ok {
-				one.Addresses = append(one.Addresses, Tail(n.IP.String()))
-			}
-		}
-		out = append(out, one)
 	}
 	return out
 }
 
 // ThisBuild is the program that runs. changed and started are zero where they are not known.
 func ThisBuild(version string, changed, started time.Time) Build {
-	b := Build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Changed: instant(changed), Started: instant(started)}
-	b.Libraries = map[string]string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, d := range info.Deps {
-			b.Libraries[d.Path] = d.Version
-		}
-	}
-	return b
+	return Build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Changed: instant(changed), Started: instant(started)}
 }
 
 func instant(t time.Time) *time.Time {

@@ -82,7 +82,7 @@ func (f *Facts) pack(secrets *Secrets, share int) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts = slices.Insert(parts, 0, part{itemOf(fileContents), first})
+	parts = append([]part{{itemOf(fileContents), first}}, parts...)
 	if raw+len(first) > MaxRaw {
 		return nil, ErrTooBig
 	}

@@ -27,8 +27,8 @@ const (
 // Contents is the whole of what a bundle can have. docs/support-bundle.md has the same table, and a test compares them.
 var Contents = []Item{
 	{fileContents, "this list, with the size and SHA-256 of each file, and what was left out and why", "to know what one has", 64 << 10},
-	{fileBuild, "version of the agent, of Go and of its libraries, when its source was changed and since when it runs", "which program this is", 64 << 10},
-	{fileBox, "of the box: name, system, kernel, processor, memory, load, since when it runs, disk of the state directory, its own network interfaces with the last two segments of their addresses", "to tell a box that is too small, full or new from one that is well; for the owner alone (PRIV-8)", 64 << 10},
+	{fileBuild, "version of the agent and of Go, when its source was changed and since when it runs", "which program this is", 64 << 10},
+	{fileBox, "of the box: name, system, kernel, processor, memory, load, since when it runs, disk of the state directory, its own network interfaces and whether they are up", "to tell a box that is too small, full or new from one that is well; for the owner alone (PRIV-8)", 64 << 10},
 	{fileConfig, "the keys of the configuration with their values where those are rates, limits, switches or names of units; of addresses the last two segments, of files only whether they are there, of host names nothing", "most of what is wrong is in it", 1 << 20},
 	{fileUnits, "of the unit: name, model, firmware, serial number, condition, alarms, why it is not read, what it can be told, the read plan and what the line does", "what is wrong with the unit or its line", 1 << 20},
 	{fileSpool, "how many records and orders wait, how old they are, how many were lost and why, what the disk says; no record itself", "whether anything is lost, and where it is stuck", 64 << 10},

@@ -38,12 +38,11 @@ func (w Words) MarshalText() ([]byte, error) { return []byte(Redact(string(w))),
 
 // Build is the program.
 type Build struct {
-	Version   string            `json:"version"`
-	Go        string            `json:"go"`
-	Platform  string            `json:"platform"`
-	Changed   *time.Time        `json:"source_changed,omitempty"`
-	Started   *time.Time        `json:"started,omitempty"` // nil: no agent runs
-	Libraries map[string]string `json:"libraries"`
+	Version  string     `json:"version"`
+	Go       string     `json:"go"`
+	Platform string     `json:"platform"`
+	Changed  *time.Time `json:"source_changed,omitempty"`
+	Started  *time.Time `json:"started,omitempty"` // nil: no agent runs
 }
 
 // Box is the gateway (PRIV-8).
@@ -64,9 +63,8 @@ type Box struct {
 
 // An Interface is one of the box's own to a network.
 type Interface struct {
-	Name      string   `json:"name"`
-	Up        bool     `json:"up"`
-	Addresses []string `json:"addresses,omitempty"` // the last two segments (PRIV-5)
+	Name string `json:"name"`
+	Up   bool   `json:"up"`
 }
 
 // A Unit is one UPS.

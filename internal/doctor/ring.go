@@ -40,18 +40,6 @@ func (r *Ring) Lines() ([]Line, uint64) {
 	return slices.Clone(r.lines), r.lost
 }
 
-// Forget drops what was said of a unit: it is another owner's now (ERASE-11).
-func (r *Ring) Forget(unit string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = slices.DeleteFunc(r.lines, func(l Line) bool {
-		if l.Unit == unit {
-			r.bytes -= len(l.Text)
-		}
-		return l.Unit == unit
-	})
-}
-
 func (r *Ring) add(l Line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +52,7 @@ func (r *Ring) add(l Line) {
 	}
 	r.lost += uint64(n)
 	if n > 0 {
-		r.lines = slices.Delete(r.lines, 0, n)
+		r.lines = append([]Line(nil), r.lines[n:]...)
 	}
 }
 
