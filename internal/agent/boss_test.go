@@ -43,6 +43,12 @@ func key(t *testing.T) (ed25519.PublicKey, ed25519.PrivateKey) {
 // newBoss is called inside of synctest.Test. The agent runs, and has its statement.
 func newBoss(t *testing.T, clock time.Time) *boss {
 	t.Helper()
+	return newBossOf(t, "", clock)
+}
+
+// newBossOf is newBoss with a unit of some model.
+func newBossOf(t *testing.T, sku string, clock time.Time) *boss {
+	t.Helper()
 	c := &boss{bubble: newBubble(t, "- {name: rack-a, "+onTCP+"}"), ledger: ledger{t: t, events: map[uint64]int{}}}
 	c.text += "\norders: {allow: [reboot, diagnostics], min_interval: 1m}\n"
 	if !clock.IsZero() {
@@ -57,7 +63,7 @@ func newBoss(t *testing.T, clock time.Time) *boss {
 		t.Fatal(err)
 	}
 	c.cloud.tap = c.take
-	c.actor = c.bubble.actor("rack-a", "", 1)
+	c.actor = c.bubble.actor("rack-a", sku, 1)
 	c.start()
 	c.rest(2 * time.Second)
 	c.rest(2 * time.Second)
@@ -164,6 +170,18 @@ func (c *boss) end(id wire.ID) string {
 		}
 	}
 	return strings.Join(ends, ", ")
+}
+
+// detail is what the end of an order says.
+func (c *boss) detail(id wire.ID) (out string) {
+	c.cloud.mu.Lock()
+	defer c.cloud.mu.Unlock()
+	for _, r := range c.results {
+		if r.Order == id && r.State.Final() && !r.Repeated {
+			out = r.Detail
+		}
+	}
+	return out
 }
 
 // refusedEvents returns the details of 622 that are about no order.

@@ -66,10 +66,10 @@ func (c *boss) order(k kind) trust.Command {
 	return cmd
 }
 
-// newEverything is a boss on whose site every group of orders is allowed, as often as anybody likes.
-func newEverything(t *testing.T) *boss {
+// newEverything is a boss of a unit of some model, on whose site every group of orders is allowed, as often as anybody likes.
+func newEverything(t *testing.T, sku string) *boss {
 	t.Helper()
-	c := newBoss(t, time.Time{})
+	c := newBossOf(t, sku, time.Time{})
 	c.text = strings.Replace(c.text, "allow: [reboot, diagnostics], min_interval: 1m", "allow: [reboot, diagnostics, alarms, settings, outlets], min_interval: 0s, daily_max: 100000", 1)
 	c.reread(c.text)
 	c.rest(time.Second)
@@ -156,7 +156,7 @@ func (c *boss) forgeries(k kind, stranger ed25519.PrivateKey) map[string][2]stri
 // TestT02NoForgedOrderOfAnyActionWrites: T-02, T-05, T-10 and T-11 for every action; each message is refused with its code and nothing is written.
 func TestT02NoForgedOrderOfAnyActionWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newEverything(t)
+		c := newEverything(t, "")
 		defer c.stop()
 		_, stranger := key(t)
 		tried := 0
@@ -225,7 +225,7 @@ func (k kind) want(name, usual string) string {
 // the session, after a restart, with an emptied store, and with the journal deleted; of a group, or at an hour, that the site does not allow.
 func TestT05NoBadOrderOfAnyActionWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newEverything(t)
+		c := newEverything(t, "")
 		defer c.stop()
 		c.runsOne("at first") // a counter before
 		writes, tried := c.actor.unit.Written(), 0
@@ -292,7 +292,7 @@ func TestT05NoBadOrderOfAnyActionWrites(t *testing.T) {
 // emptied store, with the journal deleted, retained.
 func TestT03NoOrderOfAnyActionWritesTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newEverything(t)
+		c := newEverything(t, "")
 		defer c.stop()
 		var sent []trust.Command
 		ends := map[string]int{}

@@ -21,10 +21,10 @@ import (
 	"upsedge/internal/wire"
 )
 
-// A tally counts how lives ended: by what was ordered, and what was said of orders of which nobody knows how they ended.
+// A tally counts how lives ended: by what was ordered, and what was said of orders that did not end well.
 type tally struct {
-	ends    map[string]int // "reboot.ups done"
-	unknown map[string]int
+	ends map[string]int // "reboot.ups done"
+	why  map[string]int // of those that failed, and of those of which nobody knows how they ended
 }
 
 // A realLife is a life as those of TestT13NoOrderTwice, with the driver as it is over simulated units: what the executor is told comes from
@@ -173,9 +173,8 @@ func (l *realLife) check(what string, sum *tally) {
 			ok = ok && len(all) == 0
 		case "cancelled":
 			ok = ok && (len(all) == 0 || len(all) == 2 && (taken || i == l.falls))
-		case "failed":
-		case "unknown":
-			sum.unknown[l.asked[i].action+": "+digits.ReplaceAllString(said, "#")]++
+		case "failed", "unknown":
+			sum.why[l.asked[i].action+": "+digits.ReplaceAllString(said, "#")]++
 		default: // none, or two
 			ok = false
 		}
@@ -242,7 +241,7 @@ func tryRealCrashes(t *testing.T, lives int) {
 		}
 	}
 	t.Logf("seed %d: %d lives, %d deaths", seed, lives, points)
-	for _, part := range []map[string]int{sum.ends, sum.unknown} {
+	for _, part := range []map[string]int{sum.ends, sum.why} {
 		for _, what := range slices.Sorted(maps.Keys(part)) {
 			t.Logf("%6d  %s", part[what], what)
 		}
