@@ -175,7 +175,11 @@ func (f *following) saidNo(ctx context.Context, o write, code uint8) ups.Outcome
 	if code == illegalFunction || code == illegalAddress {
 		reason = ups.ReasonUnsupported
 	}
-	return f.end(ups.Failed, reason, fmt.Sprintf("the unit refused %v with exception %d", o, code))
+	said := fmt.Sprintf("the unit refused %v with exception %d", o, code)
+	if g, ok := deeds[f.ev.Deed].(goalDeed); ok && f.last != nil {
+		return g.saidNo(f, reason, said)
+	}
+	return f.end(ups.Failed, reason, said)
 }
 
 // Causes after an outlet process (section 8.1, INF). The second does not say who changed the state of a group.

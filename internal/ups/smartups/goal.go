@@ -62,6 +62,15 @@ func (goalDeed) back(*evidence, *ups.State) (order, error) {
 	return order{}, unsupported("it is over at once, and nothing is left to be taken back")
 }
 
+// saidNo is the end where the unit refused: it may have been so a moment before, and that is why.
+func (g goalDeed) saidNo(f *following, reason, said string) ups.Outcome {
+	is, how := g.reached(&f.ev.Seen, f.last)
+	if is == reached {
+		return f.end(ups.Done, "", "already so: "+how+"; "+said)
+	}
+	return f.end(ups.Failed, reason, said+"; "+how)
+}
+
 // Reaching waits for a goal.
 type reaching struct{ goalDeed }
 

@@ -46,7 +46,7 @@ func (u *Unit) startCalibration(source uint32) {
 		u.cal.refuse(why)
 		return
 	}
-	u.cal = test{word: testPending, source: source, until: u.at.Add(testAck), load: u.power.load}
+	u.cal = test{word: testPending, source: source, until: u.at.Add(u.testAck()), load: u.power.load}
 }
 
 // stepCalibration ends a calibration when the battery is down to the low-runtime warning, or the load changed. A bad battery

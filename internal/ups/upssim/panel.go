@@ -5,7 +5,7 @@ import "time"
 // panel is the display and the beeper.
 type panel struct {
 	continuous bool
-	muted      bool
+	muted      uint32    // the alarms that were muted and go on
 	pressed    time.Time // a button counts as pressed recently until here
 }
 
@@ -22,9 +22,9 @@ func (u *Unit) panelCommand(v uint32) bool {
 	case 1 << 1:
 		u.panel.continuous = true
 	case 1 << 2: // MuteAllActiveAudibleAlarms
-		u.panel.muted = u.alarming()
+		u.panel.muted = u.alarms()
 	case 1 << 3: // CancelMute
-		u.panel.muted = false
+		u.panel.muted = 0
 	case 1 << 5: // AcknowledgeBatteryAlarms
 		u.acknowledgeBattery()
 	case 1 << 6: // AcknowledgeSiteWiringAlarm
@@ -35,9 +35,17 @@ func (u *Unit) panelCommand(v uint32) bool {
 	return true
 }
 
-// alarming reports whether there is something to beep about that nobody acknowledged.
-func (u *Unit) alarming() bool {
+// alarms are what there is to beep about that nobody acknowledged, a bit each. MuteAllActiveAudibleAlarms mutes those that are there, and
+// one that comes later sounds (INF: the bits of 26 are then both set).
+func (u *Unit) alarms() (mask uint32) {
 	p, b := &u.power, &u.battery
-	return !p.good || p.overload || p.bad() || p.bypassed || u.site.epo || b.disconnected || u.lifeAlarm() ||
-		b.failed && !b.quiet || u.site.wiring && !u.site.quiet || b.warmth >= batteryHotFrom
+	for i, is := range []bool{
+		!p.good, p.overload, p.bad(), p.bypassed, u.site.epo, b.disconnected, u.lifeAlarm(), b.failed && !b.quiet, u.site.wiring && !u.site.quiet,
+		b.warmth >= batteryHotFrom,
+	} {
+		if is {
+			mask |= 1 << i
+		}
+	}
+	return mask
 }

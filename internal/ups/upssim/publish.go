@@ -98,12 +98,13 @@ func (u *Unit) panelBits() (s uint32) {
 	if u.at.Before(u.panel.pressed) {
 		s |= uiButton
 	}
-	if !u.alarming() {
-		u.panel.muted = false
-		return s
+	alarms := u.alarms()
+	u.panel.muted &= alarms
+	if u.panel.muted != 0 {
+		s |= uiMuted
 	}
-	if u.panel.muted {
-		return s | uiMuted
+	if alarms&^u.panel.muted != 0 {
+		s |= uiAlarm
 	}
-	return s | uiAlarm
+	return s
 }

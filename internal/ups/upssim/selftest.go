@@ -30,6 +30,9 @@ func (u *Unit) testCommand(v uint32) bool {
 		u.startTest(byProtocol)
 		return true
 	case 2:
+		if u.manner.noAbort {
+			return false
+		}
 		return u.abort(&u.test, byProtocol)
 	}
 	return false
@@ -45,7 +48,15 @@ func (u *Unit) startTest(source uint32) {
 		u.test.refuse(why)
 		return
 	}
-	u.test = test{word: testPending, source: source, until: u.at.Add(testAck)}
+	u.test = test{word: testPending, source: source, until: u.at.Add(u.testAck())}
+}
+
+// testAck is how long Pending shows.
+func (u *Unit) testAck() time.Duration {
+	if u.manner.noPending {
+		return 0
+	}
+	return testAck
 }
 
 func causeOf(source uint32) uint16 {

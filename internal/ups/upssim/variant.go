@@ -24,6 +24,8 @@ var Variants = []Variant{
 	{"no-six", "function 6 is refused with exception 1", func(m *manner) { m.six = sixNever }},
 	{"no-six-commands", "function 6 is refused for commands alone (as SMT1500RMI2U with UPS 15.1)", func(m *manner) { m.six = sixSettings }},
 	{"six-tells", "the reply to a refused function 6 carries the old value instead of an exception (AN176 3.3)", func(m *manner) { m.six = sixTells }},
+	{"no-abort", "the abort of a self-test is refused (as SMT1500 with UPS 9.6)", func(m *manner) { m.noAbort = true }},
+	{"no-pending", "a test that was taken runs at once, or is refused: Pending shows nowhere (it may be too short to see)", func(m *manner) { m.noPending = true }},
 	{"read-only", "every write is refused (TCP Protocols: Read-Only)", func(m *manner) { m.readOnly = true }},
 }
 
@@ -34,6 +36,8 @@ type manner struct {
 	six        six
 	readOnly   bool
 	oneRequest bool
+	noAbort    bool          // 1541 bit 1 is reserved (D6)
+	noPending  bool          // of tests
 	turnaround time.Duration // at least, on TCP
 }
 

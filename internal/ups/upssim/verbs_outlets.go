@@ -79,7 +79,7 @@ func (u *Unit) everyTarget() (out uint32) {
 
 // panelVerbs are the display and the beeper.
 var panelVerbs = []verb{
-	{"mute", "", "silences the beeper", panelWord(1 << 2)},
+	{"mute", "", "silences the beeper, and ends a panel test", plain(then(func(u *Unit) { u.press(); u.panelCommand(1 << 2); u.panel.continuous = false }))},
 	{"unmute", "", "and back", panelWord(1 << 3)},
 	{"panel-test", "", "lights and beeper, until panel-test-end", panelWord(1 << 1)},
 	{"panel-test-end", "", "ends that", panelWord(1 << 0)},
