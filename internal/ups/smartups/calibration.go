@@ -103,7 +103,7 @@ const (
 func sayCalibration(t *trying, f *following, s *ups.State) {
 	charge, ok := s.Value(ups.Charge)
 	if !ok {
-		f.tell(1, "the runtime calibration runs")
+		f.tell(5, "the runtime calibration runs")
 		return
 	}
 	step := int(charge)/5 + 1
@@ -113,7 +113,7 @@ func sayCalibration(t *trying, f *following, s *ups.State) {
 	t.told = step
 	detail := fmt.Sprintf("the runtime calibration runs, the charge is %.0f %%", charge)
 	if runtime, ok := s.Raw(ups.Runtime); ok {
-		detail += fmt.Sprintf("; the unit expects %v more", (time.Duration(runtime) * time.Second).Round(time.Minute))
+		detail += fmt.Sprintf("; the unit expects %d min more", (runtime+30)/60)
 	}
-	f.tell(min(max(1, 100-int(charge)), 99), detail)
+	f.tell(min(max(5, 100-int(charge)), 99), detail)
 }

@@ -154,11 +154,17 @@ func TestT12EachInterlock(t *testing.T) {
 				b.Poke(20, 0, 0x2000)
 			}
 			b.Poke(c.addr, c.words...)
-			for _, cmd := range []ups.Command{{Action: ups.ActionReboot}, {Action: ups.ActionDiagnostics, Params: map[string]string{"test": "self"}}} {
+			// What ends or silences something is wanted most when the unit is not well.
+			for _, cmd := range []ups.Command{mute, unmute, ackOld, ackWires, diagnostics("self abort"), diagnostics("calibration abort"), diagnostics("panel abort")} {
+				if _, err := ctl.Check(t.Context(), cmd); err != nil {
+					t.Errorf("%s: Check of %v = %v, want nil", name, cmd, err)
+				}
+			}
+			for _, cmd := range []ups.Command{{Action: ups.ActionReboot}, diagnostics("self"), diagnostics("calibration"), diagnostics("panel")} {
 				_, err := ctl.Check(t.Context(), cmd)
 				r, ok := err.(*ups.Refusal)
 				if !ok || r.Reason != c.reason || r.Detail == "" {
-					t.Errorf("%s: Check of %s = %v, want %s", name, cmd.Action, err, c.reason)
+					t.Errorf("%s: Check of %v = %v, want %s", name, cmd, err, c.reason)
 				}
 			}
 			if n := b.Written(); n != 0 {

@@ -42,7 +42,8 @@ func (t *trial) back(s *ups.State) (order, error) {
 	return order{t.command, abortTrial}, nil
 }
 
-// testEnded tells whether the last change of the unit's state was the end of a test, and was none when the command was checked.
+// testEnded tells whether the last change of the unit's state was the end of a test, and was none when the command was checked. That high
+// efficiency has ended would say less: it ends for other reasons, too, and which cause a unit shows then nothing documents.
 func testEnded(ev *evidence, s *ups.State) bool {
 	cause, ok := s.Raw(ups.StatusCause)
 	return ok && cause == causeTestEnded && ev.Cause != causeTestEnded
@@ -86,7 +87,7 @@ func (t *trying) see(f *following, s *ups.State, after time.Duration) *ups.Outco
 		t.say(t, f, s)
 		return nil
 	case word&ups.TPending != 0:
-		f.tell(10, "the "+t.name+" waits to begin")
+		f.tell(5, "the "+t.name+" waits to begin")
 		return nil
 	case (t.ran || word != t.before(f.ev)) && word&trialResults != 0:
 		out = t.ended(f, word)
