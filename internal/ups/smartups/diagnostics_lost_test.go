@@ -132,8 +132,8 @@ func TestTheEndOfAPanelTestIsLost(t *testing.T) {
 	}
 }
 
-// TestD6AFirmwareThatAbortsNoSelfTest: the order to abort fails with the unit's answer, taking back is refused, and the test runs to its end.
-func TestD6AFirmwareThatAbortsNoSelfTest(t *testing.T) {
+// TestAFirmwareThatAbortsNoSelfTest: the order to abort fails with the unit's answer, taking back is refused, and the test runs to its end.
+func TestAFirmwareThatAbortsNoSelfTest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, ctl := newControl(t, upssim.Options{Variants: []string{"no-abort"}}, Config{})
 		b.prepare(t, "self-test 2s")

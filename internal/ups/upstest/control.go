@@ -52,7 +52,16 @@ type ControlSuite struct {
 var (
 	reboot   = ups.Command{Action: ups.ActionReboot}
 	selfTest = ups.Command{Action: ups.ActionDiagnostics, Params: map[string]string{ups.ParamTest: ups.TestSelf}}
+
+	calibration = diagnostic(ups.TestCalibration, ups.DoStart)
+	panel       = diagnostic(ups.TestPanel, ups.DoStart)
+	mute        = ups.Command{Action: ups.ActionMute}
+	unmute      = ups.Command{Action: ups.ActionMute, Params: map[string]string{ups.ParamMute: ups.MuteOff}}
 )
+
+func diagnostic(test, do string) ups.Command {
+	return ups.Command{Action: ups.ActionDiagnostics, Params: map[string]string{ups.ParamTest: test, ups.ParamDo: do}}
+}
 
 // Run runs every test of the suite.
 func (s ControlSuite) Run(t *testing.T) {
@@ -67,6 +76,10 @@ func (s ControlSuite) Run(t *testing.T) {
 		{"NothingIsWrittenTwiceAtATime", twoAtATime},
 		{"NothingIsWrittenToASilentUnit", silentUnit},
 		{"ATestIsTakenBack", takenBack},
+		{"ACalibrationIsFollowedAndTakenBack", calibrates},
+		{"APanelTestBeginsAndEnds", panelTest},
+		{"TheBeeperIsMutedOnBattery", mutes},
+		{"WhereNothingIsToBeDoneNothingIsWritten", nothingToDo},
 		{"JudgesWithoutWriting", judges},
 		{"WritesNothingItWasNotAskedFor", strangeCommands},
 	}, settingTests, outletTests) {
@@ -237,6 +250,72 @@ func takenBack(t *testing.T, w ControlWorld) {
 	}
 	w.ends(t, <-ended, ups.Cancelled)
 	w.wrote(t, w.SelfTest, w.Abort)
+}
+
+// ended goes on until a command has ended, and takes it back meanwhile.
+func (w ControlWorld) ended(t *testing.T, c ups.Command, back time.Duration) ups.Outcome {
+	t.Helper()
+	before := w.may(t, c)
+	ended := make(chan ups.Outcome)
+	go func() { ended <- w.Control.Execute(t.Context(), c, before, nil) }()
+	if back > 0 {
+		time.Sleep(back)
+		if err := w.Control.Cancel(t.Context(), c); err != nil {
+			t.Errorf("Cancel of %v = %v", c, err)
+		}
+	}
+	return <-ended
+}
+
+// may is check with a unit that is told nothing at all, where it takes no self-test.
+func (w ControlWorld) may(t *testing.T, c ups.Command) []byte {
+	t.Helper()
+	return w.check(t, c, w.SelfTest)
+}
+
+func calibrates(t *testing.T, w ControlWorld) {
+	w.ends(t, w.ended(t, calibration, time.Minute), ups.Cancelled)
+	w.wrote(t, "16 1542 0x0001", "16 1542 0x0002")
+	_, err := w.Control.Check(t.Context(), calibration) // the battery is not full any more
+	refused(t, err, ups.ReasonSafetyLock)
+}
+
+func panelTest(t *testing.T, w ControlWorld) {
+	w.ends(t, w.ended(t, panel, 0), ups.Done)
+	w.wrote(t, "16 1543 0x0002", "16 1543 0x0001")
+}
+
+// mutes: that is when it beeps, and when no test and no reboot may go.
+func mutes(t *testing.T, w ControlWorld) {
+	w.may(t, mute)
+	w.Mains(false)
+	time.Sleep(5 * time.Second)
+	for range 2 { // the second time it is so already
+		w.ends(t, w.ended(t, mute, 0), ups.Done)
+		w.wrote(t, "16 1543 0x0004")
+	}
+	w.ends(t, w.ended(t, unmute, 0), ups.Done)
+	w.wrote(t, "16 1543 0x0004", "16 1543 0x0008")
+	for _, c := range []ups.Command{panel, calibration} {
+		_, err := w.Control.Check(t.Context(), c)
+		refused(t, err, ups.ReasonSafetyLock)
+	}
+}
+
+// nothingToDo: what an order asks for is so already.
+func nothingToDo(t *testing.T, w ControlWorld) {
+	for _, c := range []ups.Command{
+		mute, unmute, diagnostic(ups.TestSelf, ups.DoAbort), diagnostic(ups.TestCalibration, ups.DoAbort), diagnostic(ups.TestPanel, ups.DoAbort),
+		{Action: ups.ActionAck, Params: map[string]string{ups.ParamAlarm: ups.AlarmBattery}},
+		{Action: ups.ActionAck, Params: map[string]string{ups.ParamAlarm: ups.AlarmWiring}},
+	} {
+		out := w.ended(t, c, 0)
+		w.ends(t, out, ups.Done)
+		if !strings.Contains(out.Detail, "already") {
+			t.Errorf("%v ended with %q, want a word of its being so already", c, out.Detail)
+		}
+	}
+	w.wrote(t)
 }
 
 // judges: after a crash the outcome of what never reached the unit is unknown, and of what still runs it is followed.
