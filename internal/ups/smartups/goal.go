@@ -90,8 +90,8 @@ func (r *reaching) see(f *following, s *ups.State, after time.Duration) *ups.Out
 		out = f.end(ups.Done, "", how)
 	case is == untold:
 		out = f.end(ups.Unknown, "", how)
-	case f.judging:
-		out = f.end(ups.Failed, "", how+": it was not written, or came to nothing")
+	case f.missed(begins):
+		out = f.end(ups.Unknown, "", how+": it was not written, came to nothing, or somebody was there since")
 	case !f.answered:
 		out = f.end(ups.Failed, "", "no answer came, and "+how+"; it is not repeated")
 	default:
