@@ -135,7 +135,8 @@ func CheckParams(action string, given map[string]string) (map[string]string, err
 }
 
 // DropsLoad reports whether a command switches off what the unit feeds, for a while or for good: how often that may be is limited (T-07).
-// Turning on and taking back never are (R10).
+// Turning on and taking back never are (R10). A calibration drops nothing: it leaves little to bridge a power failure with, and limits itself,
+// as the next one wants a full battery (EDGE-8).
 func DropsLoad(action string, params map[string]string) bool {
 	switch action {
 	case ActionReboot, ActionRebootGroup:
