@@ -30,6 +30,7 @@ type Control struct {
 	checked check     // the last one that let a command go
 	running *evidence // of the command that is followed, nil for none
 	without refusal   // of outlet commands
+	witness past      // for the next Judge
 }
 
 // A refusal is the exception with which a unit answered an outlet command since it was connected to.
@@ -205,7 +206,7 @@ func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups
 	if err != nil || ev.Action != cmd.Action {
 		return ups.Outcome{State: ups.Unknown, Detail: "what was noted before cannot be read"}
 	}
-	began := c.of.cfg.Now()
+	was, began := c.testimony(), c.of.cfg.Now()
 	e, err := c.eye()
 	for err != nil && c.of.cfg.Now().Sub(began) < judgeWaits && sleep(ctx, time.Second) { // the unit is not connected yet
 		e, err = c.eye()
@@ -219,7 +220,7 @@ func (c *Control) Judge(ctx context.Context, cmd ups.Command, before []byte) ups
 		}
 		return ups.Outcome{State: ups.Done, Detail: "already so when it was looked at, nothing was written: " + ev.Already}
 	}
-	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), judging: true}
+	f := &following{control: c, eye: e, ev: ev, began: c.of.cfg.Now(), judging: true, was: was}
 	return f.run(ctx)
 }
 

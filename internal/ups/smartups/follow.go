@@ -18,6 +18,7 @@ type following struct {
 	began    time.Time
 	answered bool // the unit said yes
 	judging  bool // after a crash: the write is an unknown time ago
+	was      past
 	progress func(percent int, detail string)
 
 	last   *ups.State
@@ -131,8 +132,8 @@ func (f *following) missed(d time.Duration) bool { return f.judging || f.unseen 
 
 // tell reports how far it is, each thing once.
 func (f *following) tell(percent int, detail string) {
-	if f.progress != nil && detail != f.told {
-		f.told = detail
+	if said := fmt.Sprint(percent, " ", detail); f.progress != nil && said != f.told {
+		f.told = said
 		f.progress(percent, detail)
 	}
 }

@@ -197,6 +197,8 @@ func (r *rebooting) see(f *following, s *ups.State, after time.Duration) *ups.Ou
 		return end(ups.Failed, "", fmt.Sprintf("of the groups 0x%X only 0x%X went off", f.ev.Targets, r.off))
 	case r.blind && commanded:
 		return end(ups.Done, "", "the outlets are on, and the unit says that a command changed its state")
+	case r.gathered(f, s) != "":
+		return end(ups.Done, "", r.gathered(f, s))
 	case r.off != 0:
 		return end(ups.Unknown, "", "outlets were off and are on again; that a command did it, to all of them, was not seen")
 	case r.taken && f.control.takenBack.Load(), r.taken && !r.blind && recalled:
@@ -242,6 +244,7 @@ func (r *rebooting) look(f *following, s *ups.State) (on, busy bool) {
 	}
 	if !r.began {
 		r.began, r.blind = true, f.judging
+		r.testify(f)
 	}
 	if f.gap > leastOff || time.Duration(f.ev.Short)*time.Second <= leastOff {
 		r.blind = true
@@ -266,18 +269,18 @@ func (r *rebooting) say(f *following, s *ups.State, on bool) {
 	switch {
 	case on && r.off == 0:
 		if left := f.left(s, turnOff); left > 0 {
-			f.tell(10, fmt.Sprintf("taken; the outlets go off in about %d s", left))
+			f.tell(tookIt, fmt.Sprintf("taken; the outlets go off in about %d s", left))
 			return
 		}
-		f.tell(10, fmt.Sprintf("taken; the outlets go off, after up to %d s", f.ev.Off))
+		f.tell(tookIt, fmt.Sprintf("taken; the outlets go off, after up to %d s", f.ev.Off))
 	case r.off != f.ev.Targets:
-		f.tell(30, fmt.Sprintf("of the groups 0x%X, 0x%X went off", f.ev.Targets, r.off))
+		f.tell(someOff, fmt.Sprintf("of the groups 0x%X, 0x%X went off", f.ev.Targets, r.off))
 	case !on:
 		if left := f.left(s, turnOn); left > 0 {
-			f.tell(50, fmt.Sprintf("outlets are off; an on-delay of about %d s is left", left))
+			f.tell(allOff, fmt.Sprintf("outlets are off; an on-delay of about %d s is left", left))
 			return
 		}
-		f.tell(50, fmt.Sprintf("outlets are off, for %d s and up to %d s more", f.ev.Stay, f.ev.On))
+		f.tell(allOff, fmt.Sprintf("outlets are off, for %d s and up to %d s more", f.ev.Stay, f.ev.On))
 	}
 }
 
