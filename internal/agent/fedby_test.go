@@ -59,3 +59,29 @@ func TestOrdersFedByIsAppliedAtAReload(t *testing.T) {
 		}
 	})
 }
+
+// TestThatTheBoxWasOffCountsWhereItHangs: of other outlets it says nothing.
+func TestThatTheBoxWasOffCountsWhereItHangs(t *testing.T) {
+	s := &site{}
+	reboot, group := ups.Command{Action: ups.ActionReboot}, ups.Command{Action: ups.ActionRebootGroup, Params: map[string]string{ups.ParamGroup: "sog0"}}
+	if s.hangs("a", reboot) {
+		t.Error("nobody has said what the box hangs on")
+	}
+	for _, c := range []struct {
+		fed  ups.Group
+		unit string
+		cmd  ups.Command
+		want bool
+	}{
+		{ups.MainGroup, "a", reboot, true},
+		{ups.MainGroup, "b", reboot, false},
+		{ups.MainGroup, "a", group, false},
+		{ups.MainGroup + 1, "a", group, true},
+		{ups.MainGroup + 2, "a", group, false},
+	} {
+		s.fedBy.Store(&config.FedBy{Unit: "a", Group: c.fed})
+		if s.hangs(c.unit, c.cmd) != c.want {
+			t.Errorf("%+v", c)
+		}
+	}
+}

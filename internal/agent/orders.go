@@ -245,6 +245,11 @@ func (p seat) Judge(ctx context.Context, c ups.Command, before []byte) ups.Outco
 	return p.configuring(c, func() ups.Outcome { return p.Control.Judge(ctx, c, before) })
 }
 
+// Witnessed is for command.Witness. That the box was off says something of outlets that it hangs on, and of no others.
+func (p seat) Witnessed(c ups.Command, progress int, rebooted bool) {
+	p.Control.Witnessed(c, progress, rebooted && p.site.hangs(p.unit.cfg.Name, c))
+}
+
 // Cancel is for command.Canceller.
 func (p seat) Cancel(ctx context.Context, c ups.Command) error {
 	if err := p.is(); err != nil {

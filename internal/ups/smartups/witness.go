@@ -8,7 +8,7 @@ import (
 // the end, and what the registers show afterwards, another reboot may have left there before.
 type past struct {
 	progress int  // the farthest that was told, and only where the command was certain to be ours
-	rebooted bool // the box itself was started anew since: it had no power, or somebody started it
+	rebooted bool // the box, which hangs on a target, was started anew since: it had no power, or somebody started it
 }
 
 // What rebooting tells of its progress: that it was taken, that groups went off, that all of them did. It is 0 while the process that is
@@ -19,7 +19,8 @@ const (
 	allOff  = 50
 )
 
-// Witnessed says, before Judge, how far a process before had seen the command get, and whether the box was started anew since.
+// Witnessed says, before Judge, how far a process before had seen the command get, and whether the box was started anew since; of a box that
+// hangs on none of the targets that says nothing, and is false.
 func (c *Control) Witnessed(_ ups.Command, progress int, rebooted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
