@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"upsedge/internal/policy"
+	"upsedge/internal/testenv"
 	"upsedge/internal/trust"
 	"upsedge/internal/trust/sign"
 	"upsedge/internal/ups"
@@ -224,6 +225,22 @@ func (k kind) want(name, usual string) string {
 // TestT05NoBadOrderOfAnyActionWrites: signed by the cloud, and not to be carried out; every value that a parameter cannot have; replayed in
 // the session, after a restart, with an emptied store, and with the journal deleted; of a group, or at an hour, that the site does not allow.
 func TestT05NoBadOrderOfAnyActionWrites(t *testing.T) {
+	const parts = 4
+	for part := range parts {
+		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			testenv.Part(t, part, parts)
+			t.Parallel()
+			var some []kind
+			for i := part; i < len(kinds); i += parts {
+				some = append(some, kinds[i])
+			}
+			noBadOrder(t, some)
+		})
+	}
+}
+
+func noBadOrder(t *testing.T, kinds []kind) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := newEverything(t, "")
 		defer c.stop()

@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"upsedge/internal/testenv"
 )
 
 // A grip is a state of a unit in which most of what can be ordered must wait.
@@ -76,8 +80,10 @@ func (g grip) want(k kind) string {
 // TestT12EachInterlockOverTheUplink: every kind of order in every state that forbids most of them, from the broker to the unit. What is refused
 // has its code, and what is so already ends well; nothing of both is written.
 func TestT12EachInterlockOverTheUplink(t *testing.T) {
-	for name, g := range grips {
+	for i, name := range slices.Sorted(maps.Keys(grips)) {
+		g := grips[name]
 		t.Run(name, func(t *testing.T) {
+			testenv.Part(t, i, 5)
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := newEverything(t, g.sku)
