@@ -338,6 +338,9 @@ func TestT13NoFalseEnd(t *testing.T) {
 		if f.what != "" {
 			f.at = time.Duration(200+rng.IntN(30_000))*time.Millisecond + 500*time.Microsecond // behind the write, and never in the instant of a look
 		}
+		if f.what == "recall" && rng.IntN(2) == 0 { // around the moment in which the group goes off
+			f.at = fateOff*time.Second + time.Duration(rng.IntN(1_500)-1_000)*time.Millisecond
+		}
 		var out ups.Outcome
 		var wrong string
 		synctest.Test(t, func(t *testing.T) { out, wrong = f.live(t) })
