@@ -203,7 +203,7 @@ func (r *rebooting) see(f *following, s *ups.State, after time.Duration) *ups.Ou
 		return end(ups.Unknown, "", "outlets were off and are on again; that a command did it, to all of them, was not seen")
 	case r.taken && f.control.takenBack.Load(), r.taken && !r.blind && recalled:
 		return end(ups.Cancelled, ups.ReasonCancelled, "taken back before the outlets went off")
-	case r.taken && !r.blind:
+	case r.taken && !r.blind && sure:
 		return end(ups.Cancelled, "", "taken back at the unit before the outlets went off")
 	case r.taken:
 		return end(ups.Unknown, "", "the outlets are on and nothing is pending; whether they were off was not seen")
@@ -234,12 +234,14 @@ func (r *rebooting) look(f *following, s *ups.State) (on, busy bool) {
 		}
 	}
 	busy = all&outletProcess != 0
-	r.taken = r.taken || busy || !on
+	// The unit's own pending bit counts as well: of one without a main group it is all that was ever seen (section 8.2).
+	going := busy || !on || f.ev.whole() && s.Flags(ups.StatusFlags)&(ups.UPendingOff|ups.UOnBattery) == ups.UPendingOff
+	r.taken = r.taken || going
 	cause, _ := s.Raw(ups.StatusCause)
 	changed := f.ev.whole() && cause == causeCommand && cause != f.ev.Cause && !f.control.cancelled.Load()
 	ours := cause == causeCommand || !f.ev.whole() // another cause says that it is somebody else's, and of single groups none says anything
 	switch {                                       // load shedding acts as a shutdown: its process alone proves nothing
-	case all&(ups.OReboot|ups.OSleep) != 0 && !r.shutdown && ours, all&ups.OShutdown != 0 && cause == causeCommand, (busy || !on) && changed:
+	case all&(ups.OReboot|ups.OSleep) != 0 && !r.shutdown && ours, all&ups.OShutdown != 0 && cause == causeCommand, going && changed:
 		r.sign = true
 	}
 	if !r.began {
