@@ -110,7 +110,7 @@ func sayChange(p ups.Point, was, is int64) string {
 	if p.Info().Kind == ups.Text {
 		return p.String() + " is another text"
 	}
-	return fmt.Sprintf("%s was %s, is %s", p, s.Say(ups.SettingValue{Raw: was}), s.Say(ups.SettingValue{Raw: is}))
+	return s.SayChange(ups.SettingValue{Raw: was}, ups.SettingValue{Raw: is})
 }
 
 // Ordered notes that an order is about to write a setting: when it is read with that value, nobody else has changed it.

@@ -77,3 +77,22 @@ func TestTheOutputFrequencyIsNoSetting(t *testing.T) {
 		}
 	}
 }
+
+// TestAChangeIsReadAsItWasSaid: of every setting, and of nothing that only looks like it.
+func TestAChangeIsReadAsItWasSaid(t *testing.T) {
+	for _, s := range ups.Settings {
+		was, is := ups.SettingValue{Raw: 1}, ups.SettingValue{Raw: 2}
+		if s.Point.Info().Kind == ups.Text {
+			was, is = ups.SettingValue{}, ups.SettingValue{Text: "x, is y; z"}
+		}
+		setting, old, now, ok := ups.ReadChange(s.SayChange(was, is) + "; written: 1035 = 30")
+		if !ok || setting != s.Point.String() || old != s.Say(was) || now != s.Say(is) {
+			t.Errorf("%q is read as %q, %q, %q", s.SayChange(was, is), setting, old, now)
+		}
+	}
+	for _, text := range []string{"", "not accepted: the unit said yes, and x was 0 s, is 0 s", "x was 0 s, was to be 3 s and is 4 s", "already so: x is 4 s"} {
+		if _, _, _, ok := ups.ReadChange(text); ok {
+			t.Errorf("%q is read as a change", text)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package ups
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -159,6 +160,23 @@ func (s Setting) Say(v SettingValue) string {
 	default:
 		return fmt.Sprintf("%d %s", v.Raw, info.Unit)
 	}
+}
+
+// SayChange says what a setting was and is: "sog0_turn_on_delay was 0 s, is 30 s".
+func (s Setting) SayChange(was, is SettingValue) string {
+	return fmt.Sprintf("%s was %s, is %s", s.Point, s.Say(was), s.Say(is))
+}
+
+// changeSaid is what SayChange makes, at the beginning of a text.
+var changeSaid = regexp.MustCompile(`^([a-z0-9_]+) was ([^,;]{1,60}), is ([^,;]{1,60})(?:;|$)`)
+
+// ReadChange reads what SayChange said at the beginning of a text.
+func ReadChange(text string) (setting, was, is string, ok bool) {
+	m := changeSaid.FindStringSubmatch(text)
+	if m == nil {
+		return "", "", "", false
+	}
+	return m[1], m[2], m[3], true
 }
 
 func settingNames() (out []string) {

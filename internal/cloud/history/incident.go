@@ -51,6 +51,11 @@ func TakeEvent(ctx context.Context, tx *store.Tx, agent string, s ingest.Stored,
 			at = s.Arrived
 		}
 	}
+	if p.Event.ID == settingChanged {
+		if err := logSetting(ctx, tx, d.ID, at, s.Arrived, p.Event.Detail); err != nil {
+			return err
+		}
+	}
 	if p.Event.Kind == ups.Clear {
 		return clearIncident(ctx, tx, d.ID, s, p.Event, at, certain)
 	}

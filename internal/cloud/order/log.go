@@ -11,6 +11,7 @@ import (
 	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/store"
 	"upsedge/internal/policy"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -127,5 +128,14 @@ func logReport(ctx context.Context, tx *store.Tx, o *Order, r *wire.Result, at, 
 	e := o.entry()
 	e.At, e.Arrived, e.Decided = at, arrived, eventlog.ByAgent
 	e.Outcome, e.Reason, e.Plan = outcomes[r.State], policy.Reason(r.Reason), policy.Plan(r.Plan)
+	changed(e.Params, r)
 	return eventlog.Append(ctx, tx, e)
+}
+
+// changed adds what a setting was and is, as the agent has read it back (LOG-3).
+func changed(params map[string]string, r *wire.Result) {
+	setting, was, is, ok := ups.ReadChange(r.Detail)
+	if ok && r.Action == string(policy.ConfigureDevice) && r.State == wire.OrderDone {
+		params["setting"], params["old"], params["new"] = setting, was, is
+	}
 }

@@ -28,6 +28,7 @@ func (b *Book) strange(ctx context.Context, tx *store.Tx, agent string, epoch ui
 		Params: map[string]string{"order": r.Order.String()}, Outcome: outcomes[r.State], Reason: policy.Reason(r.Reason), Request: r.Order.String(),
 		Plan: policy.Plan(r.Plan), Decided: eventlog.ByAgent,
 	}
+	changed(e.Params, r.Result)
 	if r.Actor != cloud.LocalRef {
 		if err := b.tell(ctx, tx, agent, NeverSent, r.Device, "order "+r.Order.String()+" is "+string(r.State)+" there, and is not known here"); err != nil {
 			return err

@@ -35,6 +35,16 @@ type evidence struct {
 
 const evidenceVersion = 2
 
+// ofSetting tells whether there is a setting where there is to be one, and one of the map.
+func (ev *evidence) ofSetting() bool {
+	if ev.Deed != deedSetting || ev.Setting == nil {
+		return ev.Deed != deedSetting && ev.Setting == nil
+	}
+	r := registerOf(ev.Setting.Point)
+	_, listed := ups.SettingOf(ev.Setting.Point)
+	return listed && r.addr == ev.Addr
+}
+
 // write is what is to be written.
 func (ev *evidence) write() write {
 	if n := ev.Setting; n != nil {
@@ -94,7 +104,7 @@ func readEvidence(before []byte) (*evidence, error) {
 			ev.Deed = deedSelfTest
 		}
 	}
-	if _, ok := deeds[ev.Deed]; ev.Version != evidenceVersion || !ok || (ev.Setting != nil) != (ev.Deed == deedSetting) {
+	if _, ok := deeds[ev.Deed]; ev.Version != evidenceVersion || !ok || !ev.ofSetting() {
 		return nil, errors.New("it is of another version")
 	}
 	return ev, nil

@@ -198,7 +198,7 @@ func (c *configuring) see(f *following, s *ups.State, after time.Duration) *ups.
 	var out ups.Outcome
 	switch {
 	case ok && is == n.New:
-		out = f.end(ups.Done, "", fmt.Sprintf("%s was %s, is %s", n.Point, row.Say(n.Old), row.Say(n.New)))
+		out = f.end(ups.Done, "", row.SayChange(n.Old, n.New))
 	case after < begins:
 		return nil
 	case !ok:
