@@ -113,8 +113,10 @@ func TestT55EvidenceDoesNotWriteWhatTheListHasNot(t *testing.T) {
 				t.Errorf("%v was written: %v", ev.write(), b.written())
 			}
 		}
-		for _, evidence := range []string{`"deed":"setting"`, `"deed":"setting","setting":{"point":65000}`, `"deed":"setting","setting":{"point":109},"addr":593`,
-			`"deed":"reboot","setting":{"point":109}`} {
+		for _, evidence := range []string{
+			`"deed":"setting"`, `"deed":"setting","setting":{"point":65000}`, `"deed":"setting","setting":{"point":109},"addr":593`,
+			`"deed":"reboot","setting":{"point":109}`,
+		} {
 			if out := c.Judge(t.Context(), cmd, []byte(`{"v":2,"action":"configure.device",`+evidence+`}`)); out.State != ups.Unknown || !strings.Contains(out.Detail, "cannot be read") {
 				t.Errorf("by %s it is judged as %+v", evidence, out)
 			}
