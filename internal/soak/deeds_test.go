@@ -86,8 +86,9 @@ func hurries(n float64) func() time.Time {
 // settled are the words that make a unit what it was: everything on, nothing running, nothing to beep about.
 var settled = []string{"abort", "outlet=cancel", "outlet=on", "charge=1", "wiring-good", "battery-life=900", "battery-good", "panel-test-end", "unmute"}
 
-// shortDelays are the words for delays that pass soon, and that a look each second sees all the same: off 8 s, stay-off 12 s, on 4 s.
-var shortDelays = []string{"write=1029:0", "write=1031:0,12", "write=1034:8", "write=1035:4", "write=1036:0,12", "write=1039:8", "write=1041:0,12"}
+// shortDelays are the words for delays that pass soon, and that a look each second sees all the same: off 8 s, stay-off 12 s, on 4 s. They are
+// the same for all groups: where one is on again before another goes off, the simulated main group waits for ever for all to be off.
+var shortDelays = []string{"write=1029:0", "write=1031:0,12", "write=1034:8", "write=1035:4", "write=1036:0,12", "write=1039:8", "write=1040:4", "write=1041:0,12", "write=1044:8", "write=1045:4", "write=1046:0,12"}
 
 func tell(t testing.TB, u *upssim.Unit, words ...string) {
 	for _, word := range words {
@@ -135,9 +136,11 @@ func (r *rig) cuts() (n int) {
 }
 
 // calm reports whether nothing is pending or running and everything is on.
-func (r *rig) calm() bool {
-	b := r.Registers(0, 27)
-	for _, g := range []int{3, 6, 9} {
+func (r *rig) calm() bool { return calm(r.Registers(0, 27)) }
+
+// calm judges a status block.
+func calm(b []uint16) bool {
+	for _, g := range []int{3, 6, 9, 12} {
 		if o := uint32(b[g])<<16 | uint32(b[g+1]); o != 0xFFFFFFFF && o&ups.OStateOff != 0 || o != 0xFFFFFFFF && o&(ups.OReboot|ups.OShutdown|ups.OOnDelay|ups.OOffDelay) != 0 {
 			return false
 		}

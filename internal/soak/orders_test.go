@@ -286,7 +286,7 @@ func killedWithOrders(t *testing.T, kills int, hurry float64) {
 		c.mu.Unlock()
 		time.Sleep(time.Duration(rand.IntN(3)) * time.Second / 2)
 		kill = begin()
-		until("every order has an end", func() bool { return c.waiting() == 0 })
+		until(fmt.Sprintf("every order has an end: %v", next), func() bool { return c.waiting() == 0 })
 		c.mu.Lock()
 		for name, id := range ids {
 			got := c.ends[id]
