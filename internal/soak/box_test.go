@@ -66,7 +66,7 @@ func (p *plug) script(name, text string) string {
 
 // plugIn builds the site. The agent finds itself in another boot of its box at each start, and behind the broker: what it says before the chief
 // has subscribed comes only when it has waited for an acknowledgement for half a minute.
-func plugIn(t testing.TB, sku, fed string, serial bool) *plug {
+func plugIn(t testing.TB, sku, fed string, serial bool, hurry int) *plug {
 	dir := t.TempDir()
 	p := &plug{t: t, log: filepath.Join(dir, "box.log")}
 	state := filepath.Join(dir, "state")
@@ -77,7 +77,7 @@ func plugIn(t testing.TB, sku, fed string, serial bool) *plug {
 	l := listener(t)
 	p.unit = l.Addr().String()
 	_ = l.Close()
-	args := []string{"--model", sku, "--tcp", p.unit, "--turnaround", "2ms", "--hurry", "4", "--speed", "300", "--boot", "300ms"}
+	args := []string{"--model", sku, "--tcp", p.unit, "--turnaround", "2ms", "--hurry", fmt.Sprint(hurry), "--speed", "300", "--boot", "300ms"}
 	link := fmt.Sprintf("tcp: {address: %q}", p.unit)
 	if serial {
 		port := filepath.Join(dir, "ups")
@@ -220,13 +220,20 @@ func TestSoakTheBoxOnItsOutlet(t *testing.T) {
 }
 
 func onTheOutlet(t *testing.T, sku, fed string, serial bool, rounds int) {
-	p := plugIn(t, sku, fed, serial)
+	hurry := 4
+	if rounds < 5 {
+		hurry = 10
+	}
+	p := plugIn(t, sku, fed, serial, hurry)
 	all := boxDeeds(sku, fed)
 	var count reckoning
 	for n := range rounds {
 		p.until("the agent connects", func() bool { return p.chief.ready(1) })
 		p.tell(settled...)
 		p.until("the unit is as it was", p.calm)
+		if serial {
+			time.Sleep(3 * time.Second) // until the unit is connected at 9600 baud: before, orders are refused
+		}
 		d := all[rand.IntN(len(all))]
 		if rounds < 5 {
 			d = all[n] // two reboots in a row
