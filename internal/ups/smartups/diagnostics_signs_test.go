@@ -64,8 +64,8 @@ func TestAShortTestIsSeen(t *testing.T) {
 		b, ctl := newControl(t, upssim.Options{Variants: []string{"no-pending"}}, Config{})
 		b.Poke(23, 0x44)
 		b.Poke(0, 0, 2)
-		time.AfterFunc(1400*time.Millisecond, func() { b.Poke(23, 0x42) })
-		time.AfterFunc(1900*time.Millisecond, func() { b.Poke(23, 0x44) })
+		time.AfterFunc(1900*time.Millisecond, func() { b.Poke(23, 0x42) })
+		time.AfterFunc(2400*time.Millisecond, func() { b.Poke(23, 0x44) })
 		run(t, ctl, diagnostics("self"), ups.Done)
 	})
 }
