@@ -182,7 +182,7 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	a.own = newOwn(ctx, a.site, a.disk, a.Log)
 	a.own.orders = a.ordersFill
 	a.disk.tell = func(s Storage) { a.own.stored(s.Err) }
-	if err := a.openOrders(ctx); err != nil {
+	if err := a.openOrders(ctx, nil); err != nil {
 		return err
 	}
 	if l := a.outside.scrape; l != nil {

@@ -129,7 +129,7 @@ func (a *agent) eraseForeign(ctx context.Context, s *store.Store) error {
 		return nil
 	}
 	if was != nil && a.orders == nil { // at the start
-		if err := command.Forget(a.Config.StateDir); err != nil {
+		if err := command.Forget(ctx, command.Options{Dir: a.Config.StateDir, Clock: a.clock, Log: a.Log}); err != nil {
 			return err
 		}
 	}

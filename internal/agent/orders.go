@@ -19,15 +19,16 @@ import (
 )
 
 // openOrders makes the executor of orders: of those that are given on site, and where the agent has a cloud of those from afar.
-func (a *agent) openOrders(ctx context.Context) (err error) {
+// before is the one whose place it takes, closed; nil at the start.
+func (a *agent) openOrders(ctx context.Context, before *command.Executor) (err error) {
 	up := a.link.up.Load()
 	a.owners.ask(nil)
 	a.shownOrders.Store(nil)
 	a.orders = nil
 	a.remote.Store(up.cfg != nil && trust.Enrolled(a.Config.StateDir))
 	a.orders, err = command.Open(ctx, command.Options{
-		Dir: a.ordersDir(up), Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
-		Alone: !a.remote.Load(),
+		Dir: a.ordersDir(up), From: a.journals(), Before: before, Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
+		Alone: !a.remote.Load(), Dropped: a.site.notify,
 		Alarm: a.tellAlarm, Log: a.Log, Box: a.box,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
 	})
@@ -55,11 +56,11 @@ func (a *agent) reopenOrders(ctx context.Context, another bool) error {
 		a.Log.Error("the journal of orders does not close well", "err", err)
 	}
 	if another {
-		if err := command.Forget(a.Config.StateDir); err != nil {
-			a.Log.Error("the journal of orders of the cloud before cannot be deleted", "err", err)
+		if err := command.Forget(ctx, command.Options{Dir: a.Config.StateDir, Clock: a.clock, Log: a.Log}); err != nil {
+			a.Log.Error("what the cloud before ordered cannot be forgotten", "err", err)
 		}
 	}
-	return a.openOrders(ctx)
+	return a.openOrders(ctx, a.orders)
 }
 
 // closeOrders closes the journal.
@@ -79,6 +80,30 @@ func (a *agent) allowed() (groups []string) {
 		groups = append(groups, string(g))
 	}
 	return groups
+}
+
+// orderRules are what the full state says of the rules of the site, nil where no cloud asks.
+func (a *agent) orderRules() *wire.OrderRules {
+	x := a.shownOrders.Load()
+	if x == nil || !a.remote.Load() {
+		return nil
+	}
+	p := x.ShownPolicy()
+	_, zone := time.Now().Zone()
+	return &wire.OrderRules{Hours: p.Hours.String(), Zone: time.Duration(zone) * time.Second, MinInterval: p.MinInterval, DailyMax: uint32(max(p.DailyMax, 0))}
+}
+
+// drops is what the full state says of how soon the load of a unit may be dropped again.
+func (a *agent) drops(serial string) *wire.Drops {
+	x := a.shownOrders.Load()
+	if x == nil {
+		return nil
+	}
+	l, known := x.Limit(serial)
+	if !known {
+		return nil
+	}
+	return &wire.Drops{Wait: l.Wait, Left: uint32(l.Left)}
 }
 
 // ordersPolicy is what the configuration allows. It was checked when it was read.

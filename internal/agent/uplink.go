@@ -158,7 +158,7 @@ func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, e
 		a.link.name.Store(&name)
 	}
 	return newUplink(uplinkParts{
-		cfg: up.cfg, files: up.files, numbered: a.link.numbered, agent: a.link.id(), version: a.Version, allow: a.allowed, store: s, clock: a.clock, series: a.series,
+		cfg: up.cfg, files: up.files, numbered: a.link.numbered, agent: a.link.id(), version: a.Version, allow: a.allowed, rules: a.orderRules, drops: a.drops, store: s, clock: a.clock, series: a.series,
 		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
 		enrolled: a.owners.cloud(), order: a.newOrder(a.Config.StateDir),
 	})
@@ -180,6 +180,8 @@ type uplinkParts struct {
 	agent    string
 	version  string
 	allow    func() []string // groups of orders
+	rules    func() *wire.OrderRules
+	drops    func(serial string) *wire.Drops
 	store    *store.Store
 	clock    *clock.Clock
 	series   *metrics.Agent
@@ -281,7 +283,7 @@ func (p uplinkParts) reject(ctx context.Context, rec wire.Record, err error) err
 
 func (p uplinkParts) fullState() *wire.FullState {
 	now := time.Now()
-	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow(), Now: p.clock.Stamp(now)}
+	full := &wire.FullState{Agent: p.agent, Stream: p.store.Stream(), Boot: p.store.Boot(), Allow: p.allow(), Rules: p.rules(), Now: p.clock.Stamp(now)}
 	known := p.clock.Status()
 	full.Clock, full.ClockError = known.State, known.Error
 	full.Alarms = p.own.active()
@@ -290,7 +292,11 @@ func (p uplinkParts) fullState() *wire.FullState {
 		full.Lanes[i] = wire.Waiting{First: stats.Lane(l).First, Last: stats.Lane(l).Last}
 	}
 	for _, u := range p.units() {
-		full.Units = append(full.Units, u.wire(now, p.clock))
+		s := u.wire(now, p.clock)
+		if s.Epoch != 0 { // of what nobody owns nothing more leaves the box
+			s.Drops = p.drops(s.Serial)
+		}
+		full.Units = append(full.Units, s)
 	}
 	return full
 }

@@ -132,3 +132,8 @@ func (a *agent) ordersDir(up *upstream) string {
 	}
 	return a.Config.StateDir
 }
+
+// journals are the directories that may have the journal of another enrolment, or of the time without any.
+func (a *agent) journals() []string {
+	return append(enroll.Dirs(a.Config.StateDir), a.Config.StateDir)
+}

@@ -29,7 +29,13 @@ type Sink interface {
 
 // Options is what an Executor works with.
 type Options struct {
-	Dir    string // state directory
+	Dir string // state directory
+	// From are directories of journals of other enrolments, and of the time without any: what they know of loads that were dropped, and of orders
+	// given on site that have not ended, is taken over.
+	From []string
+	// Before is the Executor whose place this one takes, closed: what it knows of loads that were dropped is taken over, though its journal may be
+	// gone. nil: none.
+	Before *Executor
 	Policy Policy
 	Clock  *clock.Clock
 	// Find returns the unit that reports the serial number, if there is one now.
@@ -42,6 +48,8 @@ type Options struct {
 	Alone bool
 	// Alarm is told of security events that are about no order that is known by its id. It must not wait. nil: nobody asks.
 	Alarm func(ups.Event)
+	// Dropped is told behind the commit that says that a load is dropped. It must not wait. nil: nobody asks.
+	Dropped func()
 	// Ended counts how orders ended. reason is "" where there is none. nil: nobody counts.
 	Ended func(action string, state wire.OrderState, reason policy.Reason)
 	Log   *slog.Logger // nil discards
@@ -76,6 +84,7 @@ type Executor struct {
 	rows   atomic.Int64 // of the journal
 	shown  shown
 	follow *follow
+	limits limits
 	onSite *rate.Limiter // of local orders
 
 	applying sync.Mutex       // one statement at a time
@@ -101,15 +110,7 @@ type Executor struct {
 // Open makes an Executor and opens its journal. A disk that refuses is a state: no order is obeyed until Run has opened one. The error is
 // ErrNewer.
 func Open(ctx context.Context, o Options) (*Executor, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.driver == "" {
-		o.driver = "sqlite"
-	}
-	if o.most == 0 {
-		o.most = mostOrders
-	}
+	o = o.complete()
 	x := &Executor{
 		o: o, log: o.Log, policy: o.Policy, queue: make(chan *Order, waitingOrders), news: make(chan struct{}, 1), lose: make(chan struct{}, 1),
 		slots: make(chan struct{}, atOnce), repeat: rate.NewLimiter(repeatEvery, repeatBurst), alarms: newAlarms(o.Alarm),

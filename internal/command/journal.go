@@ -297,17 +297,6 @@ func (j *journal) abandon() {
 	j.db, j.conn = nil, nil
 }
 
-// Forget deletes the journal of a state directory, which nobody has open: what one cloud said of devices is nothing to another.
-func Forget(dir string) error {
-	var errs []error
-	for _, end := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(dir, fileName+end)); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(append(errs, syncDir(dir))...)
-}
-
 // makeFile makes an empty file that nobody else can read, SQLite gives its companions the same mode.
 func makeFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -25,10 +25,16 @@ func (x *Executor) openJournal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.inherit(ctx, j)
 	binds, err := j.binds()
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
+	drops, lost, err := j.dropped()
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
+	x.limits.learn(x.o.Clock.Mono(time.Now()), drops, lost)
 	// Read before anybody can add to it: what nobody has in hand now is of a process, or a journal, that is gone.
 	live, err := j.live()
 	if err != nil {
@@ -109,13 +115,19 @@ func (x *Executor) write(what string, fn func(*tx)) error {
 	if err != nil {
 		return err
 	}
-	var told []wire.Result
+	var done *tx
 	err = j.write(what, func(t *tx) {
 		fn(t)
-		told = t.told
+		done = t
 	})
 	if x.look(j, err); err == nil {
-		x.follow.tell(told...)
+		if len(done.drops) > 0 {
+			x.limits.dropped(x.o.Clock.Mono(time.Now()), done.drops)
+			if x.o.Dropped != nil {
+				x.o.Dropped()
+			}
+		}
+		x.follow.tell(done.told...)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -97,10 +98,14 @@ func (x *Executor) handOver(ctx context.Context) (more bool, err error) {
 	for i := range out {
 		out[i].Stamp = x.o.Clock.Complete(out[i].Stamp)
 	}
+	through := out[len(out)-1].Number
+	if !x.o.Alone { // what was ordered on site before there was a cloud is not the cloud's (design, section 5)
+		out = slices.DeleteFunc(out, func(o Outgoing) bool { return o.Unit != "" && o.Epoch == 0 })
+	}
 	if err := x.o.Sink.Put(ctx, of, out); err != nil {
 		return true, err
 	}
-	err = j.delivered(out[len(out)-1].Number)
+	err = j.delivered(through)
 	x.look(j, err)
 	return true, err
 }

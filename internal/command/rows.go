@@ -208,7 +208,12 @@ func (t *tx) saveBind(device string, b *bind) {
 
 // drop notes that the load of a device is to be dropped now.
 func (t *tx) drop(device string) {
-	age := int64(t.meta.age)
+	t.drops = append(t.drops, device)
+	t.dropAt(device, t.meta.age)
+}
+
+func (t *tx) dropAt(device string, at time.Duration) {
+	age := int64(at)
 	t.exec("INSERT INTO drops (device, age, crc) VALUES (?, ?, ?)", device, age, sum("drops", []int64{age}, []byte(device)))
 }
 

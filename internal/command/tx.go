@@ -15,12 +15,13 @@ import (
 
 // A tx is one commit of the journal in the making. The first error sticks: later statements do nothing, and nothing is committed.
 type tx struct {
-	ctx  context.Context
-	conn *sql.Conn
-	err  error
-	meta meta  // as it will be
-	most int64 // orders
-	told []wire.Result
+	ctx   context.Context
+	conn  *sql.Conn
+	err   error
+	meta  meta          // as it will be
+	most  int64         // orders
+	told  []wire.Result // by this commit
+	drops []string      // devices whose load it says is dropped
 }
 
 // meta is the one row of the table meta.

@@ -29,6 +29,8 @@ type site struct {
 	policy command.Policy
 	most   int64 // orders in the journal; 0: as in earnest
 	alone  bool  // there is no cloud
+	from   []string
+	before *command.Executor
 	log    *slog.Logger
 
 	units map[string]*unit // by serial number
@@ -101,7 +103,7 @@ func (s *site) unit(serial string) *unit {
 func (s *site) start() error {
 	x, err := command.Open(context.Background(), command.Options{
 		Dir: s.dir, Policy: s.policy, Clock: s.clock, Sink: s.sink, Log: s.log,
-		Find: s.find, Alone: s.alone,
+		Find: s.find, Alone: s.alone, From: s.from, Before: s.before,
 		Box: s.box,
 		Alarm: func(e ups.Event) {
 			s.mu.Lock()

@@ -128,6 +128,18 @@ func Present(stateDir, certFile string) (agent string, err error) {
 	return agent, err
 }
 
+// Dirs returns the directories of the enrolments in a state directory, of the present one and of what is left of others.
+func Dirs(stateDir string) (all []string) {
+	d := dir{path: filepath.Join(stateDir, dirName)}
+	entries, _ := os.ReadDir(d.path) // where there is none there was no enrolment
+	for _, e := range entries {
+		if e.IsDir() {
+			all = append(all, d.file(e.Name()))
+		}
+	}
+	return all
+}
+
 func (d dir) uplink(agent, broker string, ca bool) Uplink {
 	u := Uplink{Broker: broker, CertFile: d.file(agent, "agent.pem"), KeyFile: d.file(agent, "agent.pem")}
 	if ca {

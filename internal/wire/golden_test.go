@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,9 @@ func goldenStates(t *testing.T) map[string]*State {
 		Unconfirmed: []ups.AlarmID{101, 604}, Since: goldenStamp(t),
 	}}
 	cloud := *full
+	cloud.Units = slices.Clone(full.Units)
+	cloud.Units[1].Drops = &Drops{Wait: 93 * time.Second, Left: 11}
+	cloud.Rules = &OrderRules{Hours: "22:00-06:00", Zone: -150 * time.Minute, MinInterval: 2 * time.Minute, DailyMax: 12}
 	cloud.Clock, cloud.ClockError, cloud.Alarms = ClockHoldover, 1500*time.Millisecond, []ups.AlarmID{820, 831}
 	cloud.Lanes = [2]Waiting{{First: 4, Last: 1041}, {First: 90001, Last: 90000}}
 	return map[string]*State{

@@ -26,8 +26,9 @@ type FullState struct {
 	Stream ID
 	Boot   uint32 // starts of the agent
 	Units  []UnitState
-	Allow  []string // groups of remote orders that the agent obeys (orders.allow); none by default
-	Now    Stamp    // when the message was made; its Wall is set while the clock is trusted
+	Allow  []string    // groups of remote orders that the agent obeys (orders.allow); none by default
+	Rules  *OrderRules // nil: not told
+	Now    Stamp       // when the message was made; its Wall is set while the clock is trusted
 	// Clock says what the time of Now rests on.
 	Clock      ClockState
 	ClockError time.Duration // bound of the error of Now.Wall, in whole milliseconds; 0 where none is known
@@ -49,6 +50,7 @@ type UnitState struct {
 	Epoch        uint32        // 0: no owner, or stand-alone
 	PlanVersion  uint64        // confirmed; 0 when stand-alone
 	GrantVersion uint64        // confirmed; 0 when stand-alone
+	Drops        *Drops        // nil: not told
 }
 
 // EncodeState returns the message on the state topic.
@@ -96,6 +98,7 @@ func (b *builder) putFull(s *FullState) {
 	b.name("orders")
 	b.open()
 	b.put("allow", orEmpty(s.Allow))
+	b.putRules(s.Rules)
 	b.close()
 	b.putClock(s)
 	if len(s.Alarms) > 0 {
@@ -128,6 +131,7 @@ func (b *builder) putUnit(u *UnitState) {
 	if u.GrantVersion != 0 {
 		b.put("grant_version", u.GrantVersion)
 	}
+	b.putDrops(u.Drops)
 	b.close()
 }
 
@@ -185,6 +189,7 @@ func (o *object) full() *FullState {
 	}
 	if in := o.object("orders"); in != nil {
 		in.want("allow", &s.Allow)
+		s.Rules = in.rules()
 		o.adopt("orders", in)
 	}
 	if in := o.object("clock"); in != nil {
@@ -222,6 +227,7 @@ func parseUnit(raw json.RawMessage) (u UnitState, err error) {
 	o.want("epoch", &u.Epoch)
 	o.may("plan_version", &u.PlanVersion)
 	o.may("grant_version", &u.GrantVersion)
+	u.Drops = o.drops()
 	return u, o.err
 }
 
