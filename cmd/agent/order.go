@@ -74,11 +74,9 @@ func knownUnit(cfg *config.Config, name string) error {
 }
 
 // orderable are the actions that can be ordered on site, by name.
-func orderable() (all []string) {
-	for _, a := range []string{
+func orderable() []string {
+	all := []string{
 		ups.ActionReboot, ups.ActionRebootGroup, ups.ActionOutlet, ups.ActionDiagnostics, ups.ActionMute, ups.ActionAck, ups.ActionConfigure, string(policy.OrderCancel),
-	} {
-		all = append(all, a)
 	}
 	slices.Sort(all)
 	return all

@@ -109,7 +109,7 @@ func (a *agent) drops(serial string) *wire.Drops {
 // ordersPolicy is what the configuration allows. It was checked when it was read.
 func ordersPolicy(c config.Orders) command.Policy {
 	p := command.Policy{MinInterval: c.MinInterval, DailyMax: c.DailyMax}
-	p.Hours, _ = command.ParseHours(c.Hours)
+	p.Hours, _ = policy.ParseHours(c.Hours)
 	for _, g := range c.Allow {
 		p.Allow = append(p.Allow, policy.Group(g))
 	}

@@ -121,7 +121,7 @@ var altered = []struct {
 		s.x.SetPolicy(command.Policy{Allow: []policy.Group{policy.GroupDiagnostics}, DailyMax: 12})
 	}, "refused LOCAL_POLICY"},
 	{"R7 hours without a clock", func(s *site, _ *trust.Command) {
-		hours, _ := command.ParseHours("00:00-23:59")
+		hours, _ := policy.ParseHours("00:00-23:59")
 		s.x.SetPolicy(command.Policy{Allow: policy.Groups[:], Hours: hours, DailyMax: 12})
 	}, "refused LOCAL_POLICY"},
 	{"T-07 none a day", func(s *site, _ *trust.Command) { s.x.SetPolicy(command.Policy{Allow: policy.Groups[:]}) }, "refused RATE_LIMIT"},

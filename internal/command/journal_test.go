@@ -344,7 +344,7 @@ func TestEveryStateHasItsEvent(t *testing.T) {
 
 func TestHours(t *testing.T) {
 	for _, text := range []string{"8-18", "08:00", "08:00-18:0", "x"} {
-		if _, err := command.ParseHours(text); err == nil {
+		if _, err := policy.ParseHours(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
 	}

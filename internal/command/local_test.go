@@ -50,7 +50,7 @@ func (s *site) tryLocal(l command.LocalOrder, want string) {
 // orders.hours has a say, nor plan, session or grant.
 func TestLOG4ALocalOrderTakesTheWayOfEveryOther(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
-		hours, err := command.ParseHours("00:00-00:01")
+		hours, err := policy.ParseHours("00:00-00:01")
 		if err != nil {
 			t.Fatal(err)
 		}

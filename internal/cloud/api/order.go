@@ -20,6 +20,7 @@ func (a *API) orderRoutes() []route {
 	const decides = "the action of the order is what is asked of the matrix"
 	return []route{
 		{method: http.MethodPost, pattern: "/api/v1/devices/{id}/orders", why: decides, change: a.createOrder},
+		{method: http.MethodPost, pattern: "/api/v1/devices/{id}/orders/preview", why: decides, read: a.previewOrder},
 		{method: http.MethodGet, pattern: "/api/v1/devices/{id}/orders", needs: policy.EventLogRead, read: a.listOrders},
 		{method: http.MethodGet, pattern: "/api/v1/devices/{id}/events", needs: policy.EventLogRead, read: func(q *Request) (Answer, error) {
 			return a.feed(q, q.PathValue("id"), "")
@@ -91,18 +92,15 @@ func mayTime(t time.Time) *Time {
 	return &out
 }
 
-func (a *API) createOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer, error) {
-	r := order.Request{Device: q.PathValue("id")}
-	q.Refused = func(ctx context.Context, tx *store.Tx, refusal *cloud.Error) error {
-		return a.cfg.Orders.Refused(ctx, tx, q.Actor, r, refusal)
-	}
+// orderRequest reads what is to be ordered.
+func (q *Request) orderRequest(r *order.Request) error {
 	var body struct {
 		Action policy.Action     `json:"action"`
 		Params map[string]string `json:"params"`
 		Absent string            `json:"on_offline"`
 	}
 	if err := q.Decode(&body); err != nil {
-		return Answer{}, err
+		return err
 	}
 	r.Action, r.Params = body.Action, body.Params
 	switch body.Absent {
@@ -110,7 +108,18 @@ func (a *API) createOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer
 		r.Reject = true
 	case "", job.Queue:
 	default:
-		return Answer{}, cloud.RefuseField(policy.Malformed, "on_offline", "%.20q is neither %s nor %s", body.Absent, job.Queue, job.Reject)
+		return cloud.RefuseField(policy.Malformed, "on_offline", "%.20q is neither %s nor %s", body.Absent, job.Queue, job.Reject)
+	}
+	return nil
+}
+
+func (a *API) createOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer, error) {
+	r := order.Request{Device: q.PathValue("id")}
+	q.Refused = func(ctx context.Context, tx *store.Tx, refusal *cloud.Error) error {
+		return a.cfg.Orders.Refused(ctx, tx, q.Actor, r, refusal)
+	}
+	if err := q.orderRequest(&r); err != nil {
+		return Answer{}, err
 	}
 	c, err := a.cfg.Orders.Create(ctx, tx, q.Actor, r)
 	if err != nil {
@@ -121,6 +130,34 @@ func (a *API) createOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer
 		out.Warnings = append(out.Warnings, warningJSON(w))
 	}
 	return Answer{Status: http.StatusCreated, Body: out, Header: map[string]string{"Location": "/api/v1/orders/" + out.ID}}, nil
+}
+
+// doubtJSON is one reason why an order would be refused.
+type doubtJSON struct {
+	Reason policy.Reason `json:"reason"`
+	Detail string        `json:"detail"`
+	By     string        `json:"by"`
+}
+
+// previewOrder says what would become of an order, and writes nothing.
+func (a *API) previewOrder(q *Request) (Answer, error) {
+	r := order.Request{Device: q.PathValue("id")}
+	if err := q.orderRequest(&r); err != nil {
+		return Answer{}, err
+	}
+	out := struct {
+		Would   string      `json:"would"`
+		Reasons []doubtJSON `json:"reasons"`
+	}{"accepted", []doubtJSON{}}
+	err := q.DB().Read(q.Context(), func(ctx context.Context, tx *store.Tx) error {
+		out.Would, out.Reasons = "accepted", []doubtJSON{}
+		all, err := a.cfg.Orders.Preview(ctx, tx, q.Actor, r)
+		for _, d := range all {
+			out.Would, out.Reasons = "refused", append(out.Reasons, doubtJSON(d))
+		}
+		return err
+	})
+	return Answer{Body: out}, err
 }
 
 func (a *API) cancelOrder(ctx context.Context, tx *store.Tx, q *Request) (Answer, error) {

@@ -193,3 +193,33 @@ func wantLine(t *testing.T, lines *bufio.Scanner, want string) {
 	}
 	t.Fatalf("the feed ended without %q: %v", want, lines.Err())
 }
+
+// TestT07AnOrderIsPreviewed over HTTP: what cloud and site would say of it, and for a stranger there is no such device.
+func TestT07AnOrderIsPreviewed(t *testing.T) {
+	s := orderSite(t, storetest.Open(t, storetest.SQLite(t)))
+	const path = "/api/v1/devices/d_1/orders/preview"
+	e := s.do("POST", path, `{"action":"reboot.ups","params":{"delay":"none"}}`, ada)
+	var said struct {
+		Would   string
+		Reasons []struct{ Reason, Detail, By string }
+	}
+	e.into(t, &said)
+	if e.status != 200 || said.Would != "refused" || len(said.Reasons) != 1 || said.Reasons[0].Reason != "EXPIRED" || said.Reasons[0].By != "site" || said.Reasons[0].Detail == "" {
+		t.Errorf("%d %s", e.status, e.body)
+	}
+	e = s.do("POST", path, `{"action":"reboot.ups","params":{"delay":"7"},"on_offline":"reject"}`, ada)
+	if e.into(t, &said); e.status != 200 || said.Would != "refused" || len(said.Reasons) != 1 || said.Reasons[0].Reason != "MALFORMED" || said.Reasons[0].By != "cloud" {
+		t.Errorf("%d %s", e.status, e.body)
+	}
+	for body, want := range map[string]policy.Reason{`{"action":"order.cancel","params":{"order":"7"}}`: policy.Unsupported, `{"action":"reboot.ups","on_offline":"x"}`: policy.Malformed, `{}x`: policy.Malformed} {
+		if e := s.do("POST", path, body, ada); e.status != 422 && e.status != 400 || e.reason() != want {
+			t.Errorf("%s: %d %s", body, e.status, e.body)
+		}
+	}
+	if e := s.do("POST", path, `{"action":"reboot.ups"}`, bob); e.status != 404 || e.reason() != policy.NotFound {
+		t.Errorf("to a stranger: %d %s", e.status, e.body)
+	}
+	if e := s.do("GET", "/api/v1/devices/d_1/orders", nil, ada); strings.Contains(string(e.body), "reboot") {
+		t.Errorf("a preview was an order: %s", e.body)
+	}
+}

@@ -57,7 +57,7 @@ var tenants = map[string]string{
 	"GET /api/v1/devices/{id}/log.csv": ofDevice, "GET /api/v1/devices/{id}/log.json": ofDevice, "GET /api/v1/log": ofNothing, "GET /api/v1/log.csv": ofNothing,
 	"GET /api/v1/log.json": ofNothing, "GET /api/v1/devices/{id}/status": ofDevice, "GET /api/v1/devices/{id}/history": ofDevice,
 	"GET /api/v1/devices/{id}/incidents": ofDevice, "GET /api/v1/devices/{id}/inventory": ofDevice, "GET /api/v1/points": ofNothing,
-	"POST /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/events": ofDevice,
+	"POST /api/v1/devices/{id}/orders": ofDevice, "POST /api/v1/devices/{id}/orders/preview": ofDevice, "GET /api/v1/devices/{id}/orders": ofDevice, "GET /api/v1/devices/{id}/events": ofDevice,
 	"GET /api/v1/invitations": ofNothing, "POST /api/v1/invitations": ofNothing, "DELETE /api/v1/invitations/{invitation}": ofShare,
 	"POST /api/v1/invitations/{invitation}/resend": ofShare, "POST /api/v1/invitations/accept": ofNothing, "POST /api/v1/invitations/decline": ofNothing,
 	"POST /api/v1/devices/{id}/licences": ofDevice, "GET /api/v1/devices/{id}/licences": ofDevice,
@@ -176,7 +176,7 @@ func body(r *route, serial string) any {
 	switch {
 	case r.method == http.MethodGet || r.method == http.MethodDelete || strings.HasSuffix(r.pattern, "/cancel") || strings.HasSuffix(r.pattern, "/resend") || strings.HasSuffix(r.pattern, "/leave"):
 		return nil
-	case strings.HasSuffix(r.pattern, "/orders"):
+	case strings.HasSuffix(r.pattern, "/orders"), strings.HasSuffix(r.pattern, "/orders/preview"):
 		return `{"action":"diagnostics.run","params":{"test":"self"}}`
 	case r.pattern == "/api/v1/devices":
 		return obj{"serial": serial}

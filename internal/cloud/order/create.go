@@ -3,7 +3,6 @@ package order
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"time"
 
 	"upsedge/internal/cloud"
@@ -29,7 +28,7 @@ type Created struct {
 
 // A Warning says why an order that was taken may come to nothing.
 type Warning struct {
-	Reason policy.Reason // LOCAL_POLICY, or "" where no code fits
+	Reason policy.Reason
 	Detail string
 }
 
@@ -138,19 +137,9 @@ func (o *Order) event(kind string) Event {
 
 // warnings are told beside an order that was taken: the site decides itself, and it may be away.
 func (b *Book) warnings(ctx context.Context, tx *store.Tx, o *Order) (out []Warning, err error) {
-	a, err := loadAgent(ctx, tx, o.Agent)
-	if err != nil {
-		return nil, err
+	all, err := b.site(ctx, tx, o)
+	for _, w := range all {
+		out = append(out, Warning{w.Reason, w.Detail})
 	}
-	if !a.obeys(o.Action) {
-		out = append(out, Warning{policy.LocalPolicy, fmt.Sprintf("the site's configuration does not allow orders of the group %q (orders.allow); it will refuse", o.Action.Group())})
-	}
-	there, err := Connected(ctx, tx, o.Agent)
-	if err != nil {
-		return nil, err
-	}
-	if !there {
-		out = append(out, Warning{"", "the agent is not connected; the order waits until " + o.ExpiresAt.Format(time.RFC3339) + " and then ends as expired"})
-	}
-	return out, nil
+	return out, err
 }

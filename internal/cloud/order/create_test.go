@@ -132,7 +132,7 @@ func TestTheCallerIsToldWhatTheSiteWillRefuse(t *testing.T) {
 			}
 			return out
 		}
-		if got := warned(); !slices.Equal(got, []string{""}) {
+		if got := warned(); !slices.Equal(got, []string{"EXPIRED"}) {
 			t.Errorf("while the agent is away: %q", got)
 		}
 		w.connect()
@@ -145,7 +145,7 @@ func TestTheCallerIsToldWhatTheSiteWillRefuse(t *testing.T) {
 			t.Errorf("where the site allows no reboot: %q", got)
 		}
 		w.exec(`INSERT INTO agent_presence (agent, online, since, state_at) VALUES ($1, 0, 0, 0)`, agentName)
-		if got := warned(); !slices.Equal(got, []string{"LOCAL_POLICY", ""}) {
+		if got := warned(); !slices.Equal(got, []string{"EXPIRED", "LOCAL_POLICY"}) {
 			t.Errorf("when it went away, too: %q", got)
 		}
 	})

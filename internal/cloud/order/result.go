@@ -41,6 +41,9 @@ func (b *Book) Result(ctx context.Context, tx *store.Tx, agent string, s ingest.
 	case o.Agent != agent || o.Serial != r.Device:
 		return b.tell(ctx, tx, agent, Foreign, r.Device, "it tells of order "+r.Order.String()+" of another agent or device")
 	}
+	if r.Actor == wire.OnSite || r.Role == wire.OnSite { // of an order that was made here: nobody gave it on site
+		return b.tell(ctx, tx, agent, Foreign, r.Device, "it tells of order "+r.Order.String()+" as of one given on site, and it was ordered here")
+	}
 	if err := b.compare(ctx, tx, o, r); err != nil {
 		return err
 	}

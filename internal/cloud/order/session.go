@@ -22,6 +22,7 @@ type agentRow struct {
 	nonce   wire.ID
 	stated  uint64 // session
 	allow   string // JSON; "": not told
+	rules   string // JSON of siteRules; "": not told
 	// confirmed is the epoch and grant version, by serial number, that the agent says it has.
 	confirmed map[string]confirmed
 }
@@ -29,6 +30,7 @@ type agentRow struct {
 type confirmed struct {
 	epoch uint32
 	grant uint64
+	drops drops
 }
 
 // ready reports whether the agent has accepted a statement in its present session.
@@ -38,13 +40,13 @@ func (a *agentRow) ready() bool { return a.session != 0 && a.stated == a.session
 func loadAgent(ctx context.Context, tx *store.Tx, name string) (*agentRow, error) {
 	a := &agentRow{name: name, confirmed: map[string]confirmed{}}
 	var nonce []byte
-	err := tx.QueryRow(ctx, `SELECT counter, session, nonce, stated, allow FROM order_agents WHERE agent = $1`, name).
-		Scan(&a.counter, &a.session, &nonce, &a.stated, &a.allow)
+	err := tx.QueryRow(ctx, `SELECT counter, session, nonce, stated, allow, rules FROM order_agents WHERE agent = $1`, name).
+		Scan(&a.counter, &a.session, &nonce, &a.stated, &a.allow, &a.rules)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
 	copy(a.nonce[:], nonce)
-	rows, err := tx.Query(ctx, `SELECT serial, epoch, grant_version FROM order_confirmed WHERE agent = $1`, name)
+	rows, err := tx.Query(ctx, `SELECT serial, epoch, grant_version, drop_at, drops_left FROM order_confirmed WHERE agent = $1`, name)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +54,11 @@ func loadAgent(ctx context.Context, tx *store.Tx, name string) (*agentRow, error
 	for rows.Next() {
 		var serial string
 		var c confirmed
-		if err := rows.Scan(&serial, &c.epoch, &c.grant); err != nil {
+		var at int64
+		if err := rows.Scan(&serial, &c.epoch, &c.grant, &at, &c.drops.left); err != nil {
 			return nil, err
 		}
+		c.drops.at = store.Instant(at)
 		a.confirmed[serial] = c
 	}
 	return a, rows.Err()
@@ -89,7 +93,7 @@ func (b *Book) Session(ctx context.Context, tx *store.Tx, agent string, session 
 }
 
 // State is ingest's sink of that name: the agent has accepted the statement of its session, and says what it has stored of it.
-func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire.FullState, _ time.Time) error {
+func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire.FullState, at time.Time) error {
 	a, err := loadAgent(ctx, tx, agent)
 	if err != nil {
 		return err
@@ -98,9 +102,13 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 	if err != nil {
 		return err
 	}
+	rules, err := rulesOf(full)
+	if err != nil {
+		return err
+	}
 	news := a.stated != a.session
-	if news || a.allow != string(allow) {
-		if _, err := tx.Exec(ctx, `UPDATE order_agents SET stated = session, allow = $1 WHERE agent = $2`, string(allow), agent); err != nil {
+	if news || a.allow != string(allow) || a.rules != rules {
+		if _, err := tx.Exec(ctx, `UPDATE order_agents SET stated = session, allow = $1, rules = $2 WHERE agent = $3`, string(allow), rules, agent); err != nil {
 			return err
 		}
 	}
@@ -109,14 +117,16 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 		return err
 	}
 	for _, u := range full.Units {
-		has := confirmed{u.Epoch, min(u.GrantVersion, mostVersion)}
-		if !own[u.Serial] || a.confirmed[u.Serial] == has {
+		had := a.confirmed[u.Serial]
+		has := confirmed{u.Epoch, min(u.GrantVersion, mostVersion), dropsOf(u.Drops, at)}
+		same := had.epoch == has.epoch && had.grant == has.grant
+		if !own[u.Serial] || same && had.drops.same(has.drops) {
 			continue
 		}
-		news = true
-		_, err := tx.Exec(ctx, `INSERT INTO order_confirmed (agent, serial, epoch, grant_version) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (agent, serial) DO UPDATE SET epoch = excluded.epoch, grant_version = excluded.grant_version`,
-			agent, u.Serial, has.epoch, has.grant)
+		news = news || !same
+		_, err := tx.Exec(ctx, `INSERT INTO order_confirmed (agent, serial, epoch, grant_version, drop_at, drops_left) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (agent, serial) DO UPDATE SET epoch = excluded.epoch, grant_version = excluded.grant_version, drop_at = excluded.drop_at,
+			drops_left = excluded.drops_left`, agent, u.Serial, has.epoch, has.grant, store.Millis(has.drops.at), has.drops.left)
 		if err != nil {
 			return err
 		}

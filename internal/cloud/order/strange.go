@@ -29,7 +29,7 @@ func (b *Book) strange(ctx context.Context, tx *store.Tx, agent string, epoch ui
 		Plan: policy.Plan(r.Plan), Decided: eventlog.ByAgent,
 	}
 	changed(e.Params, r.Result)
-	if r.Actor != cloud.LocalRef {
+	if r.Actor != wire.OnSite || r.Role != wire.OnSite {
 		if err := b.tell(ctx, tx, agent, NeverSent, r.Device, "order "+r.Order.String()+" is "+string(r.State)+" there, and is not known here"); err != nil {
 			return err
 		}
