@@ -63,7 +63,7 @@ const (
 	// waitingOrders bounds what waits to be judged. Only what the cloud has signed gets that far; what comes beyond is dropped and
 	// counted, and the cloud sends it again as long as it lives.
 	waitingOrders = 256
-	// atOnce is how many devices are worked on at a time.
+	// atOnce is how many orders are looked into and written down at a time.
 	atOnce = 64
 	// maxForeign is of how many erasures that nobody may order it is remembered that they were reported.
 	maxForeign = 256

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/policy"
 	"upsedge/internal/trust"
 	"upsedge/internal/wire"
 )
@@ -199,13 +200,13 @@ func TestEDGE6CancellationsHaveTheirCodes(t *testing.T) {
 	}
 }
 
-// TestWhatWaitsForItsTurnCanBeCancelled: 64 devices are worked on at a time; the order of the next one waits, and is nobody's to ask the unit
+// TestWhatWaitsForItsTurnCanBeCancelled: 64 units are looked into at a time; the order of the next one waits, and is nobody's to ask the unit
 // about.
 func TestWhatWaitsForItsTurnCanBeCancelled(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
 		for i := range 66 {
 			d := fmt.Sprint("BS", i)
-			s.unit(d).takes = 10 * time.Second
+			s.unit(d).slow = 10 * time.Second
 			s.say(bind(d, 4, "advanced", 9))
 		}
 		for i := range 66 {
@@ -220,6 +221,32 @@ func TestWhatWaitsForItsTurnCanBeCancelled(t *testing.T) {
 		s.want(66, "cancelled CANCELLED")
 		if n := s.unit("BS65").written(); n != 0 {
 			t.Errorf("%d writes", n)
+		}
+	})
+}
+
+// TestWhatIsFollowedForHoursKeepsNoOtherWaiting: more units than are looked into at a time are at something that lasts, and one more is
+// ordered about at once.
+func TestWhatIsFollowedForHoursKeepsNoOtherWaiting(t *testing.T) {
+	run(t, func(t *testing.T, s *site) {
+		var binds []trust.Entry
+		for n := range 70 {
+			device := fmt.Sprint("LONG", n)
+			s.unit(device).takes = 5 * time.Hour
+			binds = append(binds, bind(device, 4, policy.Advanced, 9))
+		}
+		s.unit("NEXT")
+		s.say(append(binds, bind("NEXT", 4, policy.Advanced, 9))...)
+		for n := range 70 {
+			c := s.command(0, fmt.Sprint("LONG", n))
+			c.ID = wire.ID{5, byte(n)}
+			s.give(c)
+		}
+		next := s.command(6, "NEXT")
+		s.give(next)
+		time.Sleep(time.Minute)
+		if all := s.sink.of(next.ID); len(all) == 0 || all[len(all)-1].State != wire.OrderDone {
+			t.Errorf("the next order: %+v", all)
 		}
 	})
 }

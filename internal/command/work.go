@@ -127,21 +127,8 @@ func (x *Executor) unheard(o *Order, reason policy.Reason, detail string) {
 // carryOut is the life of an order that was judged, to its end.
 func (x *Executor) carryOut(ctx context.Context, h *hand) {
 	defer x.release(h)
-	select {
-	case x.slots <- struct{}{}:
-		defer func() { <-x.slots }()
-	case <-ctx.Done():
-		return
-	}
-	unit, r := x.ready(ctx, h)
-	if ctx.Err() != nil {
-		return // it was never accepted
-	}
-	if r != nil {
-		x.refuse(h.o, h.e, r)
-		return
-	}
-	if !x.accept(ctx, h) || !x.begin(ctx, h, unit) {
+	unit, ok := x.prepare(ctx, h)
+	if !ok {
 		return
 	}
 	outcome := unit.Execute(ctx, h.e.command(), h.e.before, x.progress(h.e))
@@ -150,6 +137,26 @@ func (x *Executor) carryOut(ctx context.Context, h *hand) {
 		return
 	}
 	x.finish(ctx, h, outcome)
+}
+
+// prepare brings an order to where it is written to the unit, at most atOnce of them at a time. What is followed then, a calibration for
+// hours, keeps no other waiting.
+func (x *Executor) prepare(ctx context.Context, h *hand) (unit Unit, ok bool) {
+	select {
+	case x.slots <- struct{}{}:
+		defer func() { <-x.slots }()
+	case <-ctx.Done():
+		return nil, false
+	}
+	unit, r := x.ready(ctx, h)
+	if ctx.Err() != nil {
+		return nil, false // it was never accepted
+	}
+	if r != nil {
+		x.refuse(h.o, h.e, r)
+		return nil, false
+	}
+	return unit, x.accept(ctx, h) && x.begin(ctx, h, unit)
 }
 
 // ready asks the unit, and judges once more what may have changed meanwhile.
