@@ -23,6 +23,7 @@ import (
 //	serial NAME [SLAVE]        a simulated unit on the pseudo terminal $WORK/NAME; TTY holds its path
 //	tcp [NUMBER]               a simulated unit, with this serial number, on a TCP port; TCP holds its address
 //	ready N                    waits until the agent of $CONFIG runs and has read N units
+//	until PROGRAM ARG...       runs a program again and again until it succeeds
 //
 // CONFIG is agent.yaml in the work directory; its state and socket belong there.
 func TestScripts(t *testing.T) {
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": scriptExit, "serial": scriptSerial, "tcp": scriptTCP, "ready": scriptReady,
+			"exit": scriptExit, "serial": scriptSerial, "tcp": scriptTCP, "ready": scriptReady, "until": scriptUntil,
 		},
 	})
 }
@@ -113,6 +114,17 @@ func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("the agent has not read every unit within %v", patience)
+		}
+	}
+}
+
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: until PROGRAM ARG...")
+	}
+	for deadline := time.Now().Add(patience); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("it has not succeeded within %v", patience)
 		}
 	}
 }
