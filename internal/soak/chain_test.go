@@ -92,7 +92,7 @@ func newChain(t testing.TB, units int) *chain {
 	text := fmt.Sprintf("state_dir: %s\nmetrics: {listen: \"\"}\nlocal: {listen: \"\", socket: \"\"}\norders: {allow: [diagnostics, alarms, settings, reboot, outlets], min_interval: 1ms, daily_max: 100000}\nunits:\n", filepath.Join(dir, "agent"))
 	var all []*rig
 	for i := range units {
-		u := newRig(t, upssim.Options{Seed: uint64(i + 1), AliveWhenEmpty: true, Speed: 300, Now: hasty()})
+		u := newRig(t, upssim.Options{Seed: uint64(i + 1), AliveWhenEmpty: true, Speed: 300, Now: hurries(fourfold)})
 		all = append(all, u)
 		text += fmt.Sprintf("  - {name: rack-%d, tcp: {address: %q}, poll: {watch: 200ms, status: 500ms, live: 1s}}\n", i, serve(t, u.Unit))
 	}

@@ -83,6 +83,10 @@ func hurries(n float64) func() time.Time {
 	return func() time.Time { return began.Add(time.Duration(float64(time.Since(began)) * n)) }
 }
 
+// fourfold is how much units hurry whose outlets are looked at each second: their stay-off time of 12 s passes in 3. At more it
+// could be over between two looks, against what the settings say, and the unit be taken for one that has done nothing.
+const fourfold = 4
+
 // settled are the words that make a unit what it was: everything on, nothing running, nothing to beep about.
 var settled = []string{"abort", "outlet=cancel", "outlet=on", "charge=1", "wiring-good", "battery-life=900", "battery-good", "panel-test-end", "unmute"}
 

@@ -188,18 +188,14 @@ func (c *chief) ready(units int) bool {
 	return len(c.serials) == units && c.told
 }
 
-// hasty is a clock on which a unit's self-test takes half a second.
-func hasty() func() time.Time { return hurries(20) }
-
 // TestAKilledAgentCarriesOutNoOrderTwice is T-13 with the real program: it is killed at random instants while orders of every kind come, are
 // written to the units and told of. Each order is written at most once, has exactly one end, and that is true.
 func TestAKilledAgentCarriesOutNoOrderTwice(t *testing.T) {
 	t.Parallel()
-	killedWithOrders(t, 3, 20)
+	killedWithOrders(t, 3)
 }
 
-// TestSoakKilledWithOrders is the long form, 300 kills with those of TestSoakTheBoxOnItsOutlet, at units that hurry less: what they do can
-// be seen.
+// TestSoakKilledWithOrders is the long form, 300 kills with those of TestSoakTheBoxOnItsOutlet.
 func TestSoakKilledWithOrders(t *testing.T) {
 	if os.Getenv("UPSEDGE_SOAK") == "" {
 		t.Skip("the long form of TestAKilledAgentCarriesOutNoOrderTwice; UPSEDGE_SOAK is not set")
@@ -212,12 +208,12 @@ func TestSoakKilledWithOrders(t *testing.T) {
 	for i := range sites {
 		t.Run(fmt.Sprint("site ", i+1), func(t *testing.T) {
 			t.Parallel()
-			killedWithOrders(t, kills/sites, 4)
+			killedWithOrders(t, kills/sites)
 		})
 	}
 }
 
-func killedWithOrders(t *testing.T, kills int, hurry float64) {
+func killedWithOrders(t *testing.T, kills int) {
 	program := testenv.Build(t, "./cmd/agent")
 	broker := testenv.Mosquitto(t, "")
 	dir := t.TempDir()
@@ -227,7 +223,7 @@ func killedWithOrders(t *testing.T, kills int, hurry float64) {
 		"orders: {allow: [diagnostics, alarms, settings, reboot, outlets], min_interval: 1ms, daily_max: 100000}\nunits:\n", state, broker.Addr, agentID)
 	for i, sku := range []string{"SMT1500RM2UC", "SMT1500RM2UC", "SMX1500RM2U", "SRT10KXLI"} {
 		name := fmt.Sprintf("rack-%d", i+1)
-		units[name] = newRig(t, upssim.Options{Seed: uint64(i + 1), SKU: sku, AliveWhenEmpty: true, Speed: 300, Now: hurries(hurry)})
+		units[name] = newRig(t, upssim.Options{Seed: uint64(i + 1), SKU: sku, AliveWhenEmpty: true, Speed: 300, Now: hurries(fourfold)})
 		text += fmt.Sprintf("  - {name: %s, tcp: {address: %q}, poll: {watch: 200ms, status: 500ms, live: 1s}}\n", name, serve(t, units[name].Unit))
 	}
 	config := filepath.Join(dir, "agent.yaml")
