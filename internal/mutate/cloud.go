@@ -89,6 +89,14 @@ var ofOrders = []mutant{
 
 // ofJobs are those of orders to many devices, and of agents that are away.
 var ofJobs = []mutant{
+	{"LOG-4", "internal/cloud/order/result.go", `	if r.Actor == wire.OnSite || r.Role == wire.OnSite {`, `	if false {`, "", "an order made here that is told of as local"},
+	{"T-07 ROLE-6", "internal/cloud/order/site.go", `	d, right, err := b.may(ctx, tx, actor, r.Device, r.Action, now)
+	if err != nil { // who may not is told nothing of the site
+		return all, doubt(err)
+	}`, `	d, right, err := b.may(ctx, tx, actor, r.Device, r.Action, now)
+	if d == nil {
+		return all, doubt(err)
+	}`, "", "who may be told why a site would refuse"},
 	{"T-07", limitsGo, `[]any{o.Actor.Ref}, o.Job != "", "orders of yours in a minute"}`, `[]any{o.Actor.Ref}, false, "orders of yours in a minute"}`, "internal/cloud/job", "a job beside the limits of its actor"},
 	{"EDGE-11", offlineGo, `	if err == nil && !there {`, `	if err == nil && !there && false {`, "internal/cloud/order internal/cloud/api", "an order that is not to wait"},
 	{"EDGE-11", offlineGo, `	return b.left(ctx, tx, agent)`, `	return nil`, "", "the agent leaves"},

@@ -4,6 +4,7 @@ const (
 	checkGo  = "internal/command/check.go"
 	bindGo   = "internal/command/bind.go"
 	executor = "internal/command/executor.go"
+	localGo  = "internal/command/local.go"
 	recallGo = "internal/command/recall.go"
 	verifier = "internal/trust/verifier.go"
 )
@@ -43,6 +44,12 @@ var ofSite = []mutant{
 	}
 	return x.mayStill(b, o, e)`, `	return nil`, "", "all of it once more before the write"},
 	{"T-07", checkGo, `case last >= 0 && last < x.policy.MinInterval:`, `case false:`, "", "the pause between two"},
+	{"T-07", localGo, `	if r := x.tooOften(c); r != nil {`, `	if r := x.tooOften(c); false {`, "", "the limits of local orders"},
+	{"EDGE-8", localGo, `	if h != nil {
+		return refuse(policy.Busy`, `	if false {
+		return refuse(policy.Busy`, "", "a local order beside another"},
+	{"ERASE-5", localGo, `func (e *entry) private() bool { return e.local && !e.bound }`, `func (e *entry) private() bool { return false }`, "", "a local order of a unit that nobody owns"},
+	{"PLAN-11", recallGo, `if h.e.local || h.phase`, `if h.phase`, "", "no cloud takes back a local order"},
 	{"T-07", checkGo, `case today >= x.policy.DailyMax:`, `case false:`, "", "how many a day"},
 	{"EDGE-8", checkGo, `if x.hands[o.Command.Device] != nil {`, `if false {`, "", "another one in hand"},
 	{"PERM-2", checkGo, `t.Actor == c.Actor || c.Role == string(policy.Owner)`, `true`, "", "one's own order or the owner any"},
