@@ -192,7 +192,7 @@ func (c *chief) ready(units int) bool {
 // written to the units and told of. Each order is written at most once, has exactly one end, and that is true.
 func TestAKilledAgentCarriesOutNoOrderTwice(t *testing.T) {
 	t.Parallel()
-	killedWithOrders(t, 3)
+	killedWithOrders(t, 2)
 }
 
 // TestSoakKilledWithOrders is the long form, 300 kills with those of TestSoakTheBoxOnItsOutlet.
