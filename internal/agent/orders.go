@@ -27,7 +27,7 @@ func (a *agent) openOrders(ctx context.Context, before *command.Executor) (err e
 	a.orders = nil
 	a.remote.Store(up.cfg != nil && trust.Enrolled(a.Config.StateDir))
 	a.orders, err = command.Open(ctx, command.Options{
-		Dir: a.ordersDir(up), From: a.journals(), Before: before, Policy: ordersPolicy((*a.latest).Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
+		Dir: a.ordersDir(up), From: a.journals(), Before: before, Policy: ordersPolicy(a.current.Load().Orders), Clock: a.clock, Find: a.site.target, Sink: resultSink{a.disk},
 		Alone: !a.remote.Load(), Dropped: a.site.notify,
 		Alarm: a.tellAlarm, Log: a.Log, Box: a.box,
 		Ended: func(action string, s wire.OrderState, r policy.Reason) { a.series.OrderEnded(action, s, string(r)) },
@@ -71,16 +71,8 @@ func (a *agent) closeOrders() error {
 	return a.orders.Close()
 }
 
-// allowed are the groups of orders that are obeyed now.
-func (a *agent) allowed() (groups []string) {
-	if !a.remote.Load() {
-		return (*a.latest).Orders.Allow
-	}
-	for _, g := range a.orders.Allowed() {
-		groups = append(groups, string(g))
-	}
-	return groups
-}
+// allowed are the groups of orders that are obeyed now. Whoever speaks to the cloud asks while the configuration changes.
+func (a *agent) allowed() []string { return a.current.Load().Orders.Allow }
 
 // orderRules are what the full state says of the rules of the site, nil where no cloud asks.
 func (a *agent) orderRules() *wire.OrderRules {

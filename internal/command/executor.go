@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,13 +132,6 @@ func (x *Executor) SetPolicy(p Policy) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.policy = p
-}
-
-// Allowed returns the groups of orders that the site allows.
-func (x *Executor) Allowed() []policy.Group {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return slices.Clone(x.policy.Allow)
 }
 
 // Accept takes an order that is verified. It never waits.
