@@ -10,22 +10,38 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"upsedge/internal/local"
 	"upsedge/internal/wire"
 )
 
 type blockCmd struct {
-	Files []string `arg:"" optional:"" help:"Files with one block each, as published, or with one block per line in hexadecimal; - or nothing: standard input."`
+	Files []string
 }
 
-// Help says where blocks come from.
-func (blockCmd) Help() string {
-	return `To read what goes over MQTT: mosquitto_sub -t 'upsedge/v1/+/samples' -F %x | upsagent block
-A block names its columns now and then only; where the agent of the configuration runs it is asked for them.`
+func blockCommand(cli *common, std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:   "block [<files> ...]",
+		Short: "Print sample blocks as they went over MQTT.",
+		Long: `Print sample blocks as they went over MQTT.
+
+A block names its columns now and then only; where the agent of the
+configuration runs it is asked for them.
+
+Arguments:
+  [<files> ...]    Files with one block each, as published, or with one block
+                   per line in hexadecimal; - or nothing: standard input.`,
+		Example: `  mosquitto_sub -t 'upsedge/v1/+/samples' -F %x | upsagent block`,
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return (&blockCmd{Files: args}).Run(cmd.Context(), cli, std)
+		},
+	}
 }
 
 // Run prints blocks in the order in which they come: the first of a stream names the columns of those after it.
-func (c *blockCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *blockCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	files := c.Files
 	if len(files) == 0 {
 		files = []string{"-"}
@@ -50,7 +66,7 @@ type printer struct {
 
 // askAgent makes the layouts known that the agent of this box uses. Blocks can be printed without it: that there is none, or no
 // configuration, is no error.
-func (p *printer) askAgent(ctx context.Context, cli *commands) {
+func (p *printer) askAgent(ctx context.Context, cli *common) {
 	cfg, err := cli.load()
 	if err != nil || cfg.Local.Socket == "" {
 		return

@@ -35,7 +35,7 @@ func lineKey(u config.Unit) string {
 }
 
 // askAgent returns the lines of the agent that runs with this configuration, none if it does not run.
-func askAgent(ctx context.Context, cli *commands) map[string]busyLine {
+func askAgent(ctx context.Context, cli *common) map[string]busyLine {
 	cfg, err := cli.load()
 	if err != nil || cfg.Local.Socket == "" {
 		return nil

@@ -8,13 +8,28 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"upsedge/internal/agent"
 	"upsedge/internal/config"
 	"upsedge/internal/ups"
 )
 
 type checkCmd struct {
-	JSON bool `help:"Machine-readable output."`
+	JSON bool
+}
+
+func checkCommand(cli *common, std stdio) *cobra.Command {
+	c := &checkCmd{}
+	cmd := &cobra.Command{
+		Use:     "check",
+		Short:   "Check the configuration; print the read plan and what each line can carry. Touches no unit.",
+		Example: "  upsagent check --config agent.yaml",
+		Args:    atMost(0),
+		RunE:    func(*cobra.Command, []string) error { return c.Run(cli, std) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Machine-readable output.")
+	return cmd
 }
 
 // lineReport is what check says of a line.
@@ -46,7 +61,7 @@ type unitReport struct {
 }
 
 // Run checks the configuration and says what the lines can carry.
-func (c *checkCmd) Run(cli *commands, std stdio) error {
+func (c *checkCmd) Run(cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

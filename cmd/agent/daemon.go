@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"upsedge/internal/agent"
@@ -20,12 +21,24 @@ import (
 
 type runCmd struct{}
 
+func runCommand(cli *common, std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Poll the units of the configuration until stopped.",
+		Long: `Poll the units of the configuration until stopped. SIGHUP reads the
+configuration again.`,
+		Example: "  upsagent run --config agent.yaml",
+		Args:    atMost(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runCmd{}.Run(cmd.Context(), cli, std) },
+	}
+}
+
 // collectAt is by how many percent the memory in use may grow before it is collected. Go's own 100 is for programs that allocate
 // all the time; this one hardly does, so to collect at 30 costs a thousandth of its time and halves its memory.
 const collectAt = 30
 
 // Run works until a signal ends it. SIGHUP reads the configuration again.
-func (runCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (runCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before anything else: an unwatched SIGHUP ends the process
 	defer signal.Stop(hup)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"upsedge/internal/agent"
 	"upsedge/internal/config"
 	"upsedge/internal/doctor"
@@ -16,11 +18,25 @@ import (
 )
 
 type doctorCmd struct {
-	Bundle string `help:"Write a support bundle to FILE, which must not be there yet." required:"" placeholder:"FILE"`
+	Bundle string
+}
+
+func doctorCommand(cli *common, std stdio) *cobra.Command {
+	c := &doctorCmd{}
+	cmd := &cobra.Command{
+		Use:     "doctor --bundle=FILE",
+		Short:   "Write a support bundle: what somebody who is to help needs to know of this box.",
+		Example: "  upsagent doctor --bundle=support.tar.gz",
+		Args:    atMost(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
+	}
+	cmd.Flags().StringVar(&c.Bundle, "bundle", "", "Write a support bundle to `FILE`, which must not be there yet.")
+	require(cmd, "bundle")
+	return cmd
 }
 
 // Run writes a support bundle and says what is in it.
-func (c *doctorCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

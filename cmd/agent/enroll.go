@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"upsedge/internal/clock"
@@ -20,14 +21,30 @@ import (
 )
 
 type enrollCmd struct {
-	Cloud string `required:"" placeholder:"URL" help:"Address of the cloud: https://cloud.example:8443."`
-	Token string `required:"" placeholder:"T" help:"Token from the owner of the site; - reads it from standard input, where no list of processes shows it."`
-	CA    string `name:"ca" placeholder:"FILE" help:"Authorities (PEM) by which to know the cloud, where neither the token nor the system does."`
-	Force bool   `help:"Replace the enrolment, or the broker, that there is."`
+	Cloud, Token, CA string
+	Force            bool
+}
+
+func enrollCommand(cli *common, std stdio) *cobra.Command {
+	c := &enrollCmd{}
+	cmd := &cobra.Command{
+		Use:     "enroll --cloud=URL --token=T",
+		Short:   "Make this box an agent of a cloud.",
+		Example: "  upsagent enroll --cloud=https://cloud.example:8443 --token=- < token",
+		Args:    atMost(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Cloud, "cloud", "", "`URL` of the cloud: https://cloud.example:8443.")
+	f.StringVar(&c.Token, "token", "", "Token `T` from the owner of the site; - reads it from standard input, where no list of processes shows it.")
+	f.StringVar(&c.CA, "ca", "", "`FILE` with the authorities (PEM) by which to know the cloud, where neither the token nor the system does.")
+	f.BoolVar(&c.Force, "force", false, "Replace the enrolment, or the broker, that there is.")
+	require(cmd, "cloud", "token")
+	return cmd
 }
 
 // Run makes this box an agent of a cloud, whether the agent runs or not.
-func (c *enrollCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *enrollCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

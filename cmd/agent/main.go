@@ -14,8 +14,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"upsedge/internal/config"
 )
 
@@ -25,19 +23,9 @@ var (
 	built   = ""
 )
 
-type commands struct {
-	Config string `help:"Configuration file." default:"${config}" placeholder:"FILE"`
-
-	Run     runCmd     `cmd:"" help:"Poll the units of the configuration until stopped."`
-	Check   checkCmd   `cmd:"" help:"Check the configuration; print the read plan and what each line can carry. Touches no unit."`
-	Probe   probeCmd   `cmd:"" help:"Find units on a serial port or in a network."`
-	Read    readCmd    `cmd:"" help:"Print one reading of every point."`
-	Status  statusCmd  `cmd:"" help:"Ask the running agent how it and its units are."`
-	Order   orderCmd   `cmd:"" help:"Order a unit to do something, on the spot; without an action: what there is to order."`
-	Enroll  enrollCmd  `cmd:"" help:"Make this box an agent of a cloud."`
-	Block   blockCmd   `cmd:"" help:"Print sample blocks as they went over MQTT."`
-	Doctor  doctorCmd  `cmd:"" help:"Write a support bundle: what somebody who is to help needs to know of this box."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+// common is what every command has.
+type common struct {
+	Config string // path of the configuration
 }
 
 // usageError is what the caller can mend: exit code 2.
@@ -70,36 +58,12 @@ type stdio struct {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	var cli commands
-	exited := false
-	parser, err := kong.New(&cli,
-		kong.Name("upsagent"),
-		kong.Description("Polls Smart-UPS units over Modbus, keeps what they say until the broker has it, and shows it to Prometheus."),
-		kong.Vars{"config": config.DefaultPath},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { exited = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(stdio{stdin, stdout, stderr}),
-	)
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	parsed, err := parser.Parse(args)
-	if exited {
-		return nil // the help was printed
-	}
-	if err != nil {
-		return usageError{fmt.Errorf("%w (upsagent --help)", err)}
-	}
-	return parsed.Run(&cli)
+	line := newCommandLine(stdio{stdin, stdout, stderr})
+	return line.run(ctx, args)
 }
 
 // load reads the configuration.
-func (c *commands) load() (*config.Config, error) {
+func (c *common) load() (*config.Config, error) {
 	cfg, err := config.Load(c.Config)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; `upsagent probe --write` makes one", err)
@@ -117,11 +81,4 @@ func logger(cfg *config.Config, level slog.Leveler, to io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(to, o))
 	}
 	return slog.New(slog.NewTextHandler(to, o))
-}
-
-type versionCmd struct{}
-
-func (versionCmd) Run(std stdio) error {
-	_, err := fmt.Fprintln(std.out, version)
-	return err
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"upsedge/internal/config"
@@ -23,15 +24,43 @@ import (
 )
 
 type orderCmd struct {
-	Unit   string   `arg:"" optional:"" help:"Name of the unit in the configuration."`
-	Action string   `arg:"" optional:"" help:"What it is to do: reboot.ups, diagnostics.run … Without it the actions and their parameters are printed."`
-	Params []string `arg:"" optional:"" name:"name=value" help:"Parameters of the action."`
-	Yes    bool     `help:"Do not ask before something that switches off what the unit feeds."`
-	JSON   bool     `help:"Machine-readable output: one line for each state the order takes, the final one last."`
+	Unit   string
+	Action string
+	Params []string
+	Yes    bool
+	JSON   bool
+}
+
+func orderCommand(cli *common, std stdio) *cobra.Command {
+	c := &orderCmd{}
+	cmd := &cobra.Command{
+		Use:   "order [<unit> [<action> [<name=value> ...]]]",
+		Short: "Order a unit to do something, on the spot; without an action: what there is to order.",
+		Long: `Order a unit to do something, on the spot; without an action: what there is to
+order.
+
+Arguments:
+  [<unit>]              Name of the unit in the configuration.
+  [<action>]            What it is to do: reboot.ups, diagnostics.run … Without
+                        it the actions and their parameters are printed.
+  [<name=value> ...]    Parameters of the action.`,
+		Example: `  upsagent order rack-a
+  upsagent order rack-a control.outlet group=sog0 to=off`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.Unit, c.Action = word(args, 0), word(args, 1)
+			c.Params = args[min(2, len(args)):]
+			return c.Run(cmd.Context(), cli, std)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.Yes, "yes", false, "Do not ask before something that switches off what the unit feeds.")
+	f.BoolVar(&c.JSON, "json", false, "Machine-readable output: one line for each state the order takes, the final one last.")
+	return cmd
 }
 
 // Run gives an order to the running agent, and watches it to its end.
-func (c *orderCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *orderCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

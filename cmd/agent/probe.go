@@ -11,17 +11,40 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"upsedge/internal/config"
 )
 
 type probeCmd struct {
-	Serial ports    `help:"Serial port; may be repeated. Without a name, or without --serial and --tcp: every serial port of this box." placeholder:"DEV"`
-	TCP    []string `name:"tcp" sep:"none" help:"Host, host:port or a network such as 192.0.2.0/24 or 192.0.2.0/24:5020." placeholder:"HOST"`
-	UnitID []string `name:"unit-id" sep:"none" help:"Modbus slave addresses to try: 1, 1,5 or 1-20." default:"1" placeholder:"N[-M]"`
-	Baud   int      `help:"Baud rate of the serial ports." default:"9600"`
-	Parity string   `help:"Parity of the serial ports: none, even, odd. Only network cards know another than none." default:"none" enum:"none,even,odd"`
-	JSON   bool     `help:"Machine-readable output."`
-	Write  bool     `help:"Append the units found to the configuration file."`
+	Serial ports
+	TCP    []string
+	UnitID []string
+	Baud   int
+	Parity string
+	JSON   bool
+	Write  bool
+}
+
+func probeCommand(cli *common, std stdio) *cobra.Command {
+	c := &probeCmd{}
+	cmd := &cobra.Command{
+		Use:   "probe",
+		Short: "Find units on a serial port or in a network.",
+		Example: `  upsagent probe --serial /dev/ttyUSB0 --write
+  upsagent probe --tcp 192.0.2.0/24 --unit-id 1-3`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
+	}
+	f := cmd.Flags()
+	f.Var(&c.Serial, "serial", "Serial port; may be repeated. Without a name, or without --serial and --tcp: every serial port of this box.")
+	f.StringArrayVar(&c.TCP, "tcp", nil, "`HOST`, host:port or a network such as 192.0.2.0/24 or 192.0.2.0/24:5020; may be repeated.")
+	f.StringArrayVar(&c.UnitID, "unit-id", []string{"1"}, "Modbus slave addresses `N[-M]` to try: 1, 1,5 or 1-20.")
+	f.IntVar(&c.Baud, "baud", 9600, "Baud rate `N` of the serial ports.")
+	f.StringVar(&c.Parity, "parity", "none", "`PARITY` of the serial ports: none, even, odd. Only network cards know another than none.")
+	f.BoolVar(&c.JSON, "json", false, "Machine-readable output.")
+	f.BoolVar(&c.Write, "write", false, "Append the units found to the configuration file.")
+	return cmd
 }
 
 // found is a unit that answered.
@@ -46,7 +69,7 @@ func (f *found) where() string { return f.Serial + f.TCP }
 
 // Run looks for units, prints them, and writes them into the configuration if asked to. When it is stopped it prints what was
 // found so far and writes nothing.
-func (c *probeCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *probeCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	candidates, err := c.candidates()
 	if err != nil {
 		return usageError{err}

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"upsedge/internal/agent"
@@ -21,12 +22,38 @@ import (
 )
 
 type readCmd struct {
-	Unit  string `arg:"" optional:"" help:"Name of the unit in the configuration; needed when there are several."`
-	JSON  bool   `help:"Machine-readable output: one object per reading."`
-	Watch bool   `help:"Read again every second until stopped."`
+	Unit  string
+	JSON  bool
+	Watch bool
 
-	Record    string `help:"Write down what the unit says, byte by byte, into a new file; serial number and names are masked." placeholder:"FILE" type:"path"`
-	KeepNames bool   `help:"With --record: do not mask serial number and names."`
+	Record    file
+	KeepNames bool
+}
+
+func readCommand(cli *common, std stdio) *cobra.Command {
+	c := &readCmd{}
+	cmd := &cobra.Command{
+		Use:   "read [<unit>]",
+		Short: "Print one reading of every point.",
+		Long: `Print one reading of every point.
+
+Arguments:
+  [<unit>]    Name of the unit in the configuration; needed when there are
+              several.`,
+		Example: `  upsagent read rack-a --watch
+  upsagent read rack-a --record rack-a.capture`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.Unit = word(args, 0)
+			return c.Run(cmd.Context(), cli, std)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.JSON, "json", false, "Machine-readable output: one object per reading.")
+	f.BoolVar(&c.Watch, "watch", false, "Read again every second until stopped.")
+	f.Var(&c.Record, "record", "Write down what the unit says, byte by byte, into a new file; serial number and names are masked.")
+	f.BoolVar(&c.KeepNames, "keep-names", false, "With --record: do not mask serial number and names.")
+	return cmd
 }
 
 // reading is one printed reading. Source says who read: the running agent (its latest values) or this command itself.
@@ -39,7 +66,7 @@ type reading struct {
 }
 
 // Run prints one reading of every point. While the agent runs it has the line, so the values are asked of it.
-func (c *readCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *readCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err
@@ -92,7 +119,7 @@ func (c *readCmd) record(ctx context.Context, cfg *config.Config, u config.Unit,
 			return errors.New("the agent runs and has the line; what the unit says can be recorded while it is stopped: systemctl stop upsagent")
 		}
 	}
-	rec, err := record(c.Record, u, c.KeepNames)
+	rec, err := record(string(c.Record), u, c.KeepNames)
 	if err != nil {
 		return err
 	}

@@ -9,15 +9,30 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"upsedge/internal/local"
 )
 
 type statusCmd struct {
-	JSON bool `help:"Machine-readable output."`
+	JSON bool
+}
+
+func statusCommand(cli *common, std stdio) *cobra.Command {
+	c := &statusCmd{}
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Ask the running agent how it and its units are.",
+		Example: "  upsagent status --json",
+		Args:    atMost(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Machine-readable output.")
+	return cmd
 }
 
 // Run asks the running agent on its socket.
-func (c *statusCmd) Run(ctx context.Context, cli *commands, std stdio) error {
+func (c *statusCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

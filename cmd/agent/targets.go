@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/alecthomas/kong"
 	"go.bug.st/serial/enumerator"
 
 	"upsedge/internal/config"
@@ -34,23 +33,26 @@ type ports struct {
 	all   bool
 }
 
-// Decode takes the next word for a port unless it is another flag.
-func (p *ports) Decode(ctx *kong.DecodeContext) error {
-	next := ctx.Scan.Peek()
-	if next.IsEOL() || next.Type != kong.FlagValueToken && strings.HasPrefix(next.String(), "-") {
+// everyPort is what joined gives a --serial without a value. No argument of a process has a zero byte.
+const everyPort = "\x00"
+
+// Set takes one more port.
+func (p *ports) Set(dev string) error {
+	switch dev {
+	case everyPort:
 		p.all = true
-		return nil
-	}
-	var dev string
-	if err := ctx.Scan.PopValueInto("DEV", &dev); err != nil {
-		return err
-	}
-	if dev == "" {
+	case "":
 		return errors.New("the name of a port is empty")
+	default:
+		p.named = append(p.named, filepath.Clean(dev)) // as the configuration spells it
 	}
-	p.named = append(p.named, filepath.Clean(dev)) // as the configuration spells it
 	return nil
 }
+
+// Type is how the help calls a port.
+func (*ports) Type() string { return "DEV" }
+
+func (p *ports) String() string { return strings.Join(p.named, ",") }
 
 // candidates are the places that the flags name. Its errors are the caller's.
 func (c *probeCmd) candidates() ([]candidate, error) {
@@ -90,6 +92,9 @@ func (c *probeCmd) candidates() ([]candidate, error) {
 func (c *probeCmd) serial() ([]string, error) {
 	if !slices.Contains(config.Bauds(), c.Baud) {
 		return nil, fmt.Errorf("--baud %d is not one of %v; the unit's own port is 9600", c.Baud, config.Bauds())
+	}
+	if !slices.Contains([]string{"none", "even", "odd"}, c.Parity) {
+		return nil, fmt.Errorf("--parity must be none, even or odd but got %q", c.Parity)
 	}
 	if !c.Serial.all && (len(c.Serial.named) > 0 || len(c.TCP) > 0) {
 		return c.Serial.named, nil
