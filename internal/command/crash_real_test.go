@@ -52,7 +52,7 @@ func newRealLife(t testing.TB, dir string, n int, seed uint64) *realLife {
 			sim.StartSelfTest()
 		}
 		l.asked = append(l.asked, k)
-		l.rigs = append(l.rigs, &rig{sim: sim, crash: mortal.crash, odd: l.rng})
+		l.rigs = append(l.rigs, &rig{sim: sim, crash: mortal.crash, odd: &dice{rng: rand.New(rand.NewPCG(seed, uint64(n*4+i)))}})
 	}
 	l.find = func(serial string) (command.Target, bool) {
 		i := slices.Index(l.serials(), serial)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"upsedge/internal/command"
@@ -12,11 +13,23 @@ import (
 	"upsedge/internal/ups/upssim"
 )
 
+// A dice may be thrown by whoever writes to a unit: an order, and who takes it back.
+type dice struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (d *dice) throw(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.IntN(n)
+}
+
 // A rig is a simulated unit that outlives processes, with the driver of whichever lives.
 type rig struct {
 	sim   *upssim.Unit
 	crash *crasher
-	odd   *rand.Rand // of what its line does; nil: nothing happens to a write
+	odd   *dice // of what its line does; nil: nothing happens to a write
 	cable *cable
 	ctl   *smartups.Control
 }
@@ -83,7 +96,7 @@ func (c *cable) WriteHolding(ctx context.Context, _ modbus.Priority, _ uint8, ad
 	}
 	fate := 9
 	if c.odd != nil {
-		fate = c.odd.IntN(10)
+		fate = c.odd.throw(10)
 	}
 	var reply []byte
 	err := c.crash.step(func() error {

@@ -133,7 +133,7 @@ var altered = []struct {
 	{"T-12 a lock", func(s *site, _ *trust.Command) {
 		s.unit("AS1").locked = &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: "on battery"}
 	}, "refused SAFETY_LOCK"},
-	{"a unit that is away", func(s *site, _ *trust.Command) { s.unit("AS1").away = true }, "refused UPS_UNREACHABLE"},
+	{"a unit that is away", func(s *site, _ *trust.Command) { s.unit("AS1").away.Store(true) }, "refused UPS_UNREACHABLE"},
 	{"what no unit is told yet", func(_ *site, c *trust.Command) { c.Action = "firmware.upgrade" }, "refused UNSUPPORTED"},
 	{"a delay that is a number", func(_ *site, c *trust.Command) { c.Params["delay"] = "30" }, "refused MALFORMED"},
 	{"a delay that is none", func(_ *site, c *trust.Command) { c.Params["delay"] = "none" }, "done"},

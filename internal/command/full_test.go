@@ -117,7 +117,7 @@ func TestWhatWaitsForTheStoreIsBounded(t *testing.T) {
 		s.say(bind("AS1", 4, "advanced", 9))
 		c := s.command(1, "AS1")
 		s.give(c)
-		s.sink.refuse = errors.New("the disk is full")
+		s.sink.refuses(errors.New("the disk is full"))
 		ends := map[byte]bool{}
 		for i := range 100 {
 			time.Sleep(5 * time.Second)
@@ -131,7 +131,7 @@ func TestWhatWaitsForTheStoreIsBounded(t *testing.T) {
 				ends[id] = true
 			}
 		}
-		s.sink.refuse = nil
+		s.sink.refuses(nil)
 		time.Sleep(time.Minute)
 		for id := range ends {
 			s.want(id, "done")

@@ -124,7 +124,7 @@ func TestEDGE9ALocalOrderOutlivesTheEnrolment(t *testing.T) {
 // TestForgetKeepsNothingOfTheCloudBefore: no bind, no order, no counter, no result.
 func TestForgetKeepsNothingOfTheCloudBefore(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
-		s.sink.refuse = errCrash // the results stay in the journal
+		s.sink.refuses(errCrash) // the results stay in the journal
 		s.give(s.command(1, "AS1"))
 		s.end()
 		s.sink = &sink{}
@@ -153,13 +153,15 @@ func TestForgetKeepsNothingOfTheCloudBefore(t *testing.T) {
 func TestERASE5WhatWasOrderedBeforeThereWasACloudIsNotTheClouds(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
 		s.end()
-		s.alone, s.sink.refuse = true, errCrash
+		s.alone = true
+		s.sink.refuses(errCrash)
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}
 		s.tryLocal(onSite(1, "alarm.mute", nil), allDone)
 		s.end()
-		s.alone, s.sink.refuse = false, nil
+		s.alone = false
+		s.sink.refuses(nil)
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}

@@ -224,12 +224,12 @@ func TestADiskThatRefusesEndsOrdersAndNotTheAgent(t *testing.T) {
 // TestResultsWaitForTheStore: offline results are the store's; when that refuses they are the journal's, over a restart, and come once.
 func TestResultsWaitForTheStore(t *testing.T) {
 	run(t, func(t *testing.T, s *site) {
-		s.sink.refuse = errors.New("the disk is full")
+		s.sink.refuses(errors.New("the disk is full"))
 		s.give(s.command(1, "AS1"))
 		time.Sleep(time.Minute)
 		s.want(1, "")
 		s.end()
-		s.sink.refuse = nil
+		s.sink.refuses(nil)
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func TestAUnitThatDoesNotComeBackIsUnknown(t *testing.T) {
 		s.unit("AS1").takes = time.Hour
 		s.give(s.command(1, "AS1"))
 		s.end()
-		s.unit("AS1").away = true
+		s.unit("AS1").away.Store(true)
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}

@@ -42,13 +42,13 @@ func TestALineThatIsTakenAwayEndsNoOrder(t *testing.T) {
 		"once":  {func(_ *site, u *unit) { u.leave() }, "done"},
 		"often": {func(*site, *unit) {}, "done"},
 		"away for a minute": {func(_ *site, u *unit) {
-			u.away = true
+			u.away.Store(true)
 			u.leave()
 			time.Sleep(time.Minute)
-			u.away = false
+			u.away.Store(false)
 		}, "done"},
 		"for good": {func(_ *site, u *unit) {
-			u.away = true
+			u.away.Store(true)
 			u.leave()
 		}, "unknown UPS_UNREACHABLE"},
 		"cancelled before": {func(s *site, u *unit) {
@@ -57,22 +57,22 @@ func TestALineThatIsTakenAwayEndsNoOrder(t *testing.T) {
 			s.want(2, "done")
 		}, "cancelled CANCELLED"},
 		"cancelled while it is away": {func(s *site, u *unit) {
-			u.away = true
+			u.away.Store(true)
 			u.leave()
 			time.Sleep(2 * time.Second)
 			s.renew()
 			s.give(s.cancelOf(1, 2))
 			s.want(2, "refused UPS_UNREACHABLE")
-			u.away = false
+			u.away.Store(false)
 		}, "done"},
 		"the plan falls while it is away": {func(s *site, u *unit) {
-			u.away = true
+			u.away.Store(true)
 			u.leave()
 			time.Sleep(2 * time.Second)
 			s.renew()
 			s.say(bind("AS1", 4, policy.Basic, 10))
 			time.Sleep(2 * time.Minute)
-			u.away = false
+			u.away.Store(false)
 		}, "cancelled PLAN_BASIC"},
 	} {
 		t.Run(name, func(t *testing.T) {

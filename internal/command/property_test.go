@@ -110,7 +110,7 @@ func (w *walk) ask(c trust.Command) {
 		q.target = w.m.orders[hand].actor
 	}
 	switch {
-	case u.away:
+	case u.away.Load():
 		q.locked = "UPS_UNREACHABLE"
 	case u.locked != nil:
 		q.locked = u.locked.Reason
@@ -223,8 +223,8 @@ func (w *walk) step() {
 		w.news()
 	case n < 870:
 		w.sink.mu.Lock()
-		if w.sink.refuse = nil; w.rng.IntN(2) == 0 {
-			w.sink.refuse = errors.New("the disk is full")
+		if w.sink.refuses(nil); w.rng.IntN(2) == 0 {
+			w.sink.refuses(errors.New("the disk is full"))
 		}
 		w.sink.mu.Unlock()
 	case n < 960:
@@ -238,10 +238,11 @@ func (w *walk) step() {
 		w.site.x.SetPolicy(p)
 	case n < 975:
 		u := w.unit(walkers[w.rng.IntN(len(walkers))])
-		u.away, u.locked, u.slow = false, nil, 0
+		u.away.Store(false)
+		u.locked, u.slow = nil, 0
 		switch w.rng.IntN(6) {
 		case 0:
-			u.away = true
+			u.away.Store(true)
 		case 1:
 			u.locked = &ups.Refusal{Reason: ups.ReasonSafetyLock, Detail: "on battery"}
 		case 2:
@@ -309,10 +310,11 @@ func (w *walk) news() {
 // quiet lets everything come to its end.
 func (w *walk) quiet() {
 	w.sink.mu.Lock()
-	w.sink.refuse = nil
+	w.sink.refuses(nil)
 	w.sink.mu.Unlock()
 	for _, u := range w.units {
-		u.away, u.locked = false, nil
+		u.away.Store(false)
+		u.locked = nil
 	}
 	w.again(false)
 	time.Sleep(10 * time.Minute)

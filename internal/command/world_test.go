@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,7 +80,7 @@ func newSite(t testing.TB, dir string) *site {
 	})
 	s.find = func(serial string) (command.Target, bool) {
 		u := s.units[serial]
-		return command.Target{Name: "unit-" + serial, Unit: u}, u != nil && !u.away
+		return command.Target{Name: "unit-" + serial, Unit: u}, u != nil && !u.away.Load()
 	}
 	s.box = func(_ wire.ID, name string) command.Unit { return s.units[strings.TrimPrefix(name, "unit-")] }
 	return s
@@ -243,6 +244,13 @@ type sink struct {
 	units   map[wire.ID]string // by order, whose its last result is
 }
 
+// refuses has the store refuse from now on; nil: not any more.
+func (s *sink) refuses(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = err
+}
+
 func (s *sink) Put(_ context.Context, journal wire.ID, results []command.Outgoing) error {
 	return s.crash.step(func() error {
 		s.mu.Lock()
@@ -289,7 +297,7 @@ type unit struct {
 	takes  time.Duration // from the write to the effect
 	locked *ups.Refusal  // answer of Check
 	slow   time.Duration // of Check
-	away   bool          // nobody finds it
+	away   atomic.Bool   // nobody finds it
 	stays  bool          // the command can be taken back until it has its effect
 
 	mu      sync.Mutex
