@@ -223,8 +223,8 @@ func (w *walk) step() {
 		w.news()
 	case n < 870:
 		w.sink.mu.Lock()
-		if w.sink.refuses(nil); w.rng.IntN(2) == 0 {
-			w.sink.refuses(errors.New("the disk is full"))
+		if w.sink.refuse = nil; w.rng.IntN(2) == 0 {
+			w.sink.refuse = errors.New("the disk is full")
 		}
 		w.sink.mu.Unlock()
 	case n < 960:
@@ -310,7 +310,7 @@ func (w *walk) news() {
 // quiet lets everything come to its end.
 func (w *walk) quiet() {
 	w.sink.mu.Lock()
-	w.sink.refuses(nil)
+	w.sink.refuse = nil
 	w.sink.mu.Unlock()
 	for _, u := range w.units {
 		u.away.Store(false)
