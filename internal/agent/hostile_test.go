@@ -133,8 +133,8 @@ func hostile(t *testing.T, deliveries int) {
 		p := &postman{boss: c, rng: rand.New(rand.NewPCG(seed, 1)), heard: map[wire.ID]bool{}, all: map[wire.ID]posted{}, ends: map[wire.ID]string{}, told: map[string]int{}}
 		c.text = strings.Replace(c.text, "allow: [reboot, diagnostics], min_interval: 1m", "allow: [reboot, diagnostics, alarms, settings], min_interval: 10s, daily_max: 100000", 1)
 		p.restart(false)
-		sessions, stale, again := 0, 0, 0
-		for n := range deliveries {
+		sessions, stale, again, retained, reordered, last := 0, 0, 0, 0, 0, uint64(0)
+		for n := 0; n < deliveries; {
 			var l posted
 			if p.rng.IntN(3) == 0 || len(p.held) == 0 {
 				l = p.write()
@@ -152,7 +152,15 @@ func hostile(t *testing.T, deliveries int) {
 			if p.heard[l.cmd.ID] {
 				again++
 			}
-			p.deliver(l, p.rng.IntN(5) == 0)
+			kept := p.rng.IntN(5) == 0
+			if n++; kept {
+				retained++
+			}
+			if l.cmd.Counter < last {
+				reordered++
+			}
+			last = max(last, l.cmd.Counter)
+			p.deliver(l, kept)
 			switch p.rng.IntN(200) {
 			case 0:
 				p.restart(p.rng.IntN(4) == 0)
@@ -184,7 +192,8 @@ func hostile(t *testing.T, deliveries int) {
 		if done < deliveries/30 || stale == 0 || again == 0 {
 			t.Errorf("%d done, %d of another session, %d again: it tries nothing", done, stale, again)
 		}
-		t.Logf("seed %d: %d deliveries of %d orders, %d of a session before, %d again, %d sessions begun; %d writes", seed, deliveries, p.counter, stale, again, sessions, p.writes())
+		t.Logf("seed %d: %d deliveries of %d orders, %d of a session before, %d again, %d retained, %d behind a later one, %d sessions begun; %d writes",
+			seed, deliveries, p.counter, stale, again, retained, reordered, sessions, p.writes())
 		for _, end := range slices.Sorted(maps.Keys(p.told)) {
 			t.Logf("%6d  %s", p.told[end], end)
 		}
