@@ -47,11 +47,11 @@ var reasons = map[string]string{
 	"MALFORMED": "it is not what an order looks like", "BAD_SIGNATURE": "the cloud has not signed it",
 	"NOT_BOUND": "the cloud has not stated, in this connection, that the unit is its to order about", "EXPIRED": "it came too late, or for another connection",
 	"OUT_OF_ORDER": "a later one had come before it", "GRANT_STALE": "who ordered it has no right to the unit any more",
-	"UNKNOWN_ACTION": "no such action passes through the agent", "NOT_FOUND": "who ordered it has no right to the unit, or there is no such order",
+	"UNKNOWN_ACTION": "no such action passes through the agent", "NOT_FOUND": "there is no such order, or who ordered it has no right to the unit",
 	"OWNER_ONLY": "only the owner may", "ROLE_READ_ONLY": "who ordered it may only read", "MFA_REQUIRED": "a partner ordered it without a second factor",
 	"PLAN_BASIC": "the plan Basic has no remote control", "PLAN_STANDARD": "it needs the plan Advanced",
 	"LOCAL_POLICY": "this site does not allow it, or cannot write it down", "RATE_LIMIT": "too many, or too soon after the last one",
-	"BUSY": "another order of the unit was in hand", "SAFETY_LOCK": "the unit is in a state in which it must not", "UPS_REFUSED": "the unit refused",
+	"BUSY": "something else is under way at the unit", "SAFETY_LOCK": "the unit is in a state in which it must not", "UPS_REFUSED": "the unit refused",
 	"UPS_UNREACHABLE": "the unit did not answer", "UNSUPPORTED": "the unit, or this version, cannot do it", "CANCELLED": "somebody took it back",
 }
 

@@ -74,3 +74,11 @@ func TestEachReasonHasItsWords(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyNamesNoOtherOrder: most of what keeps a unit busy is no order, a group that is off already or the unit's own countdown, and the words
+// stand before the detail that says which it was.
+func TestBusyNamesNoOtherOrder(t *testing.T) {
+	if got := InWords("BUSY", "group main is off already"); strings.Contains(got, "order") || !strings.Contains(got, "under way") {
+		t.Error(got)
+	}
+}

@@ -66,3 +66,10 @@ func TestWhatIsPendingIsTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// TestNoDelayIsCalledAtOnce: "after up to 0 s" is no time that anybody waits for.
+func TestNoDelayIsCalledAtOnce(t *testing.T) {
+	if got := within(0) + ", " + within(30); got != "at once, after up to 30 s" {
+		t.Error(got)
+	}
+}

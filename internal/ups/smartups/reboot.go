@@ -274,7 +274,7 @@ func (r *rebooting) say(f *following, s *ups.State, on bool) {
 			f.tell(tookIt, fmt.Sprintf("taken; the outlets go off in about %d s", left))
 			return
 		}
-		f.tell(tookIt, fmt.Sprintf("taken; the outlets go off, after up to %d s", f.ev.Off))
+		f.tell(tookIt, "taken; the outlets go off "+within(f.ev.Off))
 	case r.off != f.ev.Targets:
 		f.tell(someOff, fmt.Sprintf("of the groups 0x%X, 0x%X went off", f.ev.Targets, r.off))
 	case !on:
@@ -282,8 +282,16 @@ func (r *rebooting) say(f *following, s *ups.State, on bool) {
 			f.tell(allOff, fmt.Sprintf("outlets are off; an on-delay of about %d s is left", left))
 			return
 		}
-		f.tell(allOff, fmt.Sprintf("outlets are off, for %d s and up to %d s more", f.ev.Stay, f.ev.On))
+		f.tell(allOff, fmt.Sprintf("outlets are off for %d s, then on %s", f.ev.Stay, within(f.ev.On)))
 	}
+}
+
+// within says when something comes behind a delay of at most so many seconds, where the unit counts none down.
+func within(seconds int64) string {
+	if seconds == 0 {
+		return "at once"
+	}
+	return fmt.Sprintf("after up to %d s", seconds)
 }
 
 // left is the longest countdown of the groups, in steps of ten seconds: each is told once.

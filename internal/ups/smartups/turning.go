@@ -105,7 +105,7 @@ func (t *turning) say(f *following, s *ups.State) {
 		f.tell(10, fmt.Sprintf("taken; %s in about %d s", t, left))
 		return
 	}
-	f.tell(10, fmt.Sprintf("taken; %s after up to %d s", t, longest))
+	f.tell(10, fmt.Sprintf("taken; %s %s", t, within(longest)))
 }
 
 func (t *turning) limit(f *following) time.Duration {
