@@ -1,23 +1,31 @@
 package command_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/command"
 	"upsedge/internal/policy"
 	"upsedge/internal/testenv"
 	"upsedge/internal/trust"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
-// mortals are the devices of a life, one order each: so a unit's counter of writes is that of its order.
-var mortals = []string{"AS1", "AS2", "AS3", "AS4", "AS5"}
+// mortals are the devices of a life, one order each: so a unit's counter of writes is that of its order. The order of the last is given on
+// site.
+var mortals = []string{"AS1", "AS2", "AS3", "AS4", "AS5", "AS6"}
+
+const onSpot = 5 // the mortal whose order is given on site
 
 // A life is one run of processes that die, over one journal, one store and the same units. The cloud sends every order that has no end
 // yet again after each death, with a new nonce and counter, and replays the old envelopes besides.
@@ -32,6 +40,9 @@ func newLife(t testing.TB, dir string, n int) *life {
 	l := &life{site: newSite(t, dir)}
 	for i := range mortals {
 		l.asked = append(l.asked, kinds[(n+5*i)%len(kinds)])
+	}
+	if l.asked[onSpot].action == "support.bundle" { // which is none on site
+		l.asked[onSpot] = kinds[0]
 	}
 	l.driver, l.sink.crash = "mortal", mortal.crash
 	for _, d := range mortals {
@@ -56,7 +67,8 @@ func (l *life) once() {
 	}
 	l.say(entries...)
 	old := l.sent
-	for i, d := range mortals {
+	defer l.onSpot()()
+	for i, d := range mortals[:onSpot] {
 		id := byte(i + 1)
 		if l.final(id) == "" {
 			l.send(l.asked[i].of(l.command(id, d)))
@@ -78,6 +90,21 @@ func (l *life) once() {
 			return
 		}
 	}
+}
+
+// onSpot gives the order of the last mortal on site, under the same id in each life, whether it has an end or not. What it returns ends the
+// watching.
+func (l *life) onSpot() (leave func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		o := command.LocalOrder{ID: wire.ID{onSpot + 1}, Device: mortals[onSpot], Action: l.asked[onSpot].action, Params: l.asked[onSpot].params}
+		err := l.x.OnSite(ctx, o, func(wire.Result) {})
+		if r := (*ups.Refusal)(nil); errors.As(err, &r) {
+			l.t.Errorf("on site: %v", err)
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 func (l *life) send(c trust.Command) {
