@@ -59,10 +59,8 @@ func (r *rebooting) gathered(f *following, s *ups.State) string {
 		return "outlets were off, by this command, and all are on again"
 	case r.sign && f.was.rebooted && ours:
 		return "it was seen to begin, then the box was off, and the outlets are on"
-	case f.ev.whole() && f.was.rebooted && cause == causeCommand && f.ev.Status&ups.UHighEfficiency != 0 &&
-		s.Flags(ups.StatusFlags)&(ups.UHighEfficiency|ups.UTest) == 0 && s.Flags(ups.BatteryTest) == f.ev.Test:
-		// A restart of the output ends it for about five minutes (section 8.2); a command that waits or was taken back does not.
-		return "the box was off, a command changed the unit's state, and high efficiency is gone as after a restart of its output"
 	}
+	// That high efficiency, which a restart of the output ends for about five minutes (section 8.2), is gone is no ground: it may end by itself
+	// while the cause stays the one of a command before, and the box may have been off before anything was written.
 	return ""
 }
