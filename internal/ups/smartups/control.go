@@ -26,6 +26,9 @@ type Control struct {
 	cancelled atomic.Bool // Cancel has written since the last Execute began
 	takenBack atomic.Bool // and the unit said yes, while nothing had gone off
 
+	turn  chan struct{} // holds one: who writes while a command is followed
+	ended bool          // of turn: the command that is followed was ended by a second write
+
 	mu      sync.Mutex
 	checked check     // the last one that let a command go
 	running *evidence // of the command that is followed, nil for none
@@ -56,7 +59,20 @@ type about struct {
 }
 
 // NewControl returns what carries out commands on the unit that d reads. line is that of d.
-func NewControl(d *Driver, line Writer) *Control { return &Control{of: d, line: line} }
+func NewControl(d *Driver, line Writer) *Control {
+	return &Control{of: d, line: line, turn: make(chan struct{}, 1)}
+}
+
+// myTurn waits until nobody else writes to a unit that is followed: who takes a command back and what ends it by itself may want to at the
+// same moment, and both are to be told once. It returns what gives the turn back, nil when ctx ended first.
+func (c *Control) myTurn(ctx context.Context) (done func()) {
+	select {
+	case c.turn <- struct{}{}:
+		return func() { <-c.turn }
+	case <-ctx.Done():
+		return nil
+	}
+}
 
 // Serial returns the serial number of the unit that is connected, "" while none is.
 func (c *Control) Serial() string {
@@ -124,6 +140,12 @@ func (c *Control) Execute(ctx context.Context, cmd ups.Command, before []byte, p
 		return notWritten(err)
 	}
 	e.trusted()
+	done := c.myTurn(ctx)
+	if done == nil {
+		return notWritten(ctx.Err())
+	}
+	c.ended = false
+	done()
 	c.cancelled.Store(false)
 	c.takenBack.Store(false)
 	o := ev.write()
@@ -239,6 +261,14 @@ func (c *Control) Cancel(ctx context.Context, cmd ups.Command) error {
 	e, err := c.eye()
 	if err != nil {
 		return err
+	}
+	done := c.myTurn(ctx)
+	if done == nil {
+		return unreachable(ctx.Err())
+	}
+	defer done()
+	if c.ended {
+		return busy("it is being ended already")
 	}
 	d := deeds[ev.Deed]
 	s, err := e.look(ctx, d.looks(e, ev))

@@ -109,8 +109,14 @@ func (f *following) more(ctx context.Context, after time.Duration) {
 	if !ok || f.judging || f.eye.d.seen.doubtful(f.control.line.Links(), f.control.of.cfg.Now()) {
 		return
 	}
+	done := f.control.myTurn(ctx)
+	if done == nil {
+		return
+	}
+	defer done()
 	if o, due := t.next(f, after); due {
 		err := f.control.send(ctx, o)
+		f.control.ended = sent(err)
 		f.control.tell(o, err)
 		if err != nil && exception(err) == 0 {
 			f.eye.d.trust = unsure
