@@ -52,6 +52,7 @@ func TestAnotherAddressGetsNothingBeforeItHasConfirmedAndCanBeTakenOff(t *testin
 		w.alarm(ups.Raise, 0)
 		w.spread()
 		id, off := w.codes("guard@example.com", 2)
+		w.left()              // and was noted as sent
 		w.alarm(ups.Raise, 0) // waits when it is taken off
 		if err := w.s.Leave(t.Context(), visitor, id, codes[0]); reason(err) != policy.CodeUnknown {
 			t.Errorf("%v", err)
