@@ -241,6 +241,10 @@ func tryRealCrashes(t *testing.T, lives int) {
 		}
 	}
 	t.Logf("seed %d: %d lives, %d deaths", seed, lives, points)
+	sum.log(t)
+}
+
+func (sum *tally) log(t *testing.T) {
 	for _, part := range []map[string]int{sum.ends, sum.why} {
 		for _, what := range slices.Sorted(maps.Keys(part)) {
 			t.Logf("%6d  %s", part[what], what)
