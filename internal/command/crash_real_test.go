@@ -39,6 +39,11 @@ type realLife struct {
 	falls  int           // whose plan falls ...
 	fallAt time.Duration // ... and when; below 0: never
 	sent   []trust.Command
+
+	two    [2]kind       // orders 5, from afar, and 6, on site: both of the last unit
+	begins time.Duration // order 5 is given then ...
+	later  time.Duration // ... and order 6 then
+	sharing
 }
 
 func newRealLife(t testing.TB, dir string, n int, seed uint64) *realLife {
@@ -54,6 +59,12 @@ func newRealLife(t testing.TB, dir string, n int, seed uint64) *realLife {
 		l.asked = append(l.asked, k)
 		l.rigs = append(l.rigs, &rig{sim: sim, crash: mortal.crash, odd: &dice{rng: rand.New(rand.NewPCG(seed, uint64(n*4+i)))}})
 	}
+	l.sharing, l.two = newSharing(), [2]kind{kinds[l.rng.IntN(17)], kinds[l.rng.IntN(17)]} // the last is of the box
+	l.begins, l.later = time.Duration(l.rng.IntN(60))*time.Second, time.Duration(l.rng.IntN(180))*time.Second
+	l.rigs = append(l.rigs, &rig{
+		sim: upssim.New(upssim.Options{Seed: 5, SKU: skus[l.rng.IntN(len(skus))], Speed: 200}), crash: mortal.crash,
+		odd: &dice{rng: rand.New(rand.NewPCG(seed+1, uint64(n)))}, took: func() { l.did(l.x.InHand("AS5")) },
+	})
 	l.find = func(serial string) (command.Target, bool) {
 		i := slices.Index(l.serials(), serial)
 		if i < 0 {
@@ -89,15 +100,16 @@ func (l *realLife) once() {
 	defer l.site.end()
 	l.bind(false)
 	old := l.sent
-	for i, d := range l.serials() {
+	for i, k := range l.asked {
 		if id := byte(i + 1); l.final(id) == "" {
-			l.send(l.asked[i].of(l.command(id, d)))
+			l.send(k.of(l.command(id, l.serials()[i])))
 		}
 	}
 	for _, c := range old {
 		l.post(c)
 	}
-	began, cancelled, fell := time.Now(), false, false
+	defer l.onSite(&l.sharing, 6, "AS5", l.two[1], l.later)()
+	began, cancelled, fell, gave := time.Now(), false, false, l.final(5) != ""
 	for range 60 * 60 {
 		time.Sleep(time.Duration(200+l.rng.IntN(1600)) * time.Millisecond)
 		if mortal.crash.died() {
@@ -114,7 +126,12 @@ func (l *realLife) once() {
 			c.Action, c.Params = "order.cancel", map[string]string{"order": wire.ID{byte(l.cancel + 1)}.String()}
 			l.send(c)
 		}
-		if time.Since(began) > 2*time.Minute && l.over() {
+		if !gave && time.Since(began) > l.begins {
+			gave = true
+			l.renew()
+			l.send(l.two[0].of(l.command(5, "AS5")))
+		}
+		if time.Since(began) > 3*time.Minute && l.over() {
 			return
 		}
 	}
@@ -133,7 +150,7 @@ func (l *realLife) bind(fell bool) {
 }
 
 func (l *realLife) over() bool {
-	for id := byte(1); id <= 4; id++ {
+	for id := byte(1); id <= 6; id++ {
 		if l.final(id) == "" {
 			return false
 		}
@@ -152,7 +169,8 @@ var digits = regexp.MustCompile(`\(?(0x)?[0-9A-F]*[0-9]+[0-9A-F]*\)?`)
 func (l *realLife) check(what string, sum *tally) {
 	l.t.Helper()
 	taken := l.final(9) == "done" || strings.HasPrefix(l.final(9), "unknown")
-	for i, r := range l.rigs {
+	l.checkTwo(what, sum)
+	for i, r := range l.rigs[:4] {
 		id, all := byte(i+1), r.written()
 		end, said := l.final(id), (&life{site: l.site}).said(id)
 		most := 1
@@ -189,6 +207,44 @@ func (l *realLife) check(what string, sum *tally) {
 	if end := l.final(9); end == "" || strings.Contains(end, ",") {
 		l.t.Errorf("%s: the cancellation ended as %q", what, end)
 	}
+}
+
+// checkTwo holds the orders of the last unit, from afar and on site, against what it was written for each of them.
+func (l *realLife) checkTwo(what string, sum *tally) {
+	l.t.Helper()
+	of := [2]string{"", " on site"}
+	for i, k := range l.two {
+		id := byte(5 + i)
+		n, end, said := l.effects[wire.ID{id}], l.final(id), (&life{site: l.site}).said(id)
+		most := 1
+		if k.params["test"] == "panel" {
+			most++ // what is lit is turned off again
+		}
+		state, _, _ := strings.Cut(end, " ")
+		ok := n <= most
+		switch state {
+		case "done":
+			ok = ok && (n > 0 || strings.Contains(said, "already") || k.goal())
+		case "refused", "expired":
+			ok = ok && n == 0
+		case "failed", "unknown":
+			sum.why[k.action+of[i]+": "+digits.ReplaceAllString(said, "#")]++
+		default: // none, or two; nobody takes one of them back
+			ok = false
+		}
+		sum.ends[fmt.Sprint(k, of[i], ": ", end)]++
+		if !ok {
+			l.t.Errorf("%s: %v%s was written %d times (%q of both) and ended as %q", what, k, of[i], n, l.rigs[4].written(), said)
+		}
+	}
+	if n := l.effects[wire.ID{5}] + l.effects[wire.ID{6}]; n != len(l.rigs[4].written()) {
+		l.t.Errorf("%s: %d of %q were of an order", what, n, l.rigs[4].written())
+	}
+	if a, b := l.at[wire.ID{5}], l.at[wire.ID{6}]; !a.IsZero() && !b.IsZero() && l.two[0].drops() && l.two[1].drops() && a.Sub(b).Abs() < l.policy.MinInterval-10*time.Second {
+		l.t.Errorf("%s: %v and %v on site came %v apart", what, l.two[0], l.two[1], a.Sub(b).Abs())
+	}
+	l.checkRoles(what, 6)
+	l.checkTold(what, &l.sharing)
 }
 
 // liveReal dies at each of the steps given and then lives to the end.

@@ -47,14 +47,17 @@ type life struct {
 type sharing struct {
 	mu      sync.Mutex
 	effects map[wire.ID]int
-	told    map[wire.ID]string // the end, as it was told on site
+	at      map[wire.ID]time.Time // of the first
+	told    map[wire.ID]string    // the end, as it was told on site
 }
 
 // did notes an effect of the order in hand.
 func (s *sharing) did(id wire.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.effects[id]++
+	if s.effects[id]++; s.effects[id] == 1 {
+		s.at[id] = time.Now()
+	}
 }
 
 // hear notes what is told on site of an order. No order has two ends.
@@ -71,7 +74,9 @@ func (s *sharing) hear(t testing.TB, r wire.Result) {
 	s.told[r.Order] = end
 }
 
-func newSharing() sharing { return sharing{effects: map[wire.ID]int{}, told: map[wire.ID]string{}} }
+func newSharing() sharing {
+	return sharing{effects: map[wire.ID]int{}, at: map[wire.ID]time.Time{}, told: map[wire.ID]string{}}
+}
 
 // newLife is the n-th of many: they try all kinds of orders on all mortals.
 func newLife(t testing.TB, dir string, n int) *life {
@@ -147,23 +152,35 @@ func (l *life) once() {
 // onSpot gives the orders of the last mortal and of the common device on site, under the same id in each life, whether they have an end or not;
 // and one with the id of an order from afar that has its end. What it returns ends the watching.
 func (l *life) onSpot() (leave func()) {
+	all := []func(){
+		l.onSite(&l.shared, onSpot+1, mortals[onSpot], l.asked[onSpot], 0),
+		l.onSite(&l.shared, 8, common, l.two[1], l.later),
+	}
+	if l.final(1) != "" {
+		all = append(all, l.onSite(&l.shared, 1, mortals[0], kinds[0], 0))
+	}
+	return func() {
+		for _, leave := range all {
+			leave()
+		}
+	}
+}
+
+// onSite gives an order on site after a while, and hears what is told of it until leave is called.
+func (s *site) onSite(hears *sharing, id byte, device string, k kind, after time.Duration) (leave func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	one := func(after time.Duration, id byte, device string, k kind) {
-		wg.Go(func() {
-			time.Sleep(after)
-			o := command.LocalOrder{ID: wire.ID{id}, Device: device, Action: k.action, Params: k.params}
-			err := l.x.OnSite(ctx, o, func(r wire.Result) { l.shared.hear(l.t, r) })
-			if r := (*ups.Refusal)(nil); errors.As(err, &r) {
-				l.t.Errorf("on site: %v", err)
-			}
-		})
-	}
-	one(0, onSpot+1, mortals[onSpot], l.asked[onSpot])
-	one(l.later, 8, common, l.two[1])
-	if l.final(1) != "" {
-		one(0, 1, mortals[0], kinds[0])
-	}
+	x := s.x
+	wg.Go(func() {
+		if !wait(ctx, after) {
+			return
+		}
+		o := command.LocalOrder{ID: wire.ID{id}, Device: device, Action: k.action, Params: k.params}
+		err := x.OnSite(ctx, o, func(r wire.Result) { hears.hear(s.t, r) })
+		if r := (*ups.Refusal)(nil); errors.As(err, &r) {
+			s.t.Errorf("on site: %v", err)
+		}
+	})
 	return func() { cancel(); wg.Wait() }
 }
 
@@ -229,7 +246,7 @@ func (l *life) checkShared(what string) {
 		if !ok {
 			l.t.Errorf("%s: order %d (%v) had %d effects and ended as %q", what, id, k, n, end)
 		}
-		if ups.DropsLoad(k.action, k.params) {
+		if k.drops() {
 			drops += n
 		}
 	}
@@ -237,9 +254,15 @@ func (l *life) checkShared(what string) {
 		l.t.Errorf("%s: the load of %s was dropped %d times; effects %v of %d", what, common, drops, l.shared.effects, l.unit(common).written())
 	}
 	l.checkRoles(what, onSpot+1, 8)
-	for id, told := range l.shared.told {
-		if end := l.final(id[0]); end != told {
-			l.t.Errorf("%s: on site order %d is told to have ended as %q, and the store has %q", what, id[0], told, end)
+	l.checkTold(what, &l.shared)
+}
+
+// checkTold: what was told on site is what the store has.
+func (s *site) checkTold(what string, of *sharing) {
+	s.t.Helper()
+	for id, told := range of.told {
+		if end := s.final(id[0]); end != told {
+			s.t.Errorf("%s: on site order %d is told to have ended as %q, and the store has %q", what, id[0], told, end)
 		}
 	}
 }

@@ -29,7 +29,8 @@ func (d *dice) throw(n int) int {
 type rig struct {
 	sim   *upssim.Unit
 	crash *crasher
-	odd   *dice // of what its line does; nil: nothing happens to a write
+	odd   *dice  // of what its line does; nil: nothing happens to a write
+	took  func() // nil, or called for each write that the unit took
 	cable *cable
 	ctl   *smartups.Control
 }
@@ -101,7 +102,9 @@ func (c *cable) WriteHolding(ctx context.Context, _ modbus.Priority, _ uint8, ad
 	var reply []byte
 	err := c.crash.step(func() error {
 		if fate > 0 {
-			reply = c.sim.Handle(pdu)
+			if reply = c.sim.Handle(pdu); c.took != nil && reply[0] == 16 {
+				c.took()
+			}
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"upsedge/internal/trust"
+	"upsedge/internal/ups"
 	"upsedge/internal/ups/upstest"
 )
 
@@ -57,6 +58,9 @@ func (k kind) String() string {
 func (k kind) waits() bool {
 	return slices.Contains([]string{"reboot.ups", "reboot.group", "control.outlet", "support.bundle"}, k.action)
 }
+
+// drops reports whether orders.min_interval and orders.daily_max hold for it (T-07).
+func (k kind) drops() bool { return ups.DropsLoad(k.action, k.params) }
 
 // goal reports whether it asks for a state, which may have come about otherwise: of what was to be written before a crash that shows.
 func (k kind) goal() bool {
