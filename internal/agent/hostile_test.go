@@ -29,6 +29,9 @@ type postman struct {
 	ends    map[wire.ID]string // by the results
 	read    int
 	told    map[string]int
+	times   map[wire.ID]int // it was delivered so often
+	latest  uint64          // counter of what was delivered
+	kinds   map[string]int  // deliveries; one may be of several kinds
 }
 
 // A posted is an order as it was signed.
@@ -69,6 +72,7 @@ func (p *postman) writes() int { return int(p.actor.unit.Written()) }
 func (p *postman) deliver(l posted, retained bool) {
 	t := p.bubble.t
 	at, ok := p.since[l.cmd.Nonce]
+	p.count(l, retained)
 	stale := !ok || time.Since(at) > l.cmd.MaxAge || l.cmd.Counter <= p.highest || p.heard[l.cmd.ID]
 	before := p.writes()
 	p.publish(l.msg, retained)
@@ -77,6 +81,29 @@ func (p *postman) deliver(l posted, retained bool) {
 		t.Errorf("%d writes by an order of %s (nonce of this session: %v, %v old of %v, counter %d after %d, heard before: %v)",
 			n, l.cmd.Action, ok, time.Since(at), l.cmd.MaxAge, l.cmd.Counter, p.highest, p.heard[l.cmd.ID])
 	}
+}
+
+// count notes in which ways a delivery is none that a good broker makes.
+func (p *postman) count(l posted, retained bool) {
+	hostile := false
+	for kind, is := range map[string]bool{
+		"duplicate":   p.times[l.cmd.ID] > 0,
+		"reordered":   p.times[l.cmd.ID] == 0 && l.cmd.Counter < p.latest,
+		"delayed":     time.Since(l.cmd.IssuedAt) > time.Minute,
+		"retained":    retained,
+		"old session": p.since[l.cmd.Nonce].IsZero(),
+	} {
+		if is {
+			hostile = true
+			p.kinds[kind]++
+		}
+	}
+	if !hostile {
+		p.kinds["as it should be"]++
+	}
+	p.kinds["delivered"]++
+	p.times[l.cmd.ID]++
+	p.latest = max(p.latest, l.cmd.Counter)
 }
 
 // settle lets time pass and takes in the results.
@@ -131,10 +158,11 @@ func hostile(t *testing.T, deliveries int) {
 		c := newBoss(t, time.Time{})
 		defer c.stop()
 		p := &postman{boss: c, rng: rand.New(rand.NewPCG(seed, 1)), heard: map[wire.ID]bool{}, all: map[wire.ID]posted{}, ends: map[wire.ID]string{}, told: map[string]int{}}
+		p.times, p.kinds = map[wire.ID]int{}, map[string]int{}
 		c.text = strings.Replace(c.text, "allow: [reboot, diagnostics], min_interval: 1m", "allow: [reboot, diagnostics, alarms, settings], min_interval: 10s, daily_max: 100000", 1)
 		p.restart(false)
-		sessions, stale, again, retained, reordered, last := 0, 0, 0, 0, 0, uint64(0)
-		for n := 0; n < deliveries; {
+		sessions, stale, again := 0, 0, 0
+		for p.kinds["delivered"] < deliveries {
 			var l posted
 			if p.rng.IntN(3) == 0 || len(p.held) == 0 {
 				l = p.write()
@@ -152,15 +180,7 @@ func hostile(t *testing.T, deliveries int) {
 			if p.heard[l.cmd.ID] {
 				again++
 			}
-			kept := p.rng.IntN(5) == 0
-			if n++; kept {
-				retained++
-			}
-			if l.cmd.Counter < last {
-				reordered++
-			}
-			last = max(last, l.cmd.Counter)
-			p.deliver(l, kept)
+			p.deliver(l, p.rng.IntN(5) == 0)
 			switch p.rng.IntN(200) {
 			case 0:
 				p.restart(p.rng.IntN(4) == 0)
@@ -177,7 +197,7 @@ func hostile(t *testing.T, deliveries int) {
 				}
 			}
 			if t.Failed() {
-				t.Logf("delivery %d", n)
+				t.Logf("delivery %d", p.kinds["delivered"])
 				break
 			}
 		}
@@ -189,11 +209,11 @@ func hostile(t *testing.T, deliveries int) {
 				done++
 			}
 		}
-		if done < deliveries/30 || stale == 0 || again == 0 {
-			t.Errorf("%d done, %d of another session, %d again: it tries nothing", done, stale, again)
+		if done < deliveries/30 || stale == 0 || again == 0 || len(p.kinds) != 7 {
+			t.Errorf("%d done, %d of another session, %d again; %v: it tries nothing", done, stale, again, p.kinds)
 		}
-		t.Logf("seed %d: %d deliveries of %d orders, %d of a session before, %d again, %d retained, %d behind a later one, %d sessions begun; %d writes",
-			seed, deliveries, p.counter, stale, again, retained, reordered, sessions, p.writes())
+		t.Logf("seed %d: %d deliveries of %d orders, %d of a nonce before, %d that were answered before, %d sessions begun; %d writes, %d orders done; by kind %v",
+			seed, p.kinds["delivered"], p.counter, stale, again, sessions, p.writes(), done, p.kinds)
 		for _, end := range slices.Sorted(maps.Keys(p.told)) {
 			t.Logf("%6d  %s", p.told[end], end)
 		}
