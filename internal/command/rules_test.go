@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/command"
 	"upsedge/internal/policy"
 	"upsedge/internal/trust"
 	"upsedge/internal/wire"
@@ -390,5 +391,35 @@ func TestPERM2WhoSharesCancelsTheirOwnAndTheOwnerAny(t *testing.T) {
 			s.want(byte(i+2), c.want)
 		}
 		s.want(1, "cancelled CANCELLED")
+	})
+}
+
+// TestR7WhereNobodyKnowsTheHourNoOrderKeepsToIt: with orders.hours set, each kind of order is refused until the box knows the time.
+func TestR7WhereNobodyKnowsTheHourNoOrderKeepsToIt(t *testing.T) {
+	run(t, func(t *testing.T, s *site) {
+		hours, err := policy.ParseHours("00:00-23:59")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.x.SetPolicy(command.Policy{Allow: policy.Groups[:], Hours: hours, DailyMax: 100})
+		try := func(first byte, want, why string) {
+			t.Helper()
+			for i, k := range kinds {
+				s.give(k.of(s.command(first+byte(i), "AS1")))
+				if s.want(first+byte(i), want); !strings.Contains(s.detail(first+byte(i)), why) {
+					t.Errorf("%v: %s", k, s.detail(first+byte(i)))
+				}
+			}
+		}
+		try(1, "refused LOCAL_POLICY", "does not know the time")
+		if n := s.writes(); n != 0 {
+			t.Errorf("%d writes", n)
+		}
+		s.mu.Lock()
+		s.wall, s.wallSet = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), true
+		s.mu.Unlock()
+		time.Sleep(time.Minute)
+		s.renew()
+		try(101, "done", "")
 	})
 }
