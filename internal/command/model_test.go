@@ -23,7 +23,7 @@ type model struct {
 	drops   map[string][]drop
 	allowed bool
 
-	effects, ran, repeated, refused int
+	effects, ran, repeated, refused, onSite int
 }
 
 type modelBind struct {
@@ -49,6 +49,7 @@ type drop struct {
 type record struct {
 	device  string
 	actor   string
+	local   bool            // it was given on site
 	asked   []trust.Command // as often as it was judged
 	may     bool            // at least one judgement lets it go
 	reasons []string        // of the others
@@ -72,6 +73,7 @@ func newModel(t testing.TB) *model {
 // A question is an order at the moment it comes.
 type question struct {
 	c       trust.Command
+	local   bool // it is given on site: neither cloud nor orders.allow has a say
 	session uint64
 	now     time.Duration // the age of the journal
 	nonce   time.Duration // the age of its nonce, below 0: it is none of this session
@@ -88,6 +90,9 @@ type question struct {
 func (m *model) ends(q question) []string {
 	c := q.c
 	b := m.binds[c.Device]
+	if q.local {
+		return m.limits(q)
+	}
 	switch {
 	case c.Action == "no.such.action":
 		return []string{"UNKNOWN_ACTION"}
@@ -125,6 +130,12 @@ func (m *model) rights(q question, b *modelBind) []string {
 	case c.Action == "order.cancel":
 		return []string{"", "BUSY", "UNSUPPORTED", "NOT_FOUND", "UPS_UNREACHABLE"}
 	}
+	return m.limits(q)
+}
+
+// limits are the checks behind those, which hold for orders given on site, too.
+func (m *model) limits(q question) []string {
+	c := q.c
 	var out []string
 	if c.Action == "reboot.ups" {
 		surely, perhaps := m.tooOften(c.Device, q.now)
@@ -177,7 +188,7 @@ func (m *model) came(q question, shaky bool) {
 	r := m.orders[q.c.ID]
 	switch {
 	case r == nil:
-		r = &record{device: q.c.Device, ended: q.now}
+		r = &record{device: q.c.Device, actor: q.c.Actor, local: q.local, ended: q.now}
 		m.orders[q.c.ID] = r
 	case r.firm && q.now-r.ended < week:
 		return // it is answered
@@ -202,7 +213,7 @@ func (m *model) came(q question, shaky bool) {
 // counted notes a counter that was seen, or may have been.
 func (m *model) counted(q question, ends []string, stored bool) {
 	early := slices.Contains([]string{"UNKNOWN_ACTION", "MALFORMED", "NOT_BOUND", "EXPIRED", "OUT_OF_ORDER"}, ends[0])
-	if early {
+	if early || q.local {
 		return
 	}
 	if m.high = max(m.high, q.c.Counter); stored {
@@ -219,11 +230,14 @@ func (m *model) did(id wire.ID, device string) {
 		m.t.Errorf("order %v has an effect and never came", id)
 	case r.device != device:
 		m.t.Errorf("order %v of %s has an effect on %s", id, r.device, device)
-	case !m.allowed || !slices.ContainsFunc(r.asked, m.binds[device].holds):
+	case !r.local && (!m.allowed || !slices.ContainsFunc(r.asked, m.binds[device].holds)):
 		m.t.Errorf("order %v has an effect, and whoever ordered it has no right to that any more", id)
 	case !r.may:
 		m.t.Errorf("order %v has an effect, and was to be refused for %q", id, r.reasons)
 	default:
+		if r.local {
+			m.onSite++
+		}
 		if r.effects++; r.effects > 1 {
 			m.t.Errorf("order %v has had %d effects", id, r.effects)
 		}
@@ -237,7 +251,9 @@ func (m *model) told(res wire.Result, now time.Duration) {
 		m.t.Errorf("a result of an order that never came: %+v", res)
 		return
 	}
-	r.said++
+	if r.said++; (res.Role == wire.OnSite) != r.local || (res.Actor == wire.OnSite) != r.local {
+		m.t.Errorf("order %v (on site: %v) is answered as one by %s, %s", res.Order, r.local, res.Actor, res.Role)
+	}
 	end := strings.TrimSpace(string(res.State) + " " + res.Reason)
 	switch {
 	case res.Repeated:

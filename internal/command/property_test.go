@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"upsedge/internal/command"
 	"upsedge/internal/policy"
 	"upsedge/internal/testenv"
 	"upsedge/internal/trust"
@@ -23,6 +25,8 @@ type walk struct {
 	m      *model
 	rng    *rand.Rand
 	sent   []trust.Command // every envelope there ever was
+	spot   []trust.Command // what was given on site
+	given  int             // on site, to this process
 	read   int             // results
 	armed  bool            // the process is going to die
 	deaths int
@@ -51,7 +55,7 @@ func (w *walk) age() time.Duration { return time.Since(w.began) }
 // begin starts a process, with a statement.
 func (w *walk) begin() {
 	mortal.crash.arm(0, false)
-	w.armed = false
+	w.armed, w.given = false, 0
 	if err := w.start(); err != nil {
 		w.t.Fatalf("Open = %v", err)
 	}
@@ -97,10 +101,13 @@ func (w *walk) finish() {
 }
 
 // ask hands over an order, and tells the model what it is asked.
-func (w *walk) ask(c trust.Command) {
+func (w *walk) ask(c trust.Command) { w.hand(c, false) }
+
+// hand hands over an order from afar or on site.
+func (w *walk) hand(c trust.Command, local bool) {
 	u, spare := w.units[c.Device], w.most/25
 	known, most := w.x.Fill()
-	q := question{c: c, session: w.session, now: w.age(), nonce: -1, room: most - known, spare: spare, slow: u.slow > 0}
+	q := question{c: c, local: local, session: w.session, now: w.age(), nonce: -1, room: most - known, spare: spare, slow: u.slow > 0}
 	if at, ok := w.nonces[c.Nonce]; ok {
 		q.nonce = time.Since(at)
 	}
@@ -119,9 +126,73 @@ func (w *walk) ask(c trust.Command) {
 		q.frees = q.frees || r.final != "" && q.now-r.ended >= week
 	}
 	w.m.came(q, w.armed)
-	w.m.orders[c.ID].actor = c.Actor
-	w.give(c)
+	if local {
+		w.onTheSpot(c)
+	} else {
+		w.give(c)
+	}
 	w.look()
+}
+
+// onTheSpot gives an order on site. Who watches is let go when the process ends.
+func (w *walk) onTheSpot(c trust.Command) {
+	x, is := w.x, w.m.orders[c.ID].local
+	go func() {
+		o := command.LocalOrder{ID: c.ID, Device: c.Device, Action: c.Action, Params: c.Params}
+		err := x.OnSite(context.Background(), o, func(r wire.Result) {
+			if (r.Role == wire.OnSite) != is {
+				w.t.Errorf("on site order %v (given there: %v) is told as one by %s", c.ID, is, r.Role)
+			}
+		})
+		no := (*ups.Refusal)(nil) // of what came from afar and is no order at all
+		if err != nil && !errors.Is(err, command.ErrStopped) && (is || !errors.As(err, &no)) {
+			w.t.Errorf("on site: %v", err)
+		}
+	}()
+	synctest.Wait()
+}
+
+// local gives an order on site: another one, one again, or one with the id of an order from afar. Or the cloud gives one with the id of that.
+func (w *walk) local() {
+	const atOnce = 25 // of 30: more are refused and leave no trace
+	known := func(all []trust.Command) (c trust.Command, ok bool) {
+		if len(all) == 0 {
+			return c, false
+		}
+		c = all[w.rng.IntN(len(all))]
+		r := w.m.orders[c.ID]
+		return c, r != nil && r.firm && r.final != "" && w.age()-r.ended < week-time.Hour
+	}
+	n := w.rng.IntN(10)
+	if n == 0 {
+		if c, ok := known(w.spot); ok {
+			d := w.fresh()
+			d.ID = c.ID
+			w.post1(d)
+		}
+		return
+	}
+	if w.given++; w.given > atOnce {
+		return
+	}
+	switch {
+	case n == 1:
+		if c, ok := known(w.sent); ok {
+			w.hand(c, true)
+		}
+	case n == 2:
+		if c, ok := known(w.spot); ok {
+			w.hand(c, true)
+		}
+	default:
+		c := w.fresh()
+		if w.m.binds[c.Device].erased {
+			return // what is told of it stays on the box
+		}
+		c.ID[3], c.Actor, c.Role = 6, wire.OnSite, wire.OnSite
+		w.spot = append(w.spot, c)
+		w.hand(c, true)
+	}
 }
 
 // look takes in what was told since.
@@ -188,6 +259,8 @@ func (w *walk) spoil(c *trust.Command) {
 // step is one thing that happens.
 func (w *walk) step() {
 	switch n := w.rng.IntN(1000); {
+	case n < 70:
+		w.local()
 	case n < 300:
 		w.post1(w.fresh())
 	case n < 430:
@@ -349,7 +422,7 @@ func walks(t *testing.T, steps int) {
 		_, _ = fmt.Sscan(walkSeed, &seed, &one)
 	}
 	const each = 500
-	var orders, effects, ran, refused, repeated, deaths int
+	var orders, effects, onSite, ran, refused, repeated, deaths int
 	for n := one; n < one+steps/each && !t.Failed(); n++ {
 		dir := filepath.Join(root, fmt.Sprint(n))
 		synctest.Test(t, func(t *testing.T) {
@@ -368,12 +441,13 @@ func walks(t *testing.T, steps int) {
 				t.Logf("UPSEDGE_WALK='%d %d'", seed, n)
 			}
 			orders, effects, ran = orders+len(w.m.orders), effects+w.m.effects, ran+w.m.ran
+			onSite += w.m.onSite
 			refused, repeated, deaths = refused+w.m.refused, repeated+w.m.repeated, deaths+w.deaths
 		})
 		_ = os.RemoveAll(dir)
 	}
-	t.Logf("seed %d: %d steps, %d orders, %d effects, %d done, %d refused, %d answered again, %d deaths", seed, steps, orders, effects, ran, refused, repeated, deaths)
-	if walkSeed == "" && (effects < steps/500 || deaths < steps/1000) {
+	t.Logf("seed %d: %d steps, %d orders, %d effects (%d of orders on site), %d done, %d refused, %d answered again, %d deaths", seed, steps, orders, effects, onSite, ran, refused, repeated, deaths)
+	if walkSeed == "" && (effects < steps/500 || onSite == 0 || deaths < steps/1000) {
 		t.Error("it tries nothing")
 	}
 }
