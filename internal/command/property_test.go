@@ -312,6 +312,7 @@ func (w *walk) step() {
 	case n < 975:
 		u := w.unit(walkers[w.rng.IntN(len(walkers))])
 		u.away.Store(false)
+		u.mu.Lock()
 		u.locked, u.slow = nil, 0
 		switch w.rng.IntN(6) {
 		case 0:
@@ -321,6 +322,7 @@ func (w *walk) step() {
 		case 2:
 			u.slow = 5 * time.Second
 		}
+		u.mu.Unlock()
 	case n < 990:
 		w.armed = true
 		mortal.crash.arm(1+w.rng.IntN(60), w.rng.IntN(2) == 0)
@@ -387,7 +389,9 @@ func (w *walk) quiet() {
 	w.sink.mu.Unlock()
 	for _, u := range w.units {
 		u.away.Store(false)
+		u.mu.Lock()
 		u.locked = nil
+		u.mu.Unlock()
 	}
 	w.again(false)
 	time.Sleep(10 * time.Minute)

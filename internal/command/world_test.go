@@ -339,12 +339,16 @@ func (u *unit) Check(ctx context.Context, _ ups.Command) ([]byte, error) {
 	defer u.alone()()
 	u.mu.Lock()
 	u.checked++
+	slow := u.slow
 	u.mu.Unlock()
-	if !wait(ctx, u.slow) {
+	if !wait(ctx, slow) {
 		return nil, ctx.Err()
 	}
-	if u.locked != nil {
-		return nil, u.locked
+	u.mu.Lock()
+	locked := u.locked
+	u.mu.Unlock()
+	if locked != nil {
+		return nil, locked
 	}
 	var before []byte
 	err := u.crash.step(func() error {
