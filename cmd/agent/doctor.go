@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -19,24 +21,81 @@ import (
 
 type doctorCmd struct {
 	Bundle string
+	JSON   bool
 }
 
 func doctorCommand(cli *common, std stdio) *cobra.Command {
 	c := &doctorCmd{}
 	cmd := &cobra.Command{
-		Use:     "doctor --bundle=FILE",
-		Short:   "Write a support bundle: what somebody who is to help needs to know of this box.",
-		Example: "  upsagent doctor --bundle=support.tar.gz",
-		Args:    atMost(0),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
+		Use:   "doctor [CHECK ...]",
+		Short: "Look for what keeps the agent from working, and say what to do about it.",
+		Example: `  upsagent doctor
+  upsagent doctor --bundle=support.tar.gz`,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.Run(cmd.Context(), cli, std, args) },
 	}
-	cmd.Flags().StringVar(&c.Bundle, "bundle", "", "Write a support bundle to `FILE`, which must not be there yet.")
-	require(cmd, "bundle")
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Machine-readable output.")
+	cmd.Flags().StringVar(&c.Bundle, "bundle", "", "Write a support bundle to `FILE` instead, which must not be there yet.")
 	return cmd
 }
 
-// Run writes a support bundle and says what is in it.
-func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio) error {
+// Run examines the box, or writes a support bundle.
+func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio, names []string) error {
+	if c.Bundle != "" {
+		return c.bundle(ctx, cli, std)
+	}
+	cfg, err := cli.load()
+	up := &agent.Checkup{Path: cli.Config, Config: cfg, Err: err, Version: version, Built: builtAt()}
+	if no := doctor.Unknown(up.Checks(), names); len(no) > 0 {
+		return misused(fmt.Errorf("there is no check %s", strings.Join(no, ", ")))
+	}
+	found := up.Examine(ctx, names...)
+	if err := c.print(std.out, found); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if bad := problems(found); bad > 0 {
+		return errors.New(count(bad, "problem"))
+	}
+	return nil
+}
+
+func problems(found []doctor.Finding) (n int) {
+	for _, f := range found {
+		if f.Level == doctor.Problem {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *doctorCmd) print(w io.Writer, found []doctor.Finding) error {
+	if c.JSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(found)
+	}
+	printFindings(w, found)
+	return nil
+}
+
+// printFindings prints what was found, and what to do about it below.
+func printFindings(w io.Writer, found []doctor.Finding) {
+	for _, f := range found {
+		name := f.Check
+		if f.Of != "" {
+			name += " " + f.Of
+		}
+		fmt.Fprintf(w, "%-8s %s: %s\n", f.Level, name, f.What)
+		if f.Do != "" {
+			fmt.Fprintf(w, "         %s\n", f.Do)
+		}
+	}
+}
+
+// bundle writes a support bundle and says what is in it.
+func (c *doctorCmd) bundle(ctx context.Context, cli *common, std stdio) error {
 	cfg, err := cli.load()
 	if err != nil {
 		return err

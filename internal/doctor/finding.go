@@ -1,0 +1,123 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Level says whether a Finding is one to do something about.
+type Level string
+
+// The levels. A note is worth knowing and breaks nothing; a problem keeps something from working, or soon will.
+const (
+	OK      Level = "ok"
+	Note    Level = "note"
+	Problem Level = "problem"
+)
+
+// A Finding is what a check has found, in words for who stands in front of the box.
+type Finding struct {
+	Check string `json:"check"`
+	Of    string `json:"of,omitempty"` // the unit, port, lane or server that it is about; "": the box
+	Level Level  `json:"level"`
+	What  string `json:"what"`         // what is wrong, or what is in order
+	Do    string `json:"do,omitempty"` // what to do about it: a command or a button where there is one
+
+	// At is the line, host or file that this rests on. A problem hides what it explains at the same place, and with none everywhere.
+	At string `json:"-"`
+}
+
+// A Check looks at one thing and changes nothing.
+type Check struct {
+	Name  string
+	About string   // what it looks at, for the help
+	After []string // checks that come before it, and whose problems explain those of this one
+	Look  func(context.Context) []Finding
+}
+
+// lookWithin bounds each check. They run beside each other, so it bounds all of them.
+const lookWithin = 8 * time.Second
+
+// Examine runs checks beside each other, all or the named ones, and returns what they found: in the order of the checks, which is that of cause
+// and effect, problems first, then notes, and without what another problem explains. It returns within ten seconds; a check that has no answer
+// by then is a note. Names that no check has are left out: see Unknown.
+func Examine(ctx context.Context, checks []Check, names ...string) []Finding {
+	return examine(ctx, lookWithin, checks, names)
+}
+
+func examine(ctx context.Context, within time.Duration, checks []Check, names []string) []Finding {
+	if len(names) > 0 {
+		checks = slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !slices.Contains(names, c.Name) })
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	found := make([][]Finding, len(checks))
+	var all sync.WaitGroup
+	for i, c := range checks {
+		all.Go(func() { found[i] = look(ctx, c, within) })
+	}
+	all.Wait()
+	out := explained(checks, slices.Concat(found...))
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
+	return out
+}
+
+var rank = map[Level]int{Problem: 0, Note: 1, OK: 2}
+
+// grace is what a check may need to notice that its time is over.
+const grace = 500 * time.Millisecond
+
+// look runs one check. What the kernel does not give back, a disk that hangs for instance, is left behind: the program ends soon.
+func look(ctx context.Context, c Check, within time.Duration) []Finding {
+	done := make(chan []Finding, 1)
+	go func() { done <- c.Look(ctx) }()
+	var found []Finding
+	select {
+	case found = <-done:
+	case <-ctx.Done():
+		select {
+		case found = <-done:
+		case <-time.After(grace):
+			found = []Finding{{Level: Note, What: fmt.Sprintf("no answer in %v: this was not checked", within)}}
+		}
+	}
+	for i := range found {
+		found[i].Check = c.Name
+	}
+	return found
+}
+
+// explained leaves out what rests on a problem that is told anyway.
+func explained(checks []Check, all []Finding) []Finding {
+	after := map[string][]string{}
+	for _, c := range checks {
+		after[c.Name] = c.After
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
+		return slices.ContainsFunc(all, func(cause Finding) bool {
+			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || cause.At == f.At)
+		})
+	})
+}
+
+// Worst is the highest level among findings, OK of none.
+func Worst(all []Finding) Level {
+	worst := OK
+	for _, f := range all {
+		if rank[f.Level] < rank[worst] {
+			worst = f.Level
+		}
+	}
+	return worst
+}
+
+// Unknown returns the names that no check has.
+func Unknown(checks []Check, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		return slices.ContainsFunc(checks, func(c Check) bool { return c.Name == n })
+	})
+}
