@@ -47,6 +47,7 @@ var layers = []layer{
 	{"internal/trust/sign", []string{"internal/trust", "internal/wire"}, "", "it makes what trust verifies, and no rule of it stands here twice"},
 	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
 	{"internal/config/strict", nil, "", "it knows no key"},
+	{"internal/manual", []string{"internal/config/strict"}, "", "what a program takes only the program knows: its tests ask, this package reads documents"},
 	{"internal/config", []string{"internal/config/strict", "internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
 
 	{"internal/sampler", shared, "", apart},
@@ -125,9 +126,10 @@ var fences = []fence{
 	{"upsedge/internal/ups/upstest", nil, false, "a contract suite is no part of a program"},
 	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
 	{"upsedge/internal/cloud/store/storetest", nil, false, "it opens databases for tests; a program opens its own"},
+	{"upsedge/internal/manual", nil, false, "what documents say is no part of a program"},
 	{"upsedge/internal/rules", []string{"internal/mutate"}, false, "names of tests are no part of a program"},
 	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest"}, false, "it skips and fails tests; a program has none"},
-	{"testing", []string{"internal/testenv", "internal/ups/upstest", "internal/cloud/store/storetest"}, false, "it brings its flags and its sleep into the program"},
+	{"testing", []string{"internal/testenv", "internal/ups/upstest", "internal/cloud/store/storetest", "internal/manual"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/alecthomas/kong", []string{"cmd/cloud", "cmd/upssim"}, false, "it calls methods by name, so the linker keeps all there are: 1.6 MB of the agent, which has 20"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
 }
