@@ -192,20 +192,20 @@ func TestAlarmsAreThoseOfTheCatalogue(t *testing.T) {
 	}
 }
 
-// TestTheListForPeopleIsTheCatalogue: docs/events.md has every id, with its text and severity, and no other.
+// TestTheListForPeopleIsTheCatalogue: docs/events.md has every id, with its text, its severity and what to do, and no other.
 func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
 	text, err := os.ReadFile("../../docs/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(\d+)\*\* \| (.*?) \| (\w+) \| .* \| (.*?) \| .*? \|$`).FindAllStringSubmatch(string(text), -1) {
-		got = append(got, fmt.Sprint(m[1], " ", m[2], ", ", m[3], ", ", m[4] == "–"))
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(\d+)\*\* \| (.*?) \| (\w+) \| .* \| (.*?) \| (.*?) \|$`).FindAllStringSubmatch(string(text), -1) {
+		got = append(got, fmt.Sprint(m[1], " ", m[2], ", ", m[3], ", ", m[4] == "–", ": ", plain(m[5])))
 	}
 	var want []string
 	all := slices.Concat(ups.Alarms, ups.AgentAlarms)
 	for _, a := range all {
-		want = append(want, fmt.Sprint(a.ID, " ", a.Text, ", ", a.Severity, ", ", a.Moment))
+		want = append(want, fmt.Sprint(a.ID, " ", a.Text, ", ", a.Severity, ", ", a.Moment, ": ", a.Do))
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-catalogue +docs/events.md:\n%s", d)
@@ -213,6 +213,15 @@ func TestTheListForPeopleIsTheCatalogue(t *testing.T) {
 	if count := fmt.Sprintf("\n%d ids,", len(all)); !strings.Contains(string(text), count) {
 		t.Errorf("docs/events.md does not say how many: %s", count)
 	}
+}
+
+// plain is a cell of the document as the catalogue has it: without links and marks of code.
+func plain(cell string) string {
+	if cell == "–" {
+		return ""
+	}
+	cell = regexp.MustCompile(`\[(.*?)\]\(.*?\)`).ReplaceAllString(cell, "$1")
+	return strings.ReplaceAll(cell, "`", "")
 }
 
 // TestEveryRowIsSound holds the tables against the catalogue and against what judge expects of them.
