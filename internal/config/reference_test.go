@@ -59,3 +59,26 @@ func TestRangesAreWhatTheParserTakes(t *testing.T) {
 		t.Errorf("only %d ranges", ranges)
 	}
 }
+
+// TestSamplesInTheDocumentsAreTaken: of whole files and of parts of one, which may name the unit of another.
+func TestSamplesInTheDocumentsAreTaken(t *testing.T) {
+	n := 0
+	for name, text := range manual.Documents(t, "../..") {
+		blocks, _ := manual.Blocks(name, text)
+		for _, b := range blocks {
+			if b.Is != "agent" {
+				continue
+			}
+			n++
+			if !strings.Contains("\n"+b.Text, "\nunits:") {
+				b.Text += "units: [{name: rack-a, serial: {device: /dev/ttyUSB0}}]\n"
+			}
+			if _, err := Parse(b.String(), []byte(b.Text)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n < 3 {
+		t.Errorf("only %d samples", n)
+	}
+}

@@ -18,7 +18,7 @@ import (
 )
 
 // blocks are the lines of the README that somebody copies, in their order.
-var blocks = regexp.MustCompile("(?s)<!-- try -->\n```sh\n(.*?)```")
+var blocks = regexp.MustCompile("(?s)<!-- run: demo -->\n```sh\n(.*?)```")
 
 // TestTheLinesOfTheReadmeDoWhatItSays runs the demonstration and the lines as they stand in the README, but for ports and directories.
 func TestTheLinesOfTheReadmeDoWhatItSays(t *testing.T) {

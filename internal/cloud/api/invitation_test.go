@@ -2,10 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"regexp"
-	"strings"
 	"testing"
 
 	"upsedge/internal/cloud"
@@ -98,50 +94,4 @@ func TestSHARE5WhereNothingIsSharedTheProblemHasTheOutcomes(t *testing.T) {
 			}
 		}
 	})
-}
-
-// docLine is a line of docs/sharing.md that sends something: method, path, who, JSON, and what is answered.
-var docLine = regexp.MustCompile(`(?m)^curl (?:-X (\w+) )?"\$CLOUD([^"]+)" -H "\$(\w+)"(?: --json '(.*)')?  # (\d+) ?(\w*)$`)
-
-// TestTheLinesOfSharingDoWhatTheySay: each line of the page that people read is sent, in its order.
-func TestTheLinesOfSharingDoWhatTheySay(t *testing.T) {
-	s := newStreet(t, storetest.Open(t, storetest.SQLite(t)))
-	page, err := os.ReadFile("../../../docs/sharing.md")
-	must(t, err)
-	lines := docLine.FindAllStringSubmatch(string(page), -1)
-	if n := strings.Count(string(page), "\ncurl "); len(lines) != n || n < 10 {
-		t.Fatalf("%d lines of %d are understood", len(lines), n)
-	}
-	words := map[string]string{"DEVICE": s.hers[ofDevice]}
-	for _, l := range lines {
-		if strings.Contains(l[0], "CODE") && words["CODE"] == "" {
-			words["CODE"] = s.code("bob@example.com", 2)
-		}
-		path, body := l[2], l[4]
-		for name, value := range words {
-			path, body = strings.ReplaceAll(path, "$"+name, value), strings.ReplaceAll(body, "'$"+name+"'", value)
-		}
-		method := l[1]
-		var send any
-		if body != "" {
-			send = body
-		}
-		if method == "" {
-			method = map[bool]string{true: "GET", false: "POST"}[send == nil]
-		}
-		e := s.do(method, path, send, map[string]string{"ADA": s.hers["bearer"], "BOB": s.his["bearer"]}[l[3]])
-		if fmt.Sprint(e.status) != l[5] || string(e.reason()) != l[6] {
-			t.Errorf("%s\nis answered %d %s", l[0], e.status, e.body)
-		}
-		var in invitedBodyRead
-		if e.status == 201 {
-			e.into(t, &in)
-			words["INVITATION"] = in.Invitation.ID
-		}
-	}
-	for _, reason := range []policy.Reason{policy.ShareLimit, policy.PlanBasic, policy.CodeLocked, policy.RateLimit, policy.CodeExpired, policy.EmailInvalid} {
-		if !strings.Contains(string(page), fmt.Sprintf("`%s` | %d |", reason, statuses[reason])) {
-			t.Errorf("%s, %d is not on the page", reason, statuses[reason])
-		}
-	}
 }

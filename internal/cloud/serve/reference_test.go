@@ -43,3 +43,15 @@ func TestEveryKeyStandsInTheDocument(t *testing.T) {
 		}
 	}
 }
+
+// TestSamplesInTheDocumentsAreTaken: of whole files and of parts of one.
+func TestSamplesInTheDocumentsAreTaken(t *testing.T) {
+	for name, text := range manual.Documents(t, "../../..") {
+		blocks, _ := manual.Blocks(name, text)
+		for _, b := range blocks {
+			if _, err := Parse(b.String(), []byte(b.Text)); b.Is == "cloud" && err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

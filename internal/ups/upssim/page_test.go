@@ -16,7 +16,7 @@ func fillIn(doc, mark, text string) string {
 	if !ok || !ended {
 		return doc
 	}
-	return before + "<!-- " + mark + " -->\n```\n" + text + "```\n<!-- end -->\n" + after
+	return before + "<!-- " + mark + " -->\n```text\n" + text + "```\n<!-- end -->\n" + after
 }
 
 // TestThePageListsWordsAndVariants keeps docs/simulator.md as the program is.
