@@ -12,30 +12,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// AppendUnits adds units to the file at path, keeping every byte of what is written there, its owner and its mode. A file that
-// does not exist is made. The result is checked before anything is written, and the file is replaced whole or not at all.
+// AppendUnits adds units to the file at path, as [Apply] does.
 func AppendUnits(path string, units []Unit) error {
-	old, err := os.ReadFile(path)
-	var was fs.FileInfo
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		old = []byte("# Every key with default and reason: agent.reference.yaml\n")
-	case err != nil:
-		return fmt.Errorf("read the configuration: %w", err)
-	default:
-		if was, err = os.Stat(path); err != nil {
-			return fmt.Errorf("read the configuration: %w", err)
-		}
-	}
-	before, err := Parse(path, old)
-	if err != nil {
-		return fmt.Errorf("nothing was written, the configuration has errors already: %w", err)
-	}
-	next, err := appendUnits(path, before, old, units)
-	if err != nil {
-		return fmt.Errorf("nothing was written: %w", err)
-	}
-	return replace(path, next, was)
+	_, err := Apply(path, Change{Units: units})
+	return err
 }
 
 func encode(v any) ([]byte, error) {

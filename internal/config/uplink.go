@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,18 +29,11 @@ func CheckSetUplink(path string, u Uplink) error {
 	if _, _, err := uplinked(path, u); err != nil {
 		return err
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
 	was, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".agent-*.yaml")
-	if err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	return errors.Join(inherit(f, was), f.Close(), os.Remove(f.Name()))
+	return writable(path, was)
 }
 
 // uplinked returns the file with another uplink; nil where it has it already.
@@ -116,7 +108,7 @@ func uplinkProposals(old []byte, root *yaml.Node, u Uplink) iter.Seq[[]byte] {
 		} else if next, ok := t.edited(value, set); ok && !yield(next) {
 			return
 		}
-		if anew, err := uplinkAnew(value, root, set); err == nil {
+		if anew, err := sectionAnew(value, root, set); err == nil {
 			yield(anew)
 		}
 	}
@@ -250,13 +242,13 @@ func (t text) apply(edits []edit) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// uplinkAnew sets the scalars in the tree and writes the whole file from it.
-func uplinkAnew(uplink, root *yaml.Node, set []scalar) ([]byte, error) {
-	if uplink.Kind != yaml.MappingNode {
-		*uplink = yaml.Node{Kind: yaml.MappingNode}
+// sectionAnew sets the scalars in the tree and writes the whole file from it.
+func sectionAnew(section, root *yaml.Node, set []scalar) ([]byte, error) {
+	if section.Kind != yaml.MappingNode {
+		*section = yaml.Node{Kind: yaml.MappingNode}
 	}
 	for _, s := range set {
-		in := uplink
+		in := section
 		for _, name := range s.path[:len(s.path)-1] {
 			in = ensure(in, name, yaml.MappingNode)
 		}
