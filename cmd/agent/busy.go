@@ -40,7 +40,7 @@ func askAgent(ctx context.Context, cli *common) map[string]busyLine {
 	if err != nil || cfg.Local.Socket == "" {
 		return nil
 	}
-	st, err := local.Ask(ctx, cfg.Local.Socket, false)
+	st, err := local.Ask(ctx, cfg.Local.Socket, true)
 	if err != nil {
 		return nil
 	}
@@ -69,7 +69,7 @@ func (s *searcher) note(c candidate, busy busyLine) {
 	case b.seen.Age == nil:
 		s.done(found{}, failure{c, fmt.Errorf("the running agent has this line and has not read %s yet: %s", b.seen.Name, b.seen.Failure)})
 	default:
-		s.done(b.found(), failure{})
+		s.done(b.found(), failure{candidate: c})
 	}
 }
 
@@ -83,7 +83,7 @@ func (b busyLine) anyName() string {
 func (b busyUnit) found() found {
 	f := found{
 		Unit: b.cfg.Name, UnitID: b.cfg.UnitID, Model: b.seen.Model, SKU: b.seen.SKU, Number: b.seen.Serial, Firmware: b.seen.Firmware,
-		ByAgent: true, cfg: b.cfg,
+		ByAgent: true, cfg: b.cfg, values: b.seen.Values, condition: b.seen.Condition,
 	}
 	if b.cfg.Serial != nil {
 		f.Serial = b.cfg.Serial.Device

@@ -49,27 +49,14 @@ func (c *enrollCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	if err != nil {
 		return err
 	}
-	o := enroll.Options{
-		StateDir: cfg.StateDir, CAFile: c.CA, Force: c.Force,
-		Check:     func(u enroll.Uplink) error { return config.CheckSetUplink(cli.Config, written(u)) },
-		Configure: func(u enroll.Uplink) error { return config.SetUplink(cli.Config, written(u)) },
-	}
+	o := enroll.Options{CAFile: c.CA, Force: c.Force}
 	if o.Cloud, err = enroll.ParseCloud(c.Cloud); err != nil {
 		return usageError{fmt.Errorf("--cloud: %w", err)}
 	}
 	if o.Token, err = c.token(std); err != nil {
 		return usageError{fmt.Errorf("--token: %w", err)}
 	}
-	if u := cfg.Uplink; u != nil {
-		o.Present = enroll.Uplink{Broker: u.Broker, CAFile: u.CAFile, CertFile: u.CertFile, KeyFile: u.KeyFile}
-	}
-	clk, err := clock.New()
-	if err != nil {
-		return err
-	}
-	_ = clk.Remember(cfg.StateDir, builtAt()) // what cannot be read costs what earlier runs knew of the time
-	o.Time = clk.Certificates
-	done, err := enroll.Enroll(ctx, o)
+	done, err := enrolBox(ctx, cli, cfg, o)
 	var present *enroll.PresentError
 	if errors.As(err, &present) {
 		return usageError{err}
@@ -78,6 +65,28 @@ func (c *enrollCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	}
 	_, err = fmt.Fprintf(std.out, "this box is agent %s of %s; %s\n", done.Agent, done.Cloud, next(cfg.Local.Socket))
 	return err
+}
+
+// enrolBox enrols as the options say, with the configuration and the clock of this box.
+func enrolBox(ctx context.Context, cli *common, cfg *config.Config, o enroll.Options) (*enroll.Done, error) {
+	o.StateDir, o.Present = cfg.StateDir, presentUplink(cfg)
+	o.Check = func(u enroll.Uplink) error { return config.CheckSetUplink(cli.Config, written(u)) }
+	o.Configure = func(u enroll.Uplink) error { return config.SetUplink(cli.Config, written(u)) }
+	clk, err := clock.New()
+	if err != nil {
+		return nil, err
+	}
+	_ = clk.Remember(cfg.StateDir, builtAt()) // what cannot be read costs what earlier runs knew of the time
+	o.Time = clk.Certificates
+	return enroll.Enroll(ctx, o)
+}
+
+// presentUplink is what the configuration says now; zero: no uplink.
+func presentUplink(cfg *config.Config) enroll.Uplink {
+	if u := cfg.Uplink; u != nil {
+		return enroll.Uplink{Broker: u.Broker, CAFile: u.CAFile, CertFile: u.CertFile, KeyFile: u.KeyFile}
+	}
+	return enroll.Uplink{}
 }
 
 func (c *enrollCmd) token(std stdio) (trust.Token, error) {

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func (c *common) load() (*config.Config, error) {
 	cfg, err := config.Load(c.Config)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; `upsagent probe --write` makes one", err)
+		err = fmt.Errorf("%w; `upsagent setup` makes one", err)
 	}
 	if err != nil {
 		return nil, usageError{err}

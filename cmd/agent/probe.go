@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"upsedge/internal/config"
+	"upsedge/internal/local"
 )
 
 type probeCmd struct {
@@ -62,6 +63,11 @@ type found struct {
 	ByAgent  bool   `json:"read_by_agent,omitempty"` // it was not asked: the running agent has its line and knows it
 	cfg      config.Unit
 	label    string // the name somebody gave the unit on its display
+	have     bool   // nobody asked for this place: it is configured
+
+	// What was read of it where that was wanted, or what the running agent has read.
+	values    []local.Value
+	condition []string
 }
 
 // where is the port or address of the unit.

@@ -17,6 +17,7 @@ import (
 
 	"upsedge/internal/agent"
 	"upsedge/internal/config"
+	"upsedge/internal/local"
 	"upsedge/internal/ups"
 	"upsedge/internal/ups/modbus"
 	"upsedge/internal/ups/smartups"
@@ -36,6 +37,7 @@ const (
 // A searcher asks candidates who they are.
 type searcher struct {
 	agent map[string]busyLine // lines of the running agent, by LineKey
+	full  bool                // read everything of the units that are found, not only who they are
 
 	mu       sync.Mutex
 	units    []found
@@ -105,6 +107,9 @@ func (s *searcher) line(ctx context.Context, all []candidate) {
 		f, err := ask(ctx, line, c)
 		if lost := (&modbus.LinkError{}); len(all) > 1 && errors.As(err, &lost) && ups.FailureOf(err) == ups.FailureNoAnswer && pause(ctx, relink) {
 			f, err = ask(ctx, line, c) // the line was given up because of the slaves before this one
+		}
+		if s.full && err == nil {
+			f.readAll(ctx, line)
 		}
 		if ctx.Err() != nil {
 			break // stopped in the middle of it
@@ -202,6 +207,15 @@ func ask(ctx context.Context, line *modbus.Line, c candidate) (found, error) {
 	return f, nil
 }
 
+// readAll reads everything of a unit. Who it is is known, so that a failure here costs the values alone.
+func (f *found) readAll(ctx context.Context, line *modbus.Line) {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	if st, err := smartups.ReadAll(ctx, agent.NewDriver(f.cfg, line, slog.New(slog.DiscardHandler))); err == nil {
+		f.values, f.condition = local.Values(st), st.Status().Names()
+	}
+}
+
 // done takes the outcome of one candidate: a unit, or why there is none.
 func (s *searcher) done(f found, fail failure) {
 	if errors.Is(fail.err, context.Canceled) {
@@ -209,9 +223,10 @@ func (s *searcher) done(f found, fail failure) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.have = fail.have
 	if fail.err == nil {
 		s.units = append(s.units, f)
-	} else {
+	} else if !fail.have {
 		s.failures = append(s.failures, fail)
 	}
 	s.progress.step(len(s.units))

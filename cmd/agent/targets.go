@@ -18,6 +18,7 @@ import (
 type candidate struct {
 	unit config.Unit
 	scan bool // one of many: silence there is no news
+	have bool // it is configured, and asked to know which unit it is
 }
 
 const (
@@ -67,7 +68,7 @@ func (c *probeCmd) candidates() ([]candidate, error) {
 	var out []candidate
 	for _, id := range ids {
 		for _, dev := range serial {
-			out = append(out, candidate{config.Unit{Name: dev, Serial: &config.Serial{Device: dev, Baud: c.Baud, Parity: c.Parity}, UnitID: id}, false})
+			out = append(out, candidate{config.Unit{Name: dev, Serial: &config.Serial{Device: dev, Baud: c.Baud, Parity: c.Parity}, UnitID: id}, false, false})
 		}
 	}
 	places := 0
@@ -81,20 +82,28 @@ func (c *probeCmd) candidates() ([]candidate, error) {
 		}
 		for _, a := range addresses {
 			for _, id := range ids {
-				out = append(out, candidate{config.Unit{Name: a, TCP: &config.TCP{Address: a}, UnitID: id}, scan})
+				out = append(out, candidate{config.Unit{Name: a, TCP: &config.TCP{Address: a}, UnitID: id}, scan, false})
 			}
 		}
 	}
 	return once(out), nil
 }
 
-// serial returns the ports to ask.
-func (c *probeCmd) serial() ([]string, error) {
+// line says what is wrong with the flags of a serial line.
+func (c *probeCmd) line() error {
 	if !slices.Contains(config.Bauds(), c.Baud) {
-		return nil, fmt.Errorf("--baud %d is not one of %v; the unit's own port is 9600", c.Baud, config.Bauds())
+		return fmt.Errorf("--baud %d is not one of %v; the unit's own port is 9600", c.Baud, config.Bauds())
 	}
 	if !slices.Contains([]string{"none", "even", "odd"}, c.Parity) {
-		return nil, fmt.Errorf("--parity must be none, even or odd but got %q", c.Parity)
+		return fmt.Errorf("--parity must be none, even or odd but got %q", c.Parity)
+	}
+	return nil
+}
+
+// serial returns the ports to ask.
+func (c *probeCmd) serial() ([]string, error) {
+	if err := c.line(); err != nil {
+		return nil, err
 	}
 	if !c.Serial.all && (len(c.Serial.named) > 0 || len(c.TCP) > 0) {
 		return c.Serial.named, nil

@@ -41,7 +41,10 @@ type Done struct {
 }
 
 // A PresentError says that there is something which is not to be replaced by accident.
-type PresentError struct{ what string }
+type PresentError struct {
+	Agent, Cloud string // of an enrolment made here; "" where the configuration has another uplink
+	what         string
+}
 
 func (e *PresentError) Error() string {
 	return e.what + "; with --force it is replaced; another cloud gets nothing that waits here of the units: it is erased"
@@ -99,11 +102,18 @@ func (o *Options) present(d dir) (done *Done, err error) {
 	case o.Force:
 		return nil, nil
 	case agent != "":
-		return nil, &PresentError{fmt.Sprintf("this box is agent %s of %s already", agent, at)}
+		return nil, &PresentError{agent, at, fmt.Sprintf("this box is agent %s of %s already", agent, at)}
 	case o.Present.Broker != "":
-		return nil, &PresentError{fmt.Sprintf("the configuration has an uplink to %s already", o.Present.Broker)}
+		return nil, &PresentError{what: fmt.Sprintf("the configuration has an uplink to %s already", o.Present.Broker)}
 	}
 	return nil, nil
+}
+
+// Taken returns a *PresentError where a box with this uplink is an agent already, or has another broker, and nil where it can be enrolled.
+func Taken(stateDir string, present Uplink) error {
+	d := dir{path: filepath.Join(stateDir, dirName)}
+	_, err := (&Options{Present: present, Cloud: new(url.URL)}).present(d)
+	return err
 }
 
 // enrolledAs returns the agent that a configuration makes of this box by our files, "" for any other.

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"upsedge/internal/config"
+	"upsedge/internal/ups"
+)
+
+// errDeclined is the end of a run whose result was not wanted.
+var errDeclined = errors.New("nothing was written")
+
+// none is how a person says that there is nothing.
+const none = "none"
+
+// checkFlags checks what needs no unit.
+func (s *setup) checkFlags() error {
+	_, err := s.Find.ids()
+	if err := errors.Join(s.Find.line(), err); err != nil {
+		return err
+	}
+	if (s.Cloud == "") != (s.Token == "") {
+		return errors.New("--cloud and --token go together: who the cloud is, and the token that the owner of the site got from it")
+	}
+	if s.Allow != "" {
+		groups, err := parseAllow(s.Allow)
+		if err != nil {
+			return fmt.Errorf("--allow: %w", err)
+		}
+		s.change.Allow = &groups
+	}
+	if s.FedBy != "" && s.FedBy != none {
+		unit, group, ok := strings.Cut(s.FedBy, ":")
+		if groups, err := ups.ParseGroups(group); !ok || unit == "" || err != nil || len(groups) != 1 {
+			return fmt.Errorf("--fed-by %s is not UNIT:GROUP like rack-a:main or rack-a:sog0, and not none", s.FedBy)
+		}
+	}
+	for _, n := range s.Names {
+		if err := config.CheckName(n[strings.LastIndex(n, "=")+1:]); err != nil {
+			return fmt.Errorf("--name: %w", err)
+		}
+	}
+	if s.Cloud != "" {
+		e, err := s.wanted(s.Cloud, s.Token)
+		if err != nil {
+			return err
+		}
+		s.enrol = e
+	}
+	return nil
+}
+
+// parseAllow reads groups of orders with commas or spaces between them, in the order in which they are known.
+func parseAllow(text string) ([]string, error) {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	out := []string{}
+	if len(words) == 1 && words[0] == none {
+		return out, nil
+	}
+	for _, w := range words {
+		if !slices.Contains(config.OrderGroups(), w) {
+			return nil, fmt.Errorf("%q is not one of %s, and not %s", w, strings.Join(config.OrderGroups(), ", "), none)
+		}
+	}
+	for _, g := range config.OrderGroups() {
+		if slices.Contains(words, g) {
+			out = append(out, g)
+		}
+	}
+	return out, nil
+}
+
+// decideByFlags decides what is written. Its errors are the caller's.
+func (s *setup) decideByFlags() error {
+	added, err := name(s.units, s.cli.Config)
+	if err != nil {
+		return err
+	}
+	if added, err = s.rename(added); err != nil {
+		return err
+	}
+	s.change.Units = added
+	if s.FedBy == "" {
+		return config.CheckApply(s.cli.Config, s.change)
+	}
+	by := config.FedBy{}
+	if unit, group, ok := strings.Cut(s.FedBy, ":"); ok {
+		groups, _ := ups.ParseGroups(group) // checked with the flags
+		by = config.FedBy{Unit: unit, Group: groups[0]}
+	}
+	if err := s.checkFedBy(by); err != nil {
+		return fmt.Errorf("--fed-by %s: %w", s.FedBy, err)
+	}
+	s.change.FedBy = &by
+	return config.CheckApply(s.cli.Config, s.change)
+}
+
+// rename gives the units the names of --name: one for the only unit, or by serial number or place. A unit that has a name keeps it: it is in
+// every metric and record.
+func (s *setup) rename(added []config.Unit) ([]config.Unit, error) {
+	for _, n := range s.Names {
+		which, want, several := strings.Cut(n, "=")
+		if !several {
+			which, want = "", n
+		}
+		f, err := s.meant(which)
+		if err != nil {
+			return nil, fmt.Errorf("--name %s: %w", n, err)
+		}
+		i := slices.IndexFunc(added, func(u config.Unit) bool { return u.Name == f.Unit })
+		switch {
+		case f.Unit == want:
+		case i < 0:
+			return nil, fmt.Errorf("--name %s: the unit on %s is configured as %s; another name is another unit to whoever collects its values. Change it in %s if that is meant",
+				n, f.where(), f.Unit, s.cli.Config)
+		case s.taken(want, added):
+			return nil, fmt.Errorf("--name %s: another unit has the name", n)
+		default:
+			added[i].Name, f.Unit, f.cfg.Name = want, want, want
+		}
+	}
+	return added, nil
+}
+
+// meant is the unit with this serial number or at this place; of no words the only one that was looked at.
+func (s *setup) meant(which string) (*found, error) {
+	byName := map[string]*found{} // a unit that was found twice is one
+	for i := range s.units {
+		f := &s.units[i]
+		if which == "" && !f.have || which != "" && (which == f.Number || which == f.where()) {
+			if byName[f.Unit] == nil || f.SameAs == "" {
+				byName[f.Unit] = f
+			}
+		}
+	}
+	for _, f := range byName {
+		if len(byName) == 1 {
+			return f, nil
+		}
+	}
+	if which == "" {
+		return nil, fmt.Errorf("there are %s; say which one, SERIALNUMBER=NAME or PLACE=NAME", count(len(byName), "unit"))
+	}
+	return nil, fmt.Errorf("no unit with the serial number or at the place %s has answered", which)
+}
+
+// taken reports whether a unit has the name, in the configuration or among those that come into it.
+func (s *setup) taken(name string, added []config.Unit) bool {
+	is := func(u config.Unit) bool { return u.Name == name }
+	return slices.ContainsFunc(s.cfg.Units, is) || slices.ContainsFunc(added, is)
+}
+
+// checkFedBy says what is wrong with an outlet: a wrong one would let an order leave this box dark.
+func (s *setup) checkFedBy(by config.FedBy) error {
+	if by == (config.FedBy{}) {
+		return nil
+	}
+	if !s.taken(by.Unit, s.change.Units) {
+		return fmt.Errorf("%q is no unit of the configuration", by.Unit)
+	}
+	for i := range s.units {
+		if f := &s.units[i]; f.Unit == by.Unit && f.groups() != nil && !slices.Contains(f.groups(), by.Group) {
+			return fmt.Errorf("%s has no outlet group %v; it has %s", by.Unit, by.Group, groupWords(f.groups()))
+		}
+	}
+	return nil
+}
+
+func groupWords(all []ups.Group) string {
+	var out []string
+	for _, g := range all {
+		out = append(out, g.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// decideByQuestions asks what only a person on site knows, shows what it comes to, and has it confirmed.
+func (s *setup) decideByQuestions(ctx context.Context) error {
+	if err := s.askNames(ctx); err != nil {
+		return err
+	}
+	if err := s.askCloud(ctx); err != nil {
+		return err
+	}
+	if err := s.askAllow(ctx); err != nil {
+		return err
+	}
+	if err := s.askFedBy(ctx); err != nil {
+		return err
+	}
+	if err := config.CheckApply(s.cli.Config, s.change); err != nil {
+		return err
+	}
+	return s.confirm(ctx)
+}
+
+func (s *setup) askNames(ctx context.Context) error {
+	added, err := name(s.units, s.cli.Config)
+	if err != nil {
+		return usageError{err}
+	}
+	s.say("")
+	var kept []config.Unit
+	for _, u := range added {
+		var f *found
+		for i := range s.units {
+			if placeOf(s.units[i].cfg) == placeOf(u) {
+				f = &s.units[i]
+			}
+		}
+		words := fmt.Sprintf("Name of the unit on %s, for metrics and alarms (- leaves it out) [%s]:", f.where(), u.Name)
+		if err := s.ask.until(ctx, words, func(answer string) error {
+			answer = cmp.Or(answer, u.Name)
+			if answer == "-" {
+				f.Unit = ""
+				return nil
+			}
+			if s.taken(answer, kept) {
+				return fmt.Errorf("another unit has the name %s", answer)
+			}
+			if err := config.CheckName(answer); err != nil {
+				return err
+			}
+			u.Name, f.Unit, f.cfg.Name = answer, answer, answer
+			kept = append(kept, u)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	s.change.Units = kept
+	if len(kept)+len(s.cfg.Units) == 0 {
+		return errors.New("no unit is left to be configured; nothing was written")
+	}
+	return nil
+}
+
+// askAllow asks which orders from afar are obeyed, where somebody could give any: none unless somebody on site says so (R7).
+func (s *setup) askAllow(ctx context.Context) error {
+	if s.change.Allow != nil || s.enrol == nil && s.cfg.Uplink == nil || config.Says(s.cli.Config, "orders", "allow") {
+		return nil
+	}
+	s.say("\nOrders from the cloud: which groups may this box obey? diagnostics (self-tests), alarms (silence the beeper), settings, reboot, outlets (switch sockets), firmware.")
+	return s.ask.until(ctx, "Groups, with commas [none]:", func(answer string) error {
+		groups, err := parseAllow(cmp.Or(answer, none))
+		s.change.Allow = &groups
+		return err
+	})
+}
+
+// askFedBy asks what feeds this box. There is no default: a wrong answer costs a way to the site.
+func (s *setup) askFedBy(ctx context.Context) error {
+	units := s.names()
+	if s.FedBy != "" || config.Says(s.cli.Config, "orders", "fed_by") {
+		return nil
+	}
+	s.say("\nIs this box itself plugged into %s? If so, an order that would leave it without power for good is refused.", oneOf("the UPS", units))
+	var yes, known bool
+	if err := s.ask.until(ctx, "y = yes, n = no, ? = I do not know:", func(answer string) error {
+		switch strings.ToLower(answer) {
+		case "y", "yes":
+			yes, known = true, true
+		case "n", "no":
+			known = true
+		case "?":
+		default:
+			return errors.New("please say y, n or ?")
+		}
+		return nil
+	}); err != nil || !known {
+		return err
+	}
+	by := config.FedBy{}
+	if yes {
+		var err error
+		if by, err = s.askOutlet(ctx, units); err != nil {
+			return err
+		}
+	}
+	s.change.FedBy = &by
+	return nil
+}
+
+// names are the units that the configuration will have.
+func (s *setup) names() (out []string) {
+	for _, u := range slices.Concat(s.cfg.Units, s.change.Units) {
+		out = append(out, u.Name)
+	}
+	return out
+}
+
+func oneOf(what string, units []string) string {
+	if len(units) == 1 {
+		return what + " " + units[0]
+	}
+	return "one of these: " + strings.Join(units, ", ")
+}
+
+// askOutlet asks which unit, and which of its outlet groups; what there is one of is not asked.
+func (s *setup) askOutlet(ctx context.Context, units []string) (by config.FedBy, err error) {
+	by.Unit = units[0]
+	if len(units) > 1 {
+		if err := s.ask.until(ctx, "Which unit?", func(answer string) error {
+			by.Unit = answer
+			if !slices.Contains(units, answer) {
+				return fmt.Errorf("there are %s", strings.Join(units, ", "))
+			}
+			return nil
+		}); err != nil {
+			return by, err
+		}
+	}
+	groups := ups.Groups[:4]
+	for i := range s.units {
+		if f := &s.units[i]; f.Unit == by.Unit && f.groups() != nil {
+			groups = f.groups()
+		}
+	}
+	if len(groups) == 1 {
+		by.Group = groups[0]
+		return by, nil
+	}
+	return by, s.ask.until(ctx, fmt.Sprintf("Which outlet group? The sockets are labelled at the back (main, or group 1 = sog0, 2 = sog1, 3 = sog2): %s", groupWords(groups)), func(answer string) error {
+		all, err := ups.ParseGroups(answer)
+		if err != nil || len(all) != 1 || !slices.Contains(groups, all[0]) {
+			return fmt.Errorf("it has %s", groupWords(groups))
+		}
+		by.Group = all[0]
+		return nil
+	})
+}
+
+// confirm shows what will be written and done. Nothing has been until here.
+func (s *setup) confirm(ctx context.Context) error {
+	if len(s.change.Units) == 0 && s.change.Allow == nil && s.change.FedBy == nil && s.enrol == nil {
+		return nil
+	}
+	s.say("\nThis comes into %s:", s.cli.Config)
+	for _, u := range s.change.Units {
+		where, _ := strings.CutPrefix(strings.TrimPrefix(u.LineKey(), "serial:"), "tcp:")
+		s.say("  unit %s on %s", u.Name, where)
+	}
+	if a := s.change.Allow; a != nil {
+		s.say("  orders from afar that are obeyed: %s", cmp.Or(strings.Join(*a, ", "), none))
+	}
+	if by := s.change.FedBy; by != nil && *by == (config.FedBy{}) {
+		s.say("  no unit feeds this box")
+	} else if by != nil {
+		s.say("  this box is fed by %s, outlet group %v", by.Unit, by.Group)
+	}
+	if s.enrol != nil {
+		s.say("  the uplink to %s, once it has taken the token", s.enrol.cloud)
+	}
+	what := "Write it and start the service? Enter = yes, n = no:"
+	if s.NoStart {
+		what = "Write it? Enter = yes, n = no:"
+	}
+	return s.ask.until(ctx, what, func(answer string) error {
+		switch strings.ToLower(answer) {
+		case "", "y", "yes":
+			return nil
+		case "n", "no":
+			return errDeclined
+		}
+		return errors.New("please press Enter, or say n")
+	})
+}
