@@ -1,0 +1,45 @@
+package doctor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// leastMemory is below what an agent of a few units needs beside the rest of the box, in bytes.
+const leastMemory = 48 << 20
+
+// LookAtMemory says whether the box, and the service within its own limit, has memory left.
+func (r Root) LookAtMemory() []Finding {
+	group := func(name string) string { return string(read(r.path("sys/fs/cgroup/system.slice", serviceName, name))) }
+	used, limit := bytesOf(group("memory.current")), bytesOf(group("memory.max"))
+	killed := int64(0)
+	for line := range strings.Lines(group("memory.events")) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
+			killed = bytesOf(f[1])
+		}
+	}
+	free := int64(memoryAvailable(string(read(r.path("proc/meminfo"))))) //nolint:gosec // far below 2^63
+	switch {
+	case killed > 0:
+		return []Finding{{
+			Level: Problem, What: fmt.Sprintf("the kernel has ended the agent %d times for want of memory", killed),
+			Do: "journalctl -u upsagent -k | grep -i oom; with very many units: sudo systemctl edit upsagent, [Service] MemoryMax=512M",
+		}}
+	case limit > 0 && used > limit-limit/10:
+		return []Finding{{
+			Level: Note, What: fmt.Sprintf("the agent uses %s of the %s that its service may have", size(used), size(limit)),
+			Do: "with very many units: sudo systemctl edit upsagent, [Service] MemoryMax=512M",
+		}}
+	case free > 0 && free < leastMemory:
+		return []Finding{{Level: Problem, What: fmt.Sprintf("the box has %s of memory left", size(free)), Do: "the largest programs: ps axo pid,rss,comm --sort -rss | head"}}
+	case free > 0:
+		return []Finding{{Level: OK, What: size(free) + " are available"}}
+	}
+	return []Finding{{Level: Note, What: "the kernel does not say how much memory is left"}}
+}
+
+func bytesOf(text string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64) // "max" is no number, and no limit
+	return n
+}
