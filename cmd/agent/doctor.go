@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -44,8 +45,8 @@ func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio, names []str
 		return c.bundle(ctx, cli, std)
 	}
 	cfg, err := cli.load()
-	up := &agent.Checkup{Path: cli.Config, Config: cfg, Err: err, Version: version, Built: builtAt()}
-	if no := doctor.Unknown(up.Checks(), names); len(no) > 0 {
+	up := &agent.Checkup{Path: cli.Config, Config: cfg, Err: err, Version: version, Built: builtAt(), Clock: cli.newClock}
+	if no := unknown(agent.CheckNames(), names); len(no) > 0 {
 		return misused(fmt.Errorf("there is no check %s", strings.Join(no, ", ")))
 	}
 	found := up.Examine(ctx, names...)
@@ -59,6 +60,11 @@ func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio, names []str
 		return errors.New(count(bad, "problem"))
 	}
 	return nil
+}
+
+// unknown are the names that are none of all.
+func unknown(all, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(all, n) })
 }
 
 func problems(found []doctor.Finding) (n int) {

@@ -5,18 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"upsedge/internal/clock"
 	"upsedge/internal/config"
 	"upsedge/internal/enroll"
+	"upsedge/internal/local"
 	"upsedge/internal/trust"
 )
 
@@ -72,7 +68,7 @@ func enrolBox(ctx context.Context, cli *common, cfg *config.Config, o enroll.Opt
 	o.StateDir, o.Present = cfg.StateDir, presentUplink(cfg)
 	o.Check = func(u enroll.Uplink) error { return config.CheckSetUplink(cli.Config, written(u)) }
 	o.Configure = func(u enroll.Uplink) error { return config.SetUplink(cli.Config, written(u)) }
-	clk, err := clock.New()
+	clk, err := cli.newClock()
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +103,7 @@ func written(u enroll.Uplink) config.Uplink {
 
 // next lets the running agent read its configuration, and says what happens now.
 func next(socket string) string {
-	pid, err := running(socket)
+	pid, err := local.Peer(socket)
 	if err == nil {
 		err = syscall.Kill(pid, syscall.SIGHUP)
 	}
@@ -118,27 +114,4 @@ func next(socket string) string {
 		return fmt.Sprintf("let the running agent read its configuration: systemctl reload upsagent, or kill -HUP %d", pid)
 	}
 	return "it connects when the agent is started: systemctl start upsagent"
-}
-
-// running returns the process that has the agent's socket, as the kernel knows it.
-func running(socket string) (pid int, err error) {
-	if socket == "" {
-		return 0, os.ErrNotExist
-	}
-	conn, err := net.DialTimeout("unix", socket, 2*time.Second)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var peer *unix.Ucred
-	var asked error
-	err = raw.Control(func(fd uintptr) { peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, asked); err != nil {
-		return 0, err
-	}
-	return int(peer.Pid), nil
 }

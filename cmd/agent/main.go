@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"upsedge/internal/clock"
 	"upsedge/internal/config"
 )
 
@@ -26,6 +27,15 @@ var (
 // common is what every command has.
 type common struct {
 	Config string // path of the configuration
+
+	clock func() (*clock.Clock, error) // nil: this box's; tests have another
+}
+
+func (c *common) newClock() (*clock.Clock, error) {
+	if c.clock != nil {
+		return c.clock()
+	}
+	return clock.New()
 }
 
 // usageError is what the caller can mend: exit code 2.

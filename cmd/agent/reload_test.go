@@ -150,7 +150,7 @@ func TestUnplugAndReplug(t *testing.T) {
 	if v := agent.series(`ups_output_volts{ups="rack-a"}`); v != "" {
 		t.Errorf("ups_output_volts is %s while the cable is out", v)
 	}
-	if out, _, code := p.upsagent("status"); code != 0 || !strings.Contains(out, "is the adapter plugged in") {
+	if out, _, code := p.upsagent("status"); code != 0 || !strings.Contains(out, "the adapter") {
 		t.Errorf("status says, exit code %d:\n%s", code, out)
 	}
 	plug(t, tty, one(u))

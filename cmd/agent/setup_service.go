@@ -59,7 +59,7 @@ func (s *setup) start(ctx context.Context) error {
 	s.step("service")
 	ctx, cancel := context.WithTimeout(ctx, mostStart)
 	defer cancel()
-	pid, _ := running(s.cfg.Local.Socket) // 0: nobody is there
+	pid, _ := local.Peer(s.cfg.Local.Socket) // 0: nobody is there
 	switch {
 	case s.service.there() && s.cli.Config == config.DefaultPath:
 		return s.startUnit(ctx, pid != 0)

@@ -64,14 +64,30 @@ func (a *agent) status(values bool) local.Status {
 		Broker: local.Broker{Configured: a.link.up.Load().cfg != nil, Connected: a.connected.Load()},
 		Alarms: a.own.shown(), Units: []local.Unit{},
 	}
+	if words := a.own.failed.Load(); words != nil {
+		s.Broker.Failure = *words
+	}
 	for _, l := range wire.Lanes {
-		s.Spool = append(s.Spool, local.Lane{Name: l.String(), Records: uint64(st.Lane(l).Records)})
+		s.Spool = append(s.Spool, a.waiting(l, st.Lane(l), now))
 	}
 	for _, u := range a.site.all() {
 		s.Units = append(s.Units, a.withPlan(u.local(now, values)))
 	}
 	s.Orders = a.showOrders()
 	return s
+}
+
+// waiting is what is told of a lane.
+func (a *agent) waiting(l wire.Lane, s store.LaneStats, now time.Time) local.Lane {
+	out := local.Lane{Name: l.String(), Records: uint64(s.Records)}
+	if at := a.clock.Stamp(now); s.Records > 0 && s.Oldest.BootID == at.BootID {
+		age := (at.Mono - s.Oldest.Mono).Round(time.Second).Seconds()
+		out.Age = &age
+	}
+	for _, n := range s.Dropped {
+		out.Dropped += n
+	}
+	return out
 }
 
 // withPlan adds what the cloud has stated of a unit's plan.

@@ -298,6 +298,7 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 	}
 	if u.failure != nil {
 		out.Failure = Advice(u.cfg, u.failure)
+		_, out.Do = Advise(u.cfg, u.failure)
 	}
 	if !u.answered.IsZero() {
 		age := now.Sub(u.answered).Seconds()

@@ -58,11 +58,14 @@ func (c *Clock) Certificates() (t time.Time, sure bool) {
 	if offset, ok := c.known.at(mono); ok {
 		return wall(offset, mono), true
 	}
-	return latest(c.floor.certain(), c.floor.kept.sync), false
+	return c.floor.least(), false
 }
 
 // certain is the earliest that it can be, whatever time services say.
 func (f *floor) certain() time.Time { return latest(f.built, f.kept.sign) }
+
+// least is the same with what a time service said last.
+func (f *floor) least() time.Time { return latest(f.certain(), f.kept.sync) }
 
 func (f *floor) signed(now time.Time) { f.kept.sign = latest(f.kept.sign, now) }
 
@@ -140,4 +143,14 @@ func writeTimes(path string, t times) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Wall is what the clock of the machine says, whether that is right or not.
+func (c *Clock) Wall() time.Time { return c.m.Wall() }
+
+// Floor is the earliest that it can be.
+func (c *Clock) Floor() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.floor.least()
 }

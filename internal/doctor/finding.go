@@ -27,7 +27,7 @@ type Finding struct {
 	What  string `json:"what"`         // what is wrong, or what is in order
 	Do    string `json:"do,omitempty"` // what to do about it: a command or a button where there is one
 
-	// At is the line, host or file that this rests on. A problem hides what it explains at the same place, and with none everywhere.
+	// At is the line or host that this rests on. A problem hides what it explains at the same place; where one of the two has none, everywhere.
 	At string `json:"-"`
 }
 
@@ -44,7 +44,7 @@ const lookWithin = 8 * time.Second
 
 // Examine runs checks beside each other, all or the named ones, and returns what they found: in the order of the checks, which is that of cause
 // and effect, problems first, then notes, and without what another problem explains. It returns within ten seconds; a check that has no answer
-// by then is a note. Names that no check has are left out: see Unknown.
+// by then is a note. Names that no check has are left out.
 func Examine(ctx context.Context, checks []Check, names ...string) []Finding {
 	return examine(ctx, lookWithin, checks, names)
 }
@@ -98,8 +98,8 @@ func explained(checks []Check, all []Finding) []Finding {
 		after[c.Name] = c.After
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
-		return slices.ContainsFunc(all, func(cause Finding) bool {
-			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || cause.At == f.At)
+		return f.Level != OK && slices.ContainsFunc(all, func(cause Finding) bool {
+			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || f.At == "" || cause.At == f.At)
 		})
 	})
 }
@@ -113,11 +113,4 @@ func Worst(all []Finding) Level {
 		}
 	}
 	return worst
-}
-
-// Unknown returns the names that no check has.
-func Unknown(checks []Check, names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		return slices.ContainsFunc(checks, func(c Check) bool { return c.Name == n })
-	})
 }

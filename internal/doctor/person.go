@@ -165,3 +165,6 @@ func octal(m fs.FileMode) string {
 	s := strconv.FormatUint(uint64(m.Perm()), 8)
 	return "0000"[:4-min(len(s), 4)] + s
 }
+
+// Blocked returns what keeps somebody from reading a file, "" where nothing does. An error says that this program cannot see it.
+func (p Person) Blocked(path string) (at string, err error) { return p.blocked(path, mayRead) }

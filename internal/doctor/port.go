@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/config"
 )
@@ -51,8 +54,8 @@ func (r Root) lookAtPort(device string, who Person) Finding {
 		return Finding{Level: Note, What: "this user may not even look at it", Do: "sudo upsagent doctor"}
 	case err != nil:
 		return Finding{Level: Problem, What: err.Error(), Do: r.present()}
-	case fi.Mode()&fs.ModeCharDevice == 0:
-		return Finding{Level: Problem, What: "this is no serial port but another kind of file", Do: r.present()}
+	case fi.Mode()&fs.ModeCharDevice == 0 || r.otherDevice(fi):
+		return Finding{Level: Problem, What: "this is no serial port", Do: r.present()}
 	}
 	if at, err := who.blocked(device, mayRead|mayWrite); err == nil && at != "" {
 		return r.forbidden(at, who)
@@ -64,6 +67,17 @@ func (r Root) lookAtPort(device string, who Person) Finding {
 		}
 	}
 	return Finding{Level: OK, What: fmt.Sprintf("it is there, and user %s may open it", who.Name)}
+}
+
+// otherDevice reports whether the kernel says that a character device is something else than a terminal line.
+func (r Root) otherDevice(fi fs.FileInfo) bool {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	number := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits on some platforms
+	of, err := os.Readlink(r.path("sys/dev/char", number, "subsystem"))
+	return err == nil && filepath.Base(of) != "tty"
 }
 
 func (r Root) forbidden(at string, who Person) Finding {
@@ -174,13 +188,19 @@ func holder(h Holder, device string) Finding {
 	return f
 }
 
+// mostHolders are told of.
+const mostHolders = 4
+
 // LookAtMasters says who else is at the serial ports, or may get there. agent is the process of the running agent, 0 without one.
 func (r Root) LookAtMasters(units []config.Unit, agent int) (out []Finding) {
 	names, _ := devices(units)
 	for _, device := range names {
+		if !exists(device) {
+			continue
+		}
 		clean := true
-		for _, h := range r.Holders(device) {
-			if h.PID == fmt.Sprint(agent) {
+		for i, h := range r.Holders(device) {
+			if h.PID == fmt.Sprint(agent) || i >= mostHolders {
 				continue
 			}
 			f := holder(h, device)

@@ -147,3 +147,18 @@ func (r Root) Age(pid int) float64 {
 	since, _ := strconv.ParseFloat(f[19], 64)
 	return max(0, r.uptime()-since/100)
 }
+
+// timeServices set clocks.
+var timeServices = []string{"chronyd", "systemd-timesyn", "ntpd", "ntpd-rs", "openntpd", "ptp4l", "phc2sys"} // comm has 15 characters
+
+// TimeServices names those that run.
+func (r Root) TimeServices() string {
+	var out []string
+	comms, _ := filepath.Glob(r.path("proc/[0-9]*/comm"))
+	for _, c := range comms {
+		if name := strings.TrimSpace(string(read(c))); slices.Contains(timeServices, name) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return strings.Join(out, ", ")
+}

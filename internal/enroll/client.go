@@ -60,6 +60,24 @@ func (c *Client) HasBundle(ctx context.Context, order string) (*Kept, error) {
 	return c.do(ctx, http.MethodGet, bundlePath(order), func(*http.Request) {}, nil)
 }
 
+// Cloud returns where the cloud is.
+func (c *Client) Cloud() (*url.URL, error) {
+	text, err := readURL(c.dir.file(c.agent, "url"))
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloud(text)
+}
+
+// Known asks whether the cloud still knows this agent, and changes nothing there. The error is a *RefusedError where it does not.
+func (c *Client) Known(ctx context.Context) error {
+	_, err := c.HasBundle(ctx, "none")
+	if errors.Is(err, ErrNothing) {
+		return nil
+	}
+	return err
+}
+
 func bundlePath(order string) string { return "/api/v1/agents/self/bundles/" + url.PathEscape(order) }
 
 // do makes one request on a connection of its own.

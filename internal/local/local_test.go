@@ -55,7 +55,7 @@ func TestValuesReadAsPeopleReadThem(t *testing.T) {
 func testStatus(values bool) Status {
 	age := 0.25
 	s := Status{
-		Version: "1.2.3", Agent: "box-1", Spool: []Lane{{"events", 1}},
+		Version: "1.2.3", Agent: "box-1", Spool: []Lane{{Name: "events", Records: 1}},
 		Alarms: []Alarm{{ID: 820, Severity: "warning", Text: "Cloud link lost"}},
 		Units: []Unit{{
 			Name: "rack-a", Condition: []string{"on_battery"}, Model: "Smart-UPS <b>1500</b>", Age: &age,

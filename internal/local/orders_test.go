@@ -16,7 +16,7 @@ func orderStatus() Status {
 		return &t
 	}
 	s := testStatus(true)
-	s.Broker, s.Clock.Trusted = Broker{true, true}, true
+	s.Broker, s.Clock.Trusted = Broker{Configured: true, Connected: true}, true
 	s.Units[0].Plan = &Plan{Plan: "advanced", Until: *at(0), Ended: true}
 	s.Units = append(s.Units, Unit{Name: "rack-b", Condition: []string{"online"}, Plan: &Plan{Plan: "standard", Until: at(0).AddDate(1, 0, 0)}}, Unit{Name: "rack-c"})
 	s.Orders = &Orders{

@@ -34,12 +34,17 @@ type Clock struct {
 type Broker struct {
 	Configured bool `json:"configured"`
 	Connected  bool `json:"connected"`
+	// Failure is why the last attempt to connect failed, in plain words; "" while connected, and where nothing is known.
+	Failure string `json:"failure,omitempty"`
 }
 
 // Lane is what waits to be delivered.
 type Lane struct {
 	Name    string `json:"lane"`
 	Records uint64 `json:"records"`
+	// Age is for how long the oldest waits, in seconds; nil where nothing waits or it was recorded before the box started.
+	Age     *float64 `json:"oldest_seconds,omitempty"`
+	Dropped uint64   `json:"dropped,omitempty"` // lost for want of room, or damaged, since the agent runs
 }
 
 // A Unit is what is known of one UPS.
@@ -53,6 +58,7 @@ type Unit struct {
 	Condition []string `json:"condition"`
 	Alarms    []Alarm  `json:"alarms"`
 	Failure   string   `json:"failure,omitempty"` // why it is not read, in the installer's words
+	Do        string   `json:"do,omitempty"`      // what to do about it; Failure has it, too
 	// Age is how long ago the unit last answered, in seconds; absent if it never has.
 	Age    *float64 `json:"age_seconds,omitempty"`
 	Values []Value  `json:"values,omitempty"` // only when asked for

@@ -19,6 +19,9 @@ func newer(version int) error {
 		"what waits in it, move %s*, %s and %s out of the directory", ErrNewer, version, schemaVersion, fileName, keysName, markName)
 }
 
+// CheckVersion returns an ErrNewer for a directory that Open would refuse. It changes nothing, and asks for no lock.
+func CheckVersion(dir string) error { return refuseNewer(dir) }
+
 // refuseNewer looks at the files without SQLite, which would change them: recover a log, make an index, empty both at the end.
 func refuseNewer(dir string) error {
 	path := filepath.Join(dir, fileName)
