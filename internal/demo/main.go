@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(o.dir)
-	s, err := newSite(o.dir, o.speed)
+	s, err := newSite(o.dir, o.speed, nil)
 	if err != nil {
 		return err
 	}

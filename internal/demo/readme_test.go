@@ -22,6 +22,7 @@ var blocks = regexp.MustCompile("(?s)<!-- run: demo -->\n```sh\n(.*?)```")
 
 // TestTheLinesOfTheReadmeDoWhatItSays runs the demonstration and the lines as they stand in the README, but for ports and directories.
 func TestTheLinesOfTheReadmeDoWhatItSays(t *testing.T) {
+	t.Parallel()
 	curl := testenv.Command(t, "curl")
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -21,7 +21,8 @@ type site struct {
 	units []*upssim.Unit
 }
 
-func newSite(dir string, speed float64) (*site, error) {
+// newSite makes them. now is their clock; nil is that of the machine.
+func newSite(dir string, speed float64, now func() time.Time) (*site, error) {
 	s := &site{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func newSite(dir string, speed float64) (*site, error) {
 		return nil, err
 	}
 	for i, name := range []string{"Rack A", "Rack B", "Rack C"} {
-		s.units = append(s.units, upssim.New(upssim.Options{Seed: uint64(i + 1), Name: name, Load: 0.25 + 0.1*float64(i), Speed: speed}))
+		s.units = append(s.units, upssim.New(upssim.Options{Seed: uint64(i + 1), Name: name, Load: 0.25 + 0.1*float64(i), Speed: speed, Now: now}))
 	}
 	for range s.units[1:] {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

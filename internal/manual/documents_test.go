@@ -24,7 +24,7 @@ var runners = map[string]string{
 	"cloud":  "internal/manual: upscloud in a directory of its own",
 	"api":    "internal/cloud/api: requests, sent to the interface",
 	"sim":    "internal/manual: upssim, until it answers",
-	"broker": "internal/manual: an agent with a broker, mosquitto, and nothing else",
+	"broker": "internal/demo: an agent with a broker, mosquitto, and nothing else",
 	"make":   "this test: the Makefile has the target",
 	"guest":  "make test-guest: a Debian with systemd in QEMU",
 }

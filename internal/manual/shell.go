@@ -30,7 +30,7 @@ func Commands(t testing.TB, root, program string) (out []Command) {
 	for _, name := range names {
 		blocks, _ := Blocks(name, docs[name])
 		for _, b := range blocks {
-			for _, words := range Words(b.commands()) {
+			for _, words := range Words(b.Commands()) {
 				if args, ok := of(program, words); ok {
 					out = append(out, Command{b.String(), args, false})
 				}
@@ -45,8 +45,8 @@ func Commands(t testing.TB, root, program string) (out []Command) {
 	return out
 }
 
-// commands returns a block as a script: what is written behind a prompt, or all of it.
-func (b Block) commands() string {
+// Commands returns a block as a script: what is written behind a prompt, or all of it.
+func (b Block) Commands() string {
 	switch b.Language {
 	case "sh":
 		return b.Text
