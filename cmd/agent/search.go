@@ -244,7 +244,16 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, total int) *progress {
+	if dumb() {
+		w = io.Discard
+	}
 	return &progress{w: onTerminal(w), total: total}
+}
+
+// dumb reports whether the terminal can do no more than write one line below the other.
+func dumb() bool {
+	t := os.Getenv("TERM")
+	return t == "" || t == "dumb"
 }
 
 // onTerminal is w, or nothing where that is no terminal.

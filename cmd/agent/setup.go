@@ -117,7 +117,7 @@ func (s *setup) begin() error {
 	if err := s.checkFlags(); err != nil {
 		return usageError{err}
 	}
-	if s.cli.Config == config.DefaultPath && os.Geteuid() != 0 {
+	if s.cli.Config == s.service.config && os.Geteuid() != 0 {
 		return errors.New("setup writes " + s.cli.Config + " and starts the service: run it as root (sudo upsagent setup)")
 	}
 	if err := config.CheckApply(s.cli.Config, config.Change{}); err != nil {
@@ -221,7 +221,7 @@ func (s *setup) write() error {
 	if changed {
 		s.say("Written: %s", s.cli.Config)
 	} else {
-		s.say("%s says so already: unchanged.", s.cli.Config)
+		s.say("Unchanged, it says so already: %s", s.cli.Config)
 	}
 	return s.load()
 }

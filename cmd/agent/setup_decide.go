@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"upsedge/internal/config"
+	"upsedge/internal/local"
 	"upsedge/internal/ups"
 )
 
@@ -46,11 +47,9 @@ func (s *setup) checkFlags() error {
 		}
 	}
 	if s.Cloud != "" {
-		e, err := s.wanted(s.Cloud, s.Token)
-		if err != nil {
-			return err
+		if s.enrol, err = s.wanted(s.Cloud, s.Token); err != nil {
+			return fmt.Errorf("--cloud, --token: %w", err)
 		}
-		s.enrol = e
 	}
 	return nil
 }
@@ -204,7 +203,6 @@ func (s *setup) askNames(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	s.say("")
 	var kept []config.Unit
 	for _, u := range added {
 		var f *found
@@ -213,7 +211,8 @@ func (s *setup) askNames(ctx context.Context) error {
 				f = &s.units[i]
 			}
 		}
-		words := fmt.Sprintf("Name of the unit on %s, for metrics and alarms (- leaves it out) [%s]:", f.where(), u.Name)
+		words := fmt.Sprintf("Its name in metrics and alarms; - leaves it out [%s]:", u.Name)
+		s.say("\nThe unit on %s%s: %s", f.where(), slaveWords(f), cmp.Or(f.Model, "no model"))
 		if err := s.ask.until(ctx, words, func(answer string) error {
 			answer = cmp.Or(answer, u.Name)
 			if answer == "-" {
@@ -259,7 +258,7 @@ func (s *setup) askFedBy(ctx context.Context) error {
 	if s.FedBy != "" || config.Says(s.cli.Config, "orders", "fed_by") {
 		return nil
 	}
-	s.say("\nIs this box itself plugged into %s? If so, an order that would leave it without power for good is refused.", oneOf("the UPS", units))
+	s.say("\nIs this box itself plugged into %s? Then an order that would leave it without power for good is refused.", oneOf("the UPS", units))
 	var yes, known bool
 	if err := s.ask.until(ctx, "y = yes, n = no, ? = I do not know:", func(answer string) error {
 		switch strings.ToLower(answer) {
@@ -315,24 +314,40 @@ func (s *setup) askOutlet(ctx context.Context, units []string) (by config.FedBy,
 			return by, err
 		}
 	}
-	groups := ups.Groups[:4]
+	groups, names := ups.Groups[:4], []local.Value(nil)
 	for i := range s.units {
 		if f := &s.units[i]; f.Unit == by.Unit && f.groups() != nil {
-			groups = f.groups()
+			groups, names = f.groups(), f.values
 		}
 	}
 	if len(groups) == 1 {
 		by.Group = groups[0]
 		return by, nil
 	}
-	return by, s.ask.until(ctx, fmt.Sprintf("Which outlet group? The sockets are labelled at the back (main, or group 1 = sog0, 2 = sog1, 3 = sog2): %s", groupWords(groups)), func(answer string) error {
-		all, err := ups.ParseGroups(answer)
+	s.say("Which of its outlet groups? The sockets at the back are labelled.")
+	for _, g := range groups {
+		s.say("  %s", outletWords(g, names))
+	}
+	return by, s.ask.until(ctx, "Group:", func(answer string) error {
+		all, err := ups.ParseGroups(strings.ToLower(answer))
 		if err != nil || len(all) != 1 || !slices.Contains(groups, all[0]) {
-			return fmt.Errorf("it has %s", groupWords(groups))
+			return fmt.Errorf("it is one of %s", groupWords(groups))
 		}
 		by.Group = all[0]
 		return nil
 	})
+}
+
+// outletWords says what a group is called: here, at the back of the unit, and by whoever gave it a name.
+func outletWords(g ups.Group, values []local.Value) string {
+	words := "main: the main outlet group"
+	if g != ups.MainGroup {
+		words = fmt.Sprintf("%v: switched outlet group %d", g, g-ups.SOG0+1)
+	}
+	if v := valueOf(values, g.NamePoint()); v != nil && v.Text != "" {
+		words += fmt.Sprintf(", called %q", v.Text)
+	}
+	return words
 }
 
 // confirm shows what will be written and done. Nothing has been until here.

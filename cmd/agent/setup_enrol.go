@@ -23,14 +23,14 @@ func (s *setup) wanted(cloud, token string) (*enrolment, error) {
 	e := &enrolment{}
 	var err error
 	if e.cloud, err = enroll.ParseCloud(cloud); err != nil {
-		return nil, fmt.Errorf("--cloud: %w", err)
+		return nil, err
 	}
 	if e.token, err = (&enrollCmd{Token: token}).token(s.std); err != nil {
-		return nil, fmt.Errorf("--token: %w", err)
+		return nil, fmt.Errorf("the token: %w", err)
 	}
-	var present *enroll.PresentError
+	var present *enroll.PresentError // above all before anything is written
 	if err := enroll.Taken(s.cfg.StateDir, presentUplink(s.cfg)); errors.As(err, &present) && present.Cloud != e.cloud.String() {
-		return nil, fmt.Errorf("--cloud: %w (sudo upsagent enroll --force)", err)
+		return nil, fmt.Errorf("%w (sudo upsagent enroll --force)", err)
 	}
 	return e, nil
 }
@@ -38,7 +38,9 @@ func (s *setup) wanted(cloud, token string) (*enrolment, error) {
 // enrolNow makes this box an agent of the cloud that is wanted, or finds that it is one.
 func (s *setup) enrolNow(ctx context.Context) error {
 	if s.enrol == nil {
-		return nil
+		var err error
+		s.done.Agent, s.done.Cloud, err = enroll.Finish(s.cfg.StateDir, presentUplink(s.cfg))
+		return err
 	}
 	s.step("enrol")
 	s.say("Asking %s to take this box ...", s.enrol.cloud)

@@ -268,7 +268,11 @@ func (f *found) groups() (out []ups.Group) {
 
 // greet says what this is, and what is configured already.
 func (s *setup) greet() {
-	s.say("This finds the UPS, writes %s and starts the service. Of the UPS it reads only. Ctrl-C stops it at any point; run again it goes on.", s.cli.Config)
+	what := "This finds the UPS, writes %s and starts the service."
+	if s.NoStart {
+		what = "This finds the UPS and writes %s."
+	}
+	s.say(what+" From the UPS it only reads. Ctrl-C stops it at any point; run again, it goes on.", s.cli.Config)
 	if len(s.cfg.Units) > 0 {
 		s.say("\nConfigured already:")
 	}
@@ -348,11 +352,14 @@ func placesOf(all []candidate) string {
 // askWhere asks whether to look somewhere else. The function it returns has the places; nil: go on with what there is.
 func (s *setup) askWhere(ctx context.Context) (next func() ([]candidate, []string, error), err error) {
 	enough := len(s.units)+len(s.cfg.Units) > 0
-	words := "Enter = look again; or type where else to look: a port (/dev/ttyUSB0), an address or a network (192.0.2.20, 192.0.2.0/24), or other slave IDs (id 1-20):"
+	s.say("\nSomewhere else to look? Type a port (/dev/ttyUSB0), an address (192.0.2.20), a network (192.0.2.0/24) or other slave IDs (id 1-20).")
+	words := "Enter = look again:"
 	if enough {
-		words = "Enter = go on with these; or type where else to look: a port (/dev/ttyUSB0), an address or a network (192.0.2.20, 192.0.2.0/24), other slave IDs (id 1-20), or r = again:"
+		words = "Enter = go on with these, r = look again:"
+		if len(s.units) == 1 && len(s.cfg.Units) == 0 {
+			words = "Enter = go on with this one, r = look again:"
+		}
 	}
-	s.say("")
 	err = s.ask.until(ctx, words, func(answer string) error {
 		if answer == "" && enough {
 			return nil

@@ -68,7 +68,7 @@ func (s *setup) live(ctx context.Context) {
 		return
 	}
 	every, up := time.Second, ""
-	if t := os.Getenv("TERM"); t == "" || t == "dumb" {
+	if dumb() {
 		every = 10 * time.Second
 	}
 	s.say("\nLive values. Enter goes on:")
@@ -165,7 +165,10 @@ func (s *setup) end() error {
 // next are the places to look at from here.
 func (s *setup) next() (out []string) {
 	if at := s.cfg.Local.Listen; at != "" {
-		out = append(out, "status page\thttp://"+at+"/"+fromAfar(at))
+		out = append(out, "status page\thttp://"+at+"/")
+		if far := fromAfar(at); far != "" {
+			out = append(out, "\tfrom your desk: "+far)
+		}
 	}
 	if at := s.cfg.Metrics.Listen; at != "" {
 		out = append(out, "Prometheus\thttp://"+at+"/metrics")
@@ -186,5 +189,5 @@ func fromAfar(at string) string {
 	if err != nil || port == "0" || !strings.HasPrefix(host, "127.") && host != "localhost" && host != "::1" {
 		return ""
 	}
-	return fmt.Sprintf(" (on this box; from your desk: ssh -L %s:%s %s)", port, at, cmp.Or(name, "BOX"))
+	return fmt.Sprintf("ssh -L %s:%s %s", port, at, cmp.Or(name, "BOX"))
 }

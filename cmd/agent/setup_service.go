@@ -17,8 +17,9 @@ import (
 
 // A serviceManager is what starts programs on this box.
 type serviceManager struct {
-	there func() bool                                                        // whether it manages this box
-	do    func(ctx context.Context, args ...string) (said string, err error) // systemctl with these arguments
+	config string                                                             // the configuration that the service reads
+	there  func() bool                                                        // whether it manages this box
+	do     func(ctx context.Context, args ...string) (said string, err error) // systemctl with these arguments
 }
 
 const unitOfService = "upsagent.service"
@@ -26,6 +27,7 @@ const unitOfService = "upsagent.service"
 // systemd is the one of nearly every Linux. Only setup, which root runs at a terminal, starts another program; the daemon never does (T-60).
 func systemd() serviceManager {
 	return serviceManager{
+		config: config.DefaultPath,
 		there: func() bool {
 			fi, err := os.Stat("/run/systemd/system") // sd_booted(3)
 			return err == nil && fi.IsDir()
@@ -61,7 +63,7 @@ func (s *setup) start(ctx context.Context) error {
 	defer cancel()
 	pid, _ := local.Peer(s.cfg.Local.Socket) // 0: nobody is there
 	switch {
-	case s.service.there() && s.cli.Config == config.DefaultPath:
+	case s.service.there() && s.cli.Config == s.service.config:
 		return s.startUnit(ctx, pid != 0)
 	case pid == 0:
 		s.say("%s Start it: upsagent run --config %s", s.whyNot(), s.cli.Config)
@@ -82,13 +84,14 @@ func (s *setup) whyNot() string {
 	if !s.service.there() {
 		return "This box has no systemd: nothing was started."
 	}
-	return "The service reads " + config.DefaultPath + " and no other: nothing was started."
+	return "The service reads " + s.service.config + " and no other: nothing was started."
 }
 
 // startUnit asks systemd. An agent that fails and is started again and again is started anew, so that what is wrong is said here.
 func (s *setup) startUnit(ctx context.Context, runs bool) error {
 	_, inactive := s.service.do(ctx, "is-active", "--quiet", unitOfService)
 	if _, err := s.service.do(ctx, "is-enabled", "--quiet", unitOfService); err != nil {
+		s.step("enable")
 		if said, err := s.service.do(ctx, "enable", "--quiet", unitOfService); err != nil {
 			return systemctlError(ctx, "enable", said, err)
 		}
@@ -102,6 +105,7 @@ func (s *setup) startUnit(ctx context.Context, runs bool) error {
 		s.done.Service = serviceRunning
 		return nil
 	}
+	s.step(verb)
 	if said, err := s.service.do(ctx, verb, unitOfService); err != nil {
 		return s.sayWhy(ctx, systemctlError(ctx, verb, said, err))
 	}
@@ -180,14 +184,15 @@ func (s *setup) await(ctx context.Context) error {
 		return nil
 	}
 	s.step("await")
-	s.say("Waiting for the first reading of %s ...", strings.Join(s.names(), ", "))
+	of := s.lookedAt()
+	s.say("Waiting for the first reading of %s ...", strings.Join(of, ", "))
 	within, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	missing := ""
 	for {
 		if st, err := local.Ask(within, s.cfg.Local.Socket, true); err == nil {
 			s.done.Live = st.Units
-			if missing = unread(st, s.cfg.Units); missing == "" {
+			if missing = unread(st, of); missing == "" {
 				return nil
 			}
 		} else if ctx.Err() == nil && within.Err() == nil {
@@ -203,15 +208,29 @@ func (s *setup) await(ctx context.Context) error {
 	return errors.New(missing)
 }
 
+// lookedAt are the units that this run is about: those that were looked for, or, where nobody was, all. Of others that are configured the doctor
+// tells.
+func (s *setup) lookedAt() (out []string) {
+	for _, name := range s.names() {
+		if slices.ContainsFunc(s.units, func(f found) bool { return f.Unit == name && !f.have }) {
+			out = append(out, name)
+		}
+	}
+	if out == nil {
+		return s.names()
+	}
+	return out
+}
+
 // unread names the first unit that the agent has not read, and why; "" where it has read all.
-func unread(st *local.Status, units []config.Unit) string {
-	for _, u := range units {
-		i := slices.IndexFunc(st.Units, func(seen local.Unit) bool { return seen.Name == u.Name })
+func unread(st *local.Status, names []string) string {
+	for _, name := range names {
+		i := slices.IndexFunc(st.Units, func(seen local.Unit) bool { return seen.Name == name })
 		if i < 0 {
-			return fmt.Sprintf("the running agent does not know %s: journalctl -u upsagent -n 30 says why", u.Name)
+			return fmt.Sprintf("the running agent does not know %s: journalctl -u upsagent -n 30 says why", name)
 		}
 		if seen := st.Units[i]; seen.Age == nil || len(seen.Condition) == 0 {
-			return strings.TrimSuffix(fmt.Sprintf("%s is not read yet: %s", u.Name, seen.Failure), ": ")
+			return strings.TrimSuffix(fmt.Sprintf("%s is not read yet: %s", name, seen.Failure), ": ")
 		}
 	}
 	return ""

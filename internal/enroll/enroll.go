@@ -92,11 +92,8 @@ func Enroll(ctx context.Context, o Options) (*Done, error) {
 func (o *Options) present(d dir) (done *Done, err error) {
 	agent := d.enrolledAs(o.Present)
 	at, _ := readURL(d.file(agent, "url"))
-	if key, _, err := readKey(d.file("new.pem")); err == nil && agent != "" {
-		own, _, err := readKey(d.file(agent, "agent.pem"))
-		if err == nil && own.Equal(key) && at == o.Cloud.String() { // all but the last step was made
-			return &Done{Agent: agent, Cloud: at, Again: true}, d.tidy(agent)
-		}
+	if d.begun(agent) && at == o.Cloud.String() { // all but the last step was made
+		return &Done{Agent: agent, Cloud: at, Again: true}, d.tidy(agent)
 	}
 	switch {
 	case o.Force:
@@ -107,6 +104,30 @@ func (o *Options) present(d dir) (done *Done, err error) {
 		return nil, &PresentError{what: fmt.Sprintf("the configuration has an uplink to %s already", o.Present.Broker)}
 	}
 	return nil, nil
+}
+
+// begun reports whether the agent has the key of an enrolment that did not come to its end.
+func (d dir) begun(agent string) bool {
+	key, _, err := readKey(d.file("new.pem"))
+	if err != nil || agent == "" {
+		return false
+	}
+	own, _, err := readKey(d.file(agent, "agent.pem"))
+	return err == nil && own.Equal(key)
+}
+
+// Finish makes the last step of an enrolment that was interrupted before it, and says who this box is by an enrolment that is complete; "" where
+// none made the uplink.
+func Finish(stateDir string, present Uplink) (agent, cloud string, err error) {
+	d := dir{path: filepath.Join(stateDir, dirName)}
+	if agent = d.enrolledAs(present); agent == "" {
+		return "", "", nil
+	}
+	cloud, _ = readURL(d.file(agent, "url"))
+	if d.begun(agent) {
+		err = d.tidy(agent)
+	}
+	return agent, cloud, err
 }
 
 // Taken returns a *PresentError where a box with this uplink is an agent already, or has another broker, and nil where it can be enrolled.
