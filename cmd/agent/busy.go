@@ -67,7 +67,8 @@ func (s *searcher) note(c candidate, busy busyLine) {
 	case !ok:
 		s.done(found{}, failure{c, fmt.Errorf("the running agent has this line (unit %s): systemctl stop upsagent, and probe again", busy.anyName())})
 	case b.seen.Age == nil:
-		s.done(found{}, failure{c, fmt.Errorf("the running agent has this line and has not read %s yet: %s", b.seen.Name, b.seen.Failure)})
+		words := fmt.Sprintf("the running agent has this line and has not read %s yet: %s", b.seen.Name, b.seen.Failure)
+		s.done(found{}, failure{c, errors.New(strings.TrimSuffix(words, ": "))})
 	default:
 		s.done(b.found(), failure{candidate: c})
 	}
@@ -81,18 +82,9 @@ func (b busyLine) anyName() string {
 }
 
 func (b busyUnit) found() found {
-	f := found{
-		Unit: b.cfg.Name, UnitID: b.cfg.UnitID, Model: b.seen.Model, SKU: b.seen.SKU, Number: b.seen.Serial, Firmware: b.seen.Firmware,
-		ByAgent: true, cfg: b.cfg, values: b.seen.Values, condition: b.seen.Condition,
-	}
-	if b.cfg.Serial != nil {
-		f.Serial = b.cfg.Serial.Device
-		return f
-	}
-	f.TCP, f.Via = b.cfg.TCP.Address, "unit"
-	if b.cfg.OverCard() {
-		f.Via = "card"
-	}
+	f := foundAt(b.cfg)
+	f.Unit, f.Model, f.SKU, f.Number, f.Firmware = b.cfg.Name, b.seen.Model, b.seen.SKU, b.seen.Serial, b.seen.Firmware
+	f.ByAgent, f.values, f.condition = true, b.seen.Values, b.seen.Condition
 	return f
 }
 

@@ -27,11 +27,18 @@ func free(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// TestEDGE14ARunningAgentIsEnrolledAndRemoved: the whole cloud, the built agent, and the command of an installer between them: the agent is
-// connected without a restart, and the cloud knows its unit. Then the agent is removed: told in one line, and polling goes on.
-func TestEDGE14ARunningAgentIsEnrolledAndRemoved(t *testing.T) {
-	t.Parallel()
-	ctx, stop := context.WithCancel(t.Context())
+// A cloudHere is a whole cloud, with an owner of whom tokens are had.
+type cloudHere struct {
+	t     testing.TB
+	url   string
+	db    *store.DB
+	owner *authority.Authority
+	ada   cloud.Actor
+}
+
+func newCloud(t testing.TB) *cloudHere {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
 	cfg, err := serve.Parse("cloud.yaml", []byte("data_dir: "+t.TempDir()+"\nname: 127.0.0.1\nhttps: {listen: \""+free(t)+"\"}\nmqtt: {listen: \""+free(t)+"\"}\nmetrics: {listen: \"\"}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -49,58 +56,79 @@ func TestEDGE14ARunningAgentIsEnrolledAndRemoved(t *testing.T) {
 		stop()
 		<-done
 	})
-	db, err := store.Open(ctx, cfg.Database)
-	if err != nil {
+	c := &cloudHere{t: t, url: cfg.URL, ada: cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_ada", Request: "r_1"}}
+	if c.db, err = store.Open(ctx, cfg.Database); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() })
-	owner, err := authority.Open(cfg.DataDir, authority.Options{DB: db})
-	if err != nil {
+	t.Cleanup(func() { _ = c.db.Close() })
+	if c.owner, err = authority.Open(cfg.DataDir, authority.Options{DB: c.db}); err != nil {
 		t.Fatal(err)
 	}
-	ada := cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_ada", Request: "r_1"}
-	var token *authority.Token
-	if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-		token, err = owner.IssueToken(ctx, tx, ada, "cellar")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	return c
+}
 
+// write works in the cloud's database.
+func (c *cloudHere) write(do func(ctx context.Context, tx *store.Tx) error) {
+	c.t.Helper()
+	if err := c.db.Write(context.Background(), do); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// token is a new one for a box.
+func (c *cloudHere) token() (text string) {
+	c.t.Helper()
+	c.write(func(ctx context.Context, tx *store.Tx) error {
+		token, err := c.owner.IssueToken(ctx, tx, c.ada, "cellar")
+		if err == nil {
+			text = token.Text
+		}
+		return err
+	})
+	return text
+}
+
+// count is what a query counts.
+func (c *cloudHere) count(query string, args ...any) (n int) {
+	c.t.Helper()
+	if err := c.db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		return tx.QueryRow(ctx, query, args...).Scan(&n)
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
+// TestEDGE14ARunningAgentIsEnrolledAndRemoved: the whole cloud, the built agent, and the command of an installer between them: the agent is
+// connected without a restart, and the cloud knows its unit. Then the agent is removed: told in one line, and polling goes on.
+func TestEDGE14ARunningAgentIsEnrolledAndRemoved(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	token := c.token()
 	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
 	p := newPlace(t, "spool: {flush: 200ms}\nunits: # of the cellar\n  - {name: rack-a, tcp: {address: \""+addr+"\"}}\n")
 	agent := p.start()
 	agent.showing(`ups_up{ups="rack-a"}`, "1")
-	out, words, code := p.upsagent("enroll", "--cloud", cfg.URL, "--token", token.Text)
+	out, words, code := p.upsagent("enroll", "--cloud", c.url, "--token", token)
 	if code != 0 || !strings.Contains(out, "the running agent connects now") {
 		t.Fatalf("enroll: %d %s %s", code, out, words)
 	}
 	agent.showing("upsagent_mqtt_connected", "1")
 	agent.await("the uplink leads elsewhere now")
-	count := func(query string) (n int) {
-		if err := db.Read(context.Background(), func(ctx context.Context, tx *store.Tx) error {
-			return tx.QueryRow(ctx, query).Scan(&n)
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	until(t, "its unit in the cloud", func() bool { return count(`SELECT COUNT(*) FROM sightings`) == 1 }, nil)
-	if _, words, code := p.upsagent("enroll", "--cloud", cfg.URL, "--token", token.Text); code != 2 || !strings.Contains(words, "already") {
+	until(t, "its unit in the cloud", func() bool { return c.count(`SELECT COUNT(*) FROM sightings`) == 1 }, nil)
+	if _, words, code := p.upsagent("enroll", "--cloud", c.url, "--token", token); code != 2 || !strings.Contains(words, "already") {
 		t.Errorf("enrolled twice: %d %s", code, words)
 	}
 
 	id := strings.Fields(out)[4]
-	if err := db.Write(ctx, func(ctx context.Context, tx *store.Tx) error { return owner.Revoke(ctx, tx, ada, id) }); err != nil {
-		t.Fatal(err)
-	}
+	c.write(func(ctx context.Context, tx *store.Tx) error { return c.owner.Revoke(ctx, tx, c.ada, id) })
 	agent.await("alarm=824")
 	agent.showing(`ups_up{ups="rack-a"}`, "1")
 	if code := agent.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	log := agent.log.String()
-	if strings.Contains(log, token.Text) || strings.Contains(log, "PRIVATE") {
+	if strings.Contains(log, token) || strings.Contains(log, "PRIVATE") {
 		t.Error("a secret is in the log (T-61)")
 	}
 	if text, _ := os.ReadFile(p.file); !strings.Contains(string(text), "# of the cellar") {

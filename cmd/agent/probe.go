@@ -64,6 +64,7 @@ type found struct {
 	cfg      config.Unit
 	label    string // the name somebody gave the unit on its display
 	have     bool   // nobody asked for this place: it is configured
+	silent   string // why a unit that is configured was not read
 
 	// What was read of it where that was wanted, or what the running agent has read.
 	values    []local.Value

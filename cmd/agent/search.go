@@ -194,17 +194,31 @@ func ask(ctx context.Context, line *modbus.Line, c candidate) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	f := found{UnitID: u.UnitID, Model: id.Model, SKU: id.SKU, Number: id.Serial, Firmware: id.Firmware, cfg: u, label: id.Name}
+	f := foundAt(u)
+	f.Model, f.SKU, f.Number, f.Firmware, f.label = id.Model, id.SKU, id.Serial, id.Firmware, id.Name
+	if u.TCP != nil {
+		f.cfg.TCP = &config.TCP{Address: u.TCP.Address, Card: id.Card}
+		f.Via = viaOf(f.cfg)
+	}
+	return f, nil
+}
+
+// foundAt is a unit at a place of the configuration, of which nothing is known.
+func foundAt(u config.Unit) found {
+	f := found{UnitID: u.UnitID, cfg: u}
 	if u.Serial != nil {
 		f.Serial = u.Serial.Device
-		return f, nil
+		return f
 	}
-	f.TCP, f.Via = u.TCP.Address, "unit"
-	if id.Card {
-		f.Via = "card"
+	f.TCP, f.Via = u.TCP.Address, viaOf(u)
+	return f
+}
+
+func viaOf(u config.Unit) string {
+	if u.OverCard() {
+		return "card"
 	}
-	f.cfg.TCP = &config.TCP{Address: u.TCP.Address, Card: id.Card}
-	return f, nil
+	return "unit"
 }
 
 // readAll reads everything of a unit. Who it is is known, so that a failure here costs the values alone.

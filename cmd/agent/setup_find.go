@@ -107,6 +107,15 @@ func (s *setup) search(ctx context.Context, all []candidate) *searcher {
 	found.full = true
 	found.agent = askAgent(ctx, s.cli)
 	found.run(ctx, all)
+	found.failures = slices.DeleteFunc(found.failures, func(f failure) bool {
+		name := s.configured(f.unit)
+		if name != "" {
+			u := foundAt(f.unit)
+			u.Unit, u.silent = name, explain(f.unit, f.err)
+			found.units = append(found.units, u)
+		}
+		return name != ""
+	})
 	return found
 }
 
@@ -145,8 +154,7 @@ func (s *setup) find(ctx context.Context) error {
 	return nil
 }
 
-// absent are the failures at places which somebody named one by one, and where nobody has answered: no range of addresses or slaves, and no
-// unit that is configured already, about which the service says more.
+// absent are the failures at places which somebody named one by one, and where nobody has answered: no range of addresses or slaves.
 func (s *setup) absent(all failures) (out failures) {
 	named := func(c candidate) bool {
 		return !c.scan && (c.unit.Serial == nil || slices.Contains(s.Find.Serial.named, c.unit.Serial.Device))
@@ -154,9 +162,6 @@ func (s *setup) absent(all failures) (out failures) {
 	here := map[string]bool{}
 	for _, u := range s.units {
 		here[lineKey(u.cfg)] = true
-	}
-	for _, u := range s.cfg.Units {
-		here[lineKey(u)] = true
 	}
 	for _, f := range all {
 		if named(f.candidate) && !here[lineKey(f.unit)] {
@@ -176,6 +181,10 @@ func (s *setup) list() {
 			continue
 		}
 		number++
+		if f.silent != "" {
+			s.say("\n%d. %s on %s%s is configured already, and cannot be read now: %s", number, f.Unit, f.where(), slaveWords(f), f.silent)
+			continue
+		}
 		s.say("\n%d. %s", number, strings.Join(nonempty(cmp.Or(f.Model, "a unit that does not say its model"), f.SKU, numbered("serial number ", f.Number), numbered("firmware ", f.Firmware)), ", "))
 		s.say("   on %s%s%s", f.where(), slaveWords(f), map[bool]string{true: ", through a network card"}[f.Via == "card"])
 		if words := f.state(); words != "" {
@@ -320,12 +329,18 @@ func (s *setup) lookAt(ctx context.Context, all []candidate, skipped []string) e
 		return errStopped
 	}
 	for _, f := range r.units {
-		s.units = slices.DeleteFunc(s.units, func(old found) bool { return placeOf(old.cfg) == placeOf(f.cfg) })
-		f.SameAs = ""
+		s.units = slices.DeleteFunc(s.units, func(old found) bool {
+			same := placeOf(old.cfg) == placeOf(f.cfg)
+			f.have = f.have && (!same || old.have) // what was looked for stays so
+			return same
+		})
 		s.units = append(s.units, f)
 	}
 	for _, w := range r.failures.advice(r.units) {
 		s.say("\n%s", w)
+	}
+	for i := range s.units {
+		s.units[i].SameAs = ""
 	}
 	doubles(s.units)
 	s.list()

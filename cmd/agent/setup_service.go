@@ -76,7 +76,7 @@ func (s *setup) start(ctx context.Context) error {
 		return fmt.Errorf("let the running agent (process %d) read its configuration: %w", pid, err)
 	}
 	s.done.Service = serviceReloaded
-	s.say("The running agent reads its configuration.")
+	s.say("The running agent reads its configuration again.")
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (s *setup) behind(ctx context.Context) bool {
 		return true
 	}
 	fi, err := os.Stat(s.cli.Config)
-	if err != nil || fi.ModTime().After(st.Started) {
+	if err != nil || fi.ModTime().Truncate(time.Second).After(st.Started) { // it started in a whole second
 		return true
 	}
 	var known []string
