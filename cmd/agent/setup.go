@@ -50,8 +50,8 @@ flags say. What is configured already stays, and a second run with the same
 flags changes nothing. It can be stopped at any point and be run again.`,
 		Example: `  upsagent setup
   upsagent setup --yes --serial /dev/ttyUSB0 --name rack-a
-  upsagent setup --yes --tcp 192.0.2.20 --cloud https://cloud.example:8443 \
-      --token - --allow diagnostics,reboot --fed-by rack-a:main < token`,
+  upsagent setup --yes --tcp 192.0.2.20 --allow reboot --fed-by ups-1:main
+  upsagent setup --yes --cloud https://cloud.example:8443 --token - < token`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.Run(cmd.Context(), cli, std) },
 	}
