@@ -56,8 +56,9 @@ var layers = []layer{
 	{"internal/command", append([]string{"internal/policy", "internal/trust"}, shared...), "", apart},
 	{"internal/uplink", shared, "", apart},
 	{"internal/enroll", append([]string{"internal/trust"}, shared...), "", apart},
-	{"internal/metrics", shared, "", apart},
-	{"internal/local", shared, "", apart},
+	{"internal/doors", nil, "std", "it counts connections; what is asked over them it is not told"},
+	{"internal/metrics", append([]string{"internal/doors"}, shared...), "", apart},
+	{"internal/local", append([]string{"internal/doors"}, shared...), "", apart},
 	{"internal/doctor", []string{"internal/ups", "internal/config"}, "", "it tells what it is told, and can say nothing else: what the facts are, only internal/agent knows"},
 
 	{"internal/cloud", []string{"internal/policy"}, "", "the vocabulary of the control plane"},

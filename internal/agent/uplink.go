@@ -253,7 +253,10 @@ func brokerTLS(cfg *config.Uplink) (*uplink.Credentials, error) {
 func CheckFiles(cfg *config.Config) error {
 	var errs []error
 	if f := cfg.Metrics.WebConfig; f != "" {
-		errs = append(errs, metrics.CheckWebConfig(f))
+		errs = append(errs, metrics.CheckWebConfig("metrics.web_config", f))
+	}
+	if f := cfg.Local.WebConfig; f != "" {
+		errs = append(errs, metrics.CheckWebConfig("local.web_config", f))
 	}
 	if u := cfg.Uplink; u != nil && secure(u) {
 		_, err := brokerTLS(u)

@@ -34,6 +34,7 @@ const (
 var (
 	unitName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 	hostName    = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`)
+	pageName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 	agentID     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	orderHours  = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$`)
 	bauds       = []int{1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200}
@@ -53,7 +54,7 @@ func (c checker) build(f *fileConfig) *Config {
 			Flush:    time.Duration(or(f.Spool.Flush, strict.Duration(10*time.Second))),
 		},
 		Metrics: Metrics{or(f.Metrics.Listen, "127.0.0.1:9811"), or(f.Metrics.WebConfig, ""), or(f.Metrics.SerialLabel, false)},
-		Local:   Local{or(f.Local.Listen, "127.0.0.1:9812"), or(f.Local.Socket, "/run/upsagent/agent.sock")},
+		Local:   Local{or(f.Local.Listen, "127.0.0.1:9812"), or(f.Local.Socket, "/run/upsagent/agent.sock"), or(f.Local.WebConfig, ""), append([]string{}, f.Local.Names...)},
 		Log:     Log{Format: oneOf(c, "log.format", or(f.Log.Format, "text"), "text", "json")},
 	}
 	if cfg.StateDir == "" {
@@ -77,6 +78,11 @@ func (c checker) build(f *fileConfig) *Config {
 	}
 	c.listen("metrics.listen", cfg.Metrics.Listen)
 	c.listen("local.listen", cfg.Local.Listen)
+	for i, n := range cfg.Local.Names {
+		if !pageName.MatchString(n) || len(n) > 253 {
+			c.At(fmt.Sprintf("local.names[%d]", i), "%q is not a host name in lower case like box.example", n)
+		}
+	}
 	c.orders(cfg, f.Orders)
 	for i := range f.Units {
 		cfg.Units = append(cfg.Units, c.unit(fmt.Sprintf("units[%d]", i), &f.Units[i]))

@@ -95,7 +95,11 @@ type Metrics struct {
 }
 
 // Local is the status page and the command socket.
-type Local struct{ Listen, Socket string } // "": off
+type Local struct {
+	Listen, Socket string   // "": off
+	WebConfig      string   // of the page: file of TLS and basic authentication, as Metrics'
+	Names          []string // by which browsers may ask for the page, beside addresses and localhost
+}
 
 // Orders limits what may be commanded from afar.
 type Orders struct {
@@ -136,8 +140,8 @@ func (c *Config) Warnings() []string {
 	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !loopback(host) && c.Metrics.WebConfig == "" {
 		out = append(out, "metrics.listen: anybody in the network can read the metrics; metrics.web_config adds TLS and a password")
 	}
-	if host, _, err := net.SplitHostPort(c.Local.Listen); err == nil && !loopback(host) {
-		out = append(out, "local.listen: anybody in the network can read the status page, serial numbers included")
+	if host, _, err := net.SplitHostPort(c.Local.Listen); err == nil && !loopback(host) && c.Local.WebConfig == "" {
+		out = append(out, "local.listen: anybody in the network can read the status page, serial numbers included; local.web_config adds TLS and a password")
 	}
 	if len(c.Orders.Allow) > 0 && c.Uplink == nil {
 		out = append(out, "orders.allow: without an uplink nobody can order anything")

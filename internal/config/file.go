@@ -83,6 +83,9 @@ type fileMetrics struct {
 type fileLocal struct {
 	Listen *string `yaml:"listen"`
 	Socket *string `yaml:"socket"`
+
+	WebConfig *string  `yaml:"web_config"`
+	Names     []string `yaml:"names"`
 }
 
 type fileOrders struct {

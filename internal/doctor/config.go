@@ -80,8 +80,10 @@ type configMetric struct {
 }
 
 type configLocal struct {
-	Listen string `json:"listen"`
-	Socket string `json:"socket"`
+	Listen    string `json:"listen"`
+	Socket    string `json:"socket"`
+	WebConfig string `json:"web_config"`
+	Names     int    `json:"names"` // how many
 }
 
 type configOrders struct {
@@ -105,7 +107,7 @@ func Configured(c *config.Config, about string, all bool) Config {
 		Spool:    configSpool{c.Spool.MaxBytes, c.Spool.Flush.String()},
 		Units:    []configUnit{},
 		Metrics:  configMetric{listen(c.Metrics.Listen), present(c.Metrics.WebConfig), c.Metrics.SerialLabel},
-		Local:    configLocal{listen(c.Local.Listen), set(c.Local.Socket != "", "off", "on")},
+		Local:    configLocal{listen(c.Local.Listen), set(c.Local.Socket != "", "off", "on"), present(c.Local.WebConfig), len(c.Local.Names)},
 		Orders:   configOrders{slices.Clone(c.Orders.Allow), c.Orders.Hours, c.Orders.MinInterval.String(), c.Orders.DailyMax, c.Orders.Bundle, fedBy(c.Orders.FedBy, about, all)},
 		Log:      configLog{c.Log.Level.String(), c.Log.Format},
 	}
@@ -224,6 +226,9 @@ func SecretsOf(c *config.Config) *Secrets {
 	}
 	if f := c.Metrics.WebConfig; f != "" {
 		s.Web("metrics.web_config", f)
+	}
+	if f := c.Local.WebConfig; f != "" {
+		s.Web("local.web_config", f)
 	}
 	for _, u := range c.Units {
 		if u.Card != nil {

@@ -155,7 +155,7 @@ func TestT61TheRingTellsNamesAndNumbers(t *testing.T) {
 func TestT67EveryKeyOfTheConfigurationIsDecidedAbout(t *testing.T) {
 	cfg := config.Config{
 		StateDir: "SECRET", Uplink: &config.Uplink{Broker: "tls://SECRET.example:8883", CAFile: "SECRET", CertFile: "SECRET", KeyFile: "SECRET", AgentID: "SECRET", Addresses: "tail"},
-		Metrics: config.Metrics{Listen: "SECRET:1", WebConfig: "SECRET"}, Local: config.Local{Listen: "10.66.77.88:2", Socket: "SECRET"},
+		Metrics: config.Metrics{Listen: "SECRET:1", WebConfig: "SECRET"}, Local: config.Local{Listen: "10.66.77.88:2", Socket: "SECRET", WebConfig: "SECRET", Names: []string{"SECRET"}},
 		Units: []config.Unit{
 			{Name: "a", Serial: &config.Serial{Device: "/dev/serial/by-id/SECRET", Baud: 9600}},
 			{Name: "b", TCP: &config.TCP{Address: "10.66.77.88:502"}, Card: &config.Card{Address: "SECRET", CredentialsFile: "SECRET"}},
@@ -169,7 +169,7 @@ func TestT67EveryKeyOfTheConfigurationIsDecidedAbout(t *testing.T) {
 	if s := string(text); strings.Contains(s, "SECRET") || strings.Contains(s, "10.66") || !strings.Contains(s, "77.88") {
 		t.Errorf("%s", s)
 	}
-	decided := map[string]int{"Config": 8, "Spool": 2, "Unit": 7, "Serial": 3, "TCP": 2, "Thresholds": 3, "Card": 2, "Uplink": 8, "Metrics": 3, "Local": 2, "Orders": 6, "FedBy": 2, "Log": 2}
+	decided := map[string]int{"Config": 8, "Spool": 2, "Unit": 7, "Serial": 3, "TCP": 2, "Thresholds": 3, "Card": 2, "Uplink": 8, "Metrics": 3, "Local": 4, "Orders": 6, "FedBy": 2, "Log": 2}
 	var count func(reflect.Type)
 	count = func(of reflect.Type) {
 		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {

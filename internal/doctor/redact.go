@@ -35,7 +35,7 @@ var (
 // plainNames have a dot and are of this program: keys of its configuration and files of its state directory.
 var plainNames = []string{
 	"orders.allow", "orders.hours", "orders.min_interval", "orders.daily_max", "orders.bundle", "metrics.listen", "metrics.web_config", "metrics.serial_label",
-	"local.listen", "local.socket", "log.level", "log.format", "spool.max_bytes", "spool.flush", "uplink.broker", "uplink.max_rate", "uplink.addresses",
+	"local.listen", "local.socket", "local.web_config", "local.names", "log.level", "log.format", "spool.max_bytes", "spool.flush", "uplink.broker", "uplink.max_rate", "uplink.addresses",
 	"uplink.agent_id", "uplink.insecure", "uplink.tls", "uplink.tls.ca_file", "uplink.tls.cert_file", "uplink.tls.key_file", "store.db", "orders.db",
 	"alarm.mute", "alarm.ack", "control.outlet", "configure.device", "diagnostics.run", "support.bundle", "order.cancel", "reboot.ups", "reboot.group", "firmware.upgrade",
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"upsedge/internal/doors"
 )
 
 // A Server answers /metrics, /healthz and /readyz.
@@ -20,7 +22,7 @@ type Server struct {
 // authentication), or empty. healthy and ready are asked at each request; an error is the answer's text.
 func Listen(address, webConfig string, reg *Registry, healthy, ready func() error) (*Server, error) {
 	if webConfig != "" {
-		if err := CheckWebConfig(webConfig); err != nil {
+		if err := CheckWebConfig("metrics.web_config", webConfig); err != nil {
 			return nil, err
 		}
 	}
@@ -37,11 +39,11 @@ func On(l net.Listener, webConfig string, reg *Registry, healthy, ready func() e
 	mux.Handle("GET /metrics", newScraper(reg))
 	mux.HandleFunc("GET /healthz", probe(healthy))
 	mux.HandleFunc("GET /readyz", probe(ready))
-	return &Server{
-		listener: l,
-		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
-		web:      webConfig,
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: doors.MostHeader,
 	}
+	return &Server{listener: doors.Bound(server, l, doors.Most), server: server, web: webConfig}
 }
 
 // Addr returns the address that is listened on.
@@ -50,7 +52,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Run serves until ctx ends and then waits for the requests in hand, at most a second.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
-	go func() { failed <- serveWeb(s.listener, s.server, s.web) }()
+	go func() { failed <- ServeWeb(s.listener, s.server, s.web) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve metrics: %w", err)

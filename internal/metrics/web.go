@@ -89,14 +89,14 @@ func readWebConfig(file string) (*webConfig, error) {
 	return c, nil
 }
 
-// CheckWebConfig reports what is wrong with a web configuration file and with the files it names.
-func CheckWebConfig(file string) error {
+// CheckWebConfig reports what is wrong with a web configuration file, of a key of the agent's own configuration, and with the files it names.
+func CheckWebConfig(key, file string) error {
 	c, err := readWebConfig(file)
 	if err == nil && c.TLS.enabled() {
 		_, err = c.TLS.config()
 	}
 	if err != nil {
-		return fmt.Errorf("metrics.web_config: %w", err)
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func TestAWebConfigurationIsWhatPrometheusTakesForOne(t *testing.T) {
 		if err := os.WriteFile(file, []byte(files[name]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		ours, theirs := CheckWebConfig(file), web.Validate(file)
+		ours, theirs := CheckWebConfig("web", file), web.Validate(file)
 		if (ours == nil) != (theirs == nil) {
 			t.Errorf("%s: %v, want %v:\n%s", name, ours, theirs, files[name])
 		}
@@ -90,7 +90,7 @@ func TestAWebConfigurationIsWhatPrometheusTakesForOne(t *testing.T) {
 	if taken < 20 || taken > len(files)-20 {
 		t.Errorf("%d of %d are taken: the files show little", taken, len(files))
 	}
-	if CheckWebConfig(filepath.Join(dir, "none")) == nil {
+	if CheckWebConfig("web", filepath.Join(dir, "none")) == nil {
 		t.Error("a file that is not there is taken")
 	}
 }
@@ -123,7 +123,7 @@ func TestAWebConfigurationServesAsPrometheusDoes(t *testing.T) {
 		if strings.HasPrefix(text, tlsPart) {
 			scheme = "https"
 		}
-		ours := serveBy(t, func(l net.Listener, s *http.Server) error { return serveWeb(l, s, file) })
+		ours := serveBy(t, func(l net.Listener, s *http.Server) error { return ServeWeb(l, s, file) })
 		theirs := serveBy(t, func(l net.Listener, s *http.Server) error {
 			return web.Serve(l, s, &web.FlagConfig{WebConfigFile: &file}, slog.New(slog.DiscardHandler))
 		})
@@ -150,7 +150,7 @@ func TestAWebConfigurationIsReadAnew(t *testing.T) {
 	const tlsPart = "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
 	first := writeCertificate(t, dir)
 	write(tlsPart)
-	address := serveBy(t, func(l net.Listener, s *http.Server) error { return serveWeb(l, s, file) })
+	address := serveBy(t, func(l net.Listener, s *http.Server) error { return ServeWeb(l, s, file) })
 	see := func(c *tls.Config, login, want string) {
 		t.Helper()
 		if got := visit(t, "https://"+address, c, login); !strings.HasPrefix(got, want) {

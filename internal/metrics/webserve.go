@@ -12,9 +12,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// serveWeb is server.Serve with what a web configuration file wants; "" wants nothing. Users, headers and certificates are read
+// ServeWeb is server.Serve with what a web configuration file wants; "" wants nothing. Users, headers and certificates are read
 // anew for each request or connection, so a change holds at once; the limit of requests, HTTP/2, and whether there is TLS are as they were at the start.
-func serveWeb(l net.Listener, server *http.Server, file string) error {
+func ServeWeb(l net.Listener, server *http.Server, file string) error {
 	if file == "" {
 		return server.Serve(l)
 	}
