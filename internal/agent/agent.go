@@ -84,6 +84,7 @@ type agent struct {
 	link        link
 	ready       atomic.Bool
 	connected   atomic.Bool
+	turned      atomic.Int64 // when connected last changed, ns of Unix; 0: not since the start
 
 	mu      sync.Mutex
 	flushed time.Time // the flush loop last came round
@@ -194,7 +195,9 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 	if a.outside.shown != nil {
 		a.outside.shown(a.status)
 	}
-	a.local, err = local.Listen(cfg.Local.Listen, cfg.Local.Socket, local.Sources{Status: a.status, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle, Order: a.order})
+	a.local, err = local.Listen(a.ways(cfg.Local), local.Sources{
+		Status: a.status, Unit: a.shownUnit, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle, Order: a.order,
+	})
 	return err
 }
 

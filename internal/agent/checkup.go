@@ -177,8 +177,11 @@ func (c *checkup) lookAtConfig() []doctor.Finding {
 		return []doctor.Finding{{Level: doctor.Problem, What: c.Path + " names no unit: nothing is read", Do: setUp}}
 	}
 	var out []doctor.Finding
-	if f := c.cfg.Metrics.WebConfig; f != "" {
-		if err := metrics.CheckWebConfig(f); err != nil && !errors.Is(err, fs.ErrPermission) {
+	for _, w := range []struct{ key, file string }{{"metrics.web_config", c.cfg.Metrics.WebConfig}, {"local.web_config", c.cfg.Local.WebConfig}} {
+		if w.file == "" {
+			continue
+		}
+		if err := metrics.CheckWebConfig(w.key, w.file); err != nil && !errors.Is(err, fs.ErrPermission) {
 			out = append(out, doctor.Finding{Level: doctor.Problem, What: err.Error(), Do: "mend it, then: sudo upsagent check; sudo systemctl restart upsagent"})
 		}
 	}

@@ -231,7 +231,8 @@ func (o *own) shown() []local.Alarm {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, a := range o.alarms.Active() {
-		out = append(out, local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: ups.AlarmByID(a.ID).Text})
+		row := ups.AlarmByID(a.ID)
+		out = append(out, local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: row.Text, Do: row.Do})
 	}
 	return out
 }

@@ -60,9 +60,9 @@ func (a *agent) status(values bool) local.Status {
 	now, st := time.Now(), a.disk.stats()
 	s := local.Status{
 		Version: a.Version, Agent: a.link.id(), Stream: a.disk.stream(), Started: a.started.UTC().Round(time.Second),
-		Clock:  showClock(a.clock.Status()),
-		Broker: local.Broker{Configured: a.link.up.Load().cfg != nil, Connected: a.connected.Load()},
-		Alarms: a.own.shown(), Units: []local.Unit{},
+		Now:   now.UTC().Round(time.Second),
+		Clock: showClock(a.clock.Status()), Broker: a.showBroker(), Certificate: a.link.certExpiry.Load(),
+		Alarms: a.own.shown(), Units: []local.Unit{}, Disk: a.showDisk(st), Lines: a.showLines(now),
 	}
 	if words := a.own.failed.Load(); words != nil {
 		s.Broker.Failure = *words
@@ -79,7 +79,7 @@ func (a *agent) status(values bool) local.Status {
 
 // waiting is what is told of a lane.
 func (a *agent) waiting(l wire.Lane, s store.LaneStats, now time.Time) local.Lane {
-	out := local.Lane{Name: l.String(), Records: uint64(s.Records)}
+	out := local.Lane{Name: l.String(), Records: uint64(s.Records), Bytes: s.Bytes}
 	if at := a.clock.Stamp(now); s.Records > 0 && s.Oldest.BootID == at.BootID {
 		age := (at.Mono - s.Oldest.Mono).Round(time.Second).Seconds()
 		out.Age = &age

@@ -262,6 +262,9 @@ func (s *site) passTime(ctx context.Context) error {
 			}
 			if n%10 == 0 {
 				reconsider(s.list(), s.log)
+				for _, u := range s.all() {
+					u.measure(now)
+				}
 			}
 			s.applying.Unlock()
 			s.rebind() // a journal that could not be read at the start can be later

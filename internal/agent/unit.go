@@ -46,6 +46,13 @@ type unit struct {
 	shown     ups.Status
 	outside   int // what the engine had left out when that was logged
 
+	failed  failed     // the last read that failed, also after good ones
+	power   ups.Status // what it has been on since powered; see powers
+	powered time.Time  // zero: it was never read
+	turned  bool       // that changed in this run: powered is exact
+	pace    pace       // how often it is read
+	history *local.History
+
 	owners *owners       // nil: there is no cloud
 	owner  sampler.Owner // whose what is read is
 	since  time.Time     // since when it is that owner's, zero: since before this run
@@ -55,7 +62,7 @@ type unit struct {
 func newUnit(cfg config.Unit, line string, batch *sampler.Batch, alarms *alarm.Engine, log *slog.Logger) *unit {
 	return &unit{
 		mu: new(sync.Mutex), cfg: cfg, line: line, log: log, batch: batch, alarms: alarms, state: ups.NewState(), energy: energy{total: ups.Absent},
-		transfers: map[string]uint64{}, lost: true,
+		transfers: map[string]uint64{}, lost: true, history: &local.History{},
 	}
 }
 
@@ -70,6 +77,7 @@ func (u *unit) adopt(cfg config.Unit, line string) *unit {
 		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
 		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
 		changed: u.changed, shown: u.shown, outside: u.outside,
+		failed: u.failed, power: u.power, powered: u.powered, turned: u.turned, pace: u.pace, history: u.history,
 		owners: u.owners, owner: u.owner, since: u.since, fresh: u.fresh,
 	}
 }
@@ -101,6 +109,7 @@ func (u *unit) put(r *ups.Reading) outcome {
 		u.live, u.missed = r.At, 0
 		u.energy.see(u.state)
 	}
+	u.note(r)
 	was, told := u.owner, []ups.Event(nil)
 	if r.Text != nil || u.owner.Device != u.state.Text(ups.Serial) {
 		told = u.belong(r.At)
@@ -136,6 +145,7 @@ func (u *unit) replaced(r *ups.Reading) {
 		if c.Point == ups.Serial && r.Text[i] != was {
 			u.log.Warn("another unit answers here", "unit", u.cfg.Name)
 			u.state, u.energy = ups.NewState(), energy{total: ups.Absent}
+			*u.history, u.power, u.turned = local.History{}, 0, false
 		}
 	}
 }
@@ -144,7 +154,7 @@ func (u *unit) replaced(r *ups.Reading) {
 func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.failure = err
+	u.failure, u.failed = err, failed{err, at}
 	if tier == ups.TierLive {
 		u.missed++
 	}
@@ -155,7 +165,7 @@ func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
 func (u *unit) unconnected(at time.Time, err error) outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.failure, u.lost = err, true
+	u.failure, u.failed, u.lost = err, failed{err, at}, true
 	return u.settle(at, u.alarms.Missed(at, ups.FailureOf(err)))
 }
 
@@ -290,7 +300,8 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		out.Condition = names
 	}
 	for _, a := range u.alarms.Active() {
-		shown := local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: ups.AlarmByID(a.ID).Text, Unconfirmed: a.Unconfirmed}
+		row := ups.AlarmByID(a.ID)
+		shown := local.Alarm{ID: int(a.ID), Severity: a.Severity.String(), Text: row.Text, Do: row.Do, Unconfirmed: a.Unconfirmed}
 		if a.Group != ups.NoGroup {
 			shown.Group = a.Group.String()
 		}
@@ -304,8 +315,9 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		age := now.Sub(u.answered).Seconds()
 		out.Age = &age
 	}
+	u.show(&out, now)
 	if values {
-		out.Values = local.Values(u.state)
+		out.Values = local.ValuesAt(u.state, now)
 	}
 	return out
 }

@@ -159,7 +159,7 @@ func (a *agent) session(ctx context.Context, s *store.Store) (*uplink.Session, e
 	}
 	return newUplink(uplinkParts{
 		cfg: up.cfg, files: up.files, numbered: a.link.numbered, agent: a.link.id(), version: a.Version, allow: a.allowed, rules: a.orderRules, drops: a.drops, store: s, clock: a.clock, series: a.series,
-		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.connected.Store, dial: a.outside.broker, log: a.Log,
+		units: a.site.all, own: a.own, changed: a.site.changed, seen: a.linked, dial: a.outside.broker, log: a.Log,
 		enrolled: a.owners.cloud(), order: a.newOrder(a.Config.StateDir),
 	})
 }

@@ -19,7 +19,7 @@ import (
 func orderServer(t *testing.T, give func(context.Context, OrderRequest, func(OrderStep)) error) (page, socket string, stop func()) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "agent.sock")
-	s, err := Listen("127.0.0.1:0", socket, Sources{Status: testStatus, Order: give})
+	s, err := Listen(Ways{Address: "127.0.0.1:0", Socket: socket}, Sources{Status: testStatus, Order: give})
 	if err != nil {
 		t.Fatal(err)
 	}

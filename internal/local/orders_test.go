@@ -1,7 +1,6 @@
 package local
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -35,28 +34,23 @@ func orderStatus() Status {
 // TestLOG1ThePageSaysWhatWasRefusedAndWhy to somebody without an account: in words, and nobody by name.
 func TestLOG1ThePageSaysWhatWasRefusedAndWhy(t *testing.T) {
 	s := orderStatus()
-	body := page(s)
-	if f := os.Getenv("UPSEDGE_PAGE"); f != "" { // to look at it
-		if err := os.WriteFile(f, []byte(body), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	body := pageOfStatus(t, s, view{page: 1})
 	for _, want := range []string{
-		"<h2>Orders</h2>", "Allowed from afar: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
-		"rack-c: plan none stated", "<td>reboot.ups</td><td>shared</td><td>refused</td><td>the plan Basic has no remote control (role shared on plan basic)</td>",
-		"who ordered it has no right to the unit any more (taken back", "<td>time not known</td><td>rack-b</td>", "7 messages since the start were no orders",
-		"the cloud has not signed it", "<div>rack-b: reboot.ups running 40 %</div>",
+		">Orders</h2>", "Allowed from afar: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
+		"rack-c: plan none stated", "<strong>rack-a reboot.ups</strong> <span>refused, ordered by: shared; the plan Basic has no remote control (role shared on plan basic)</span>",
+		"who ordered it has no right to the unit any more (taken back", "time not known</span> <strong>rack-b diagnostics.run", "7 messages since the start were no orders",
+		"the cloud has not signed it", "In hand: rack-b: reboot.ups running 40 %</p>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q on the page", want)
 		}
 	}
 	s.Orders = &Orders{Remote: true}
-	if body := page(s); !strings.Contains(body, "nothing: orders.allow is empty") || !strings.Contains(body, "None has come yet") {
+	if body := pageOfStatus(t, s, view{page: 1}); !strings.Contains(body, "nothing: orders.allow is empty") || !strings.Contains(body, "None has come yet") {
 		t.Error("an empty log is not said")
 	}
 	for _, s.Orders = range []*Orders{nil, {}} {
-		if body := page(s); strings.Contains(body, "orders\"") {
+		if body := pageOfStatus(t, s, view{page: 1}); strings.Contains(body, "\"orders\"") {
 			t.Error("a stand-alone agent on which none was given speaks of orders")
 		}
 	}

@@ -1,210 +1,178 @@
 package local
 
 import (
-	_ "embed" // page.html
-	"fmt"
-	"html"
+	"net/url"
+	"slices"
 	"strconv"
-	"strings"
-	"time"
-
-	"upsedge/internal/ups"
 )
 
-// head is the page up to its first heading; nothing in it depends on the status.
-//
-//go:embed page.html
-var head string
+const (
+	// fewUnits are shown whole on one page; of more there is a list, with a page for each.
+	fewUnits = 4
+	// perPage is how many units a page of the list has: what a page costs is bounded, however many there are.
+	perPage = 100
+)
 
-// A writer writes HTML. Whatever a unit, a file or the agent says goes through text or marked, which escape it; the rest of the page is
-// constant. That is the whole rule, and html/template with its parsers would be 300 KB of the program to keep it for us
-// (docs/adr/0020-a-small-binary.md). Nothing is written into attributes, scripts or links but names of classes that stand here.
-type writer struct{ strings.Builder }
-
-// A markup is HTML that stands in this file: an untyped constant converts to it, a text that came from elsewhere does not by itself.
-type markup string
-
-func (w *writer) raw(m markup) { w.WriteString(string(m)) }
-
-func (w *writer) text(s string) { w.WriteString(html.EscapeString(s)) }
-
-// marked writes an element of a class with a text in it.
-func (w *writer) marked(element, class markup, text string) {
-	w.raw("<" + element + " class=\"" + class + "\">")
-	w.text(text)
-	w.raw("</" + element + ">")
+// A view is what somebody looks at: the first page, a page of the list, or a unit.
+type view struct {
+	unit string // "": all
+	page int    // of the list, from 1
 }
 
-// page returns the status page.
-func page(s Status) string {
+// live is where what has changed in the view is told.
+func (v view) live() string {
+	q := url.Values{}
+	if v.unit != "" {
+		q.Set("unit", v.unit)
+	}
+	if v.page > 1 {
+		q.Set("page", strconv.Itoa(v.page))
+	}
+	if len(q) == 0 {
+		return "/v1/live"
+	}
+	return "/v1/live?" + q.Encode()
+}
+
+// unitPath is the page of a unit.
+func unitPath(name string) string { return "/unit/" + url.PathEscape(name) }
+
+// A piece is a part of the page that is looked at anew every so many seconds, and sent to who watches when it is another one. Its
+// element has the id; id "" is what stands between pieces and only changes with the units.
+type piece struct {
+	id    string
+	every int // seconds
+	write func(*writer, string)
+}
+
+// How often pieces are looked at, in seconds. A plot of ten-second steps need not follow every value.
+const (
+	often = 1
+	soon  = 5
+)
+
+// A shown is a unit with all that a page has of it.
+type shown struct {
+	Unit
+	spans []Span
+}
+
+// pieces are what a view is made of; false where there is none of it.
+func (p *pages) pieces(s *Status, v view) ([]piece, bool) {
+	if v.unit != "" {
+		return p.unitPieces(s, v)
+	}
+	if len(s.Units) > fewUnits && (v.page < 1 || v.page > pagesOf(len(s.Units))) {
+		return nil, false
+	}
+	out := []piece{headline(s, v)}
+	if len(s.Alarms) > 0 || s.Disk.Error != "" {
+		out = append(out, boxAlarms(s))
+	}
+	var lines []string
+	switch n := len(s.Units); {
+	case n == 0:
+		out = append(out, nextSteps())
+	case n <= fewUnits:
+		for _, u := range s.Units {
+			out = append(out, p.unit(u, "h2")...)
+			lines = append(lines, u.Line)
+		}
+	default:
+		out = append(out, list(s, v.page))
+		for _, u := range onPage(s.Units, v.page) {
+			lines = append(lines, u.Line)
+		}
+	}
+	if len(lines) > 0 {
+		out = append(out, lineOf(s, lines))
+	}
+	out = append(out, box(s))
+	if o := orders(s); o != nil {
+		out = append(out, *o)
+	}
+	return out, true
+}
+
+// unitPieces are the page of one unit.
+func (p *pages) unitPieces(s *Status, v view) ([]piece, bool) {
+	i := slices.IndexFunc(s.Units, func(u Unit) bool { return u.Name == v.unit })
+	if i < 0 {
+		return nil, false
+	}
+	out := append([]piece{headline(s, v)}, p.unit(s.Units[i], "h2")...)
+	return append(out, lineOf(s, []string{s.Units[i].Line})), true
+}
+
+func pagesOf(units int) int { return max((units+perPage-1)/perPage, 1) }
+
+// worstFirst orders units by what is the matter with them, and otherwise as the configuration does.
+func worstFirst(units []Unit) []Unit {
+	units = slices.Clone(units)
+	slices.SortStableFunc(units, func(a, b Unit) int { return int(b.mood()) - int(a.mood()) })
+	return units
+}
+
+func onPage(units []Unit, page int) []Unit {
+	units = worstFirst(units)
+	return units[min((page-1)*perPage, len(units)):min(page*perPage, len(units))]
+}
+
+// write writes a whole page.
+func (p *pages) write(s *Status, v view, pieces []piece) string {
 	w := &writer{}
-	w.WriteString(head)
-	w.raw("<h1>upsagent ")
+	w.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>\n<title>")
+	w.text(title(s, v))
+	w.raw("</title>\n<link rel=\"stylesheet\"")
+	w.attr("href", assets.path("page.css"))
+	w.raw(">\n<link rel=\"icon\" type=\"image/svg+xml\"")
+	w.attr("href", assets.path("icon.svg"))
+	w.raw(">\n<script defer")
+	w.attr("src", assets.path("page.js"))
+	w.raw("></script>\n</head>\n<body")
+	w.attr("data-live", v.live())
+	w.attr("data-assets", assets.version)
+	w.raw(">\n<header>\n<p class=\"name\">upsagent")
+	if p.host != "" {
+		w.raw(" <span>on ")
+		w.text(p.host)
+		w.raw("</span>")
+	}
+	w.raw("</p>\n")
+	if v.unit != "" {
+		w.raw("<nav aria-label=\"Pages\"><a href=\"/\">All units</a></nav>\n")
+	}
+	w.raw("<p id=\"cut\" role=\"alert\"></p>\n</header>\n<main id=\"main\">\n")
+	w.all(pieces)
+	w.raw("</main>\n<footer><p>upsagent ")
 	w.text(s.Version)
-	w.raw("</h1>\n")
-	w.agent(s)
-	for _, a := range s.Alarms {
-		w.marked("p", look(a), told(a))
-		w.raw("\n")
-	}
-	for _, u := range s.Units {
-		w.unit(u)
-	}
-	if len(s.Units) == 0 {
-		w.raw("<p>No units are configured. <code>upsagent probe</code> finds them.</p>\n")
-	}
-	w.orders(s)
-	w.raw("</body>\n</html>\n")
+	w.raw(". This page only shows; it changes nothing. It renews itself every second, <span class=\"scripted\">without reloading</span>" +
+		"<noscript> or, without JavaScript, every ten seconds</noscript>. <a href=\"/v1/status?values\">The same as JSON</a>.</p></footer>\n</body>\n</html>\n")
 	return w.String()
 }
 
-// agent writes the line of the agent itself: broker, what waits, clock.
-func (w *writer) agent(s Status) {
-	w.raw("<p class=\"quiet\">agent ")
-	w.text(s.Agent)
-	w.raw(" · ")
+// all writes pieces.
+func (w *writer) all(pieces []piece) {
+	for _, x := range pieces {
+		x.write(w, x.id)
+	}
+}
+
+// title is the window's.
+func title(s *Status, v view) string {
+	m := s.matters()
+	of := "upsagent"
+	if v.unit != "" {
+		of = v.unit + " – upsagent"
+	}
 	switch {
-	case !s.Broker.Configured:
-		w.raw("no broker configured")
-	case s.Broker.Connected:
-		w.raw("broker connected")
-	default:
-		w.marked("span", "alarm", "no connection to the broker")
+	case len(s.Units) == 0:
+		return "Not set up yet – " + of
+	case len(m) == 0:
+		return "All is well – " + of
+	case len(m) == 1:
+		return sentence(m[0].what) + " – " + of
 	}
-	var waiting []string
-	for _, l := range s.Spool {
-		waiting = append(waiting, fmt.Sprint(l.Records, " ", l.Name))
-	}
-	w.raw(" · waiting: ")
-	w.text(strings.Join(waiting, ", "))
-	if !s.Clock.Trusted {
-		w.raw(" · ")
-		w.marked("span", "alarm", "clock not set by a time service")
-	}
-	w.raw("</p>\n")
-}
-
-func (w *writer) unit(u Unit) {
-	border := markup("good")
-	if u.Bad() {
-		border = "bad"
-	}
-	w.raw("<section class=\"" + border + "\">\n<h2>")
-	w.text(u.Name)
-	w.raw("</h2>\n<div>")
-	if len(u.Condition) == 0 {
-		w.raw("never read")
-	}
-	w.text(strings.Join(u.Condition, ", "))
-	w.raw(" ")
-	w.marked("span", "quiet", identity(u))
-	w.raw("</div>\n")
-	for _, a := range u.Alarms {
-		w.marked("div", look(a), told(a))
-		w.raw("\n")
-	}
-	if u.Failure != "" {
-		w.marked("div", "alarm", u.Failure)
-		w.raw("\n")
-	}
-	w.values(u.Values)
-	w.raw("</section>\n")
-}
-
-// orders writes what is known of orders.
-func (w *writer) orders(s Status) {
-	o := s.Orders
-	if o == nil {
-		return
-	}
-	if !o.Remote && len(o.Ended)+len(o.InHand) == 0 {
-		return
-	}
-	w.raw("<section id=\"orders\">\n<h2>Orders</h2>\n")
-	if o.Remote {
-		w.raw("<div>Allowed from afar: ")
-		w.text(o.Allowed())
-		w.raw("</div>\n")
-		for _, u := range s.Units {
-			w.raw("<div>")
-			w.text(u.Name + ": plan " + u.Plan.String())
-			w.raw("</div>\n")
-		}
-	}
-	for _, h := range o.InHand {
-		w.raw("<div>")
-		w.text(h.String())
-		w.raw("</div>\n")
-	}
-	if text := o.Rejected.String(); text != "" {
-		w.marked("div", "alarm", text)
-		w.raw("\n")
-	}
-	if len(o.Ended) == 0 {
-		w.raw("<div class=\"quiet\">None has come yet.</div>\n</section>\n")
-		return
-	}
-	w.raw("<table class=\"log\">\n<tr><th>time</th><th>unit</th><th>action</th><th>role</th><th>outcome</th><th>why</th></tr>\n")
-	for _, e := range o.Ended {
-		w.raw("<tr>")
-		for _, text := range []string{When(e.Time), e.Unit, e.Action, e.Role, e.Outcome, InWords(e.Reason, e.Detail)} {
-			w.raw("<td>")
-			w.text(text)
-			w.raw("</td>")
-		}
-		w.raw("</tr>\n")
-	}
-	w.raw("</table>\n</section>\n")
-}
-
-// identity returns what the unit is and when it answered, as far as that is known.
-func identity(u Unit) string {
-	var parts []string
-	for _, p := range []string{u.Model, u.SKU, u.Firmware} {
-		if p != "" {
-			parts = append(parts, "· "+p)
-		}
-	}
-	if u.Age != nil {
-		ago := time.Duration(*u.Age * float64(time.Second)).Round(100 * time.Millisecond)
-		parts = append(parts, fmt.Sprintf("· answered %s ago", ago))
-	}
-	return strings.Join(parts, " ")
-}
-
-func (w *writer) values(all []Value) {
-	if len(all) == 0 {
-		return
-	}
-	w.raw("<details><summary>")
-	w.text(strconv.Itoa(len(all)))
-	w.raw(" values</summary><table>\n")
-	for _, v := range all {
-		w.raw("<tr><td>")
-		w.text(v.Point)
-		w.raw("</td><td>")
-		w.text(v.String())
-		w.raw("</td></tr>\n")
-	}
-	w.raw("</table></details>\n")
-}
-
-// look is the class of an alarm.
-func look(a Alarm) markup {
-	if a.Severity == ups.Informational.String() {
-		return "quiet"
-	}
-	return "alarm"
-}
-
-// told is an alarm in a line.
-func told(a Alarm) string {
-	line := fmt.Sprintf("%d %s: %s", a.ID, a.Severity, a.Text)
-	if a.Group != "" {
-		line += " (" + a.Group + ")"
-	}
-	if a.Unconfirmed {
-		line += ", not confirmed since"
-	}
-	return line
+	return strconv.Itoa(len(m)) + " matters – " + of
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"upsedge/internal/doors"
 	"upsedge/internal/ups"
 )
 
@@ -25,12 +25,24 @@ type Server struct {
 type door struct {
 	net.Listener
 	server *http.Server
+	serve  func(net.Listener, *http.Server) error
+}
+
+// Ways is how a Server is reached.
+type Ways struct {
+	Address string   // of the page; "": none
+	Names   []string // by which it may be asked for, beside addresses and localhost
+	Socket  string   // "": none
+	// Serve serves the page, with TLS and passwords; nil: with neither.
+	Serve func(net.Listener, *http.Server) error
 }
 
 // Sources are asked at each request and answer from memory.
 type Sources struct {
 	Status  func(values bool) Status // with the values of all points, if wanted
 	Layouts func() []*ups.Layout     // of the samples stored in this run
+	// Unit is a unit with its values and its plots; false where there is none of that name. nil: none has plots.
+	Unit func(name string) (Unit, []Span, bool)
 	// Bundle makes a support bundle, for who asks on the socket; nil: there is none.
 	Bundle func(context.Context) ([]byte, error)
 	// Order carries out an order that was given on the socket, and calls step for each state that it takes, the final one last. The error is
@@ -38,18 +50,20 @@ type Sources struct {
 	Order func(ctx context.Context, r OrderRequest, step func(OrderStep)) error
 }
 
-// Listen binds the page's address and the socket; either may be "".
-func Listen(address, socket string, src Sources) (*Server, error) {
+// Listen binds the page's address and the socket.
+func Listen(ways Ways, src Sources) (*Server, error) {
 	s := &Server{}
-	if address != "" {
-		l, err := net.Listen("tcp", address)
+	if ways.Address != "" {
+		l, err := net.Listen("tcp", ways.Address)
 		if err != nil {
 			return nil, fmt.Errorf("local.listen: %w", err)
 		}
-		s.open(l, looks(src))
+		mux := looks(src)
+		newPages(src).routes(mux)
+		s.open(l, guard(mux, ways.Names), ways.Serve)
 	}
-	if socket != "" {
-		l, err := listenSocket(socket)
+	if ways.Socket != "" {
+		l, err := listenSocket(ways.Socket)
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf("local.socket: %w", err)
@@ -61,13 +75,22 @@ func Listen(address, socket string, src Sources) (*Server, error) {
 		if src.Order != nil {
 			mux.HandleFunc("POST /v1/orders", order(src.Order))
 		}
-		s.open(l, mux)
+		s.open(l, guard(mux, []string{socketHost}), nil)
 	}
 	return s, nil
 }
 
-func (s *Server) open(l net.Listener, h http.Handler) {
-	s.doors = append(s.doors, door{l, &http.Server{Handler: guard(h), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}})
+// open adds a way in. Whoever is slow is let go: a request has ten seconds to come, an answer thirty to be taken, and what lasts, lasts
+// by a deadline for each of its parts (T-64).
+func (s *Server) open(l net.Listener, h http.Handler, serve func(net.Listener, *http.Server) error) {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: doors.MostHeader,
+	}
+	if serve == nil {
+		serve = func(l net.Listener, s *http.Server) error { return s.Serve(l) }
+	}
+	s.doors = append(s.doors, door{doors.Bound(server, l, doors.Most), server, serve})
 }
 
 // listenSocket binds a socket that only the agent's user and group can ask. One left over by a crash is replaced; one that
@@ -99,11 +122,6 @@ func looks(src Sources) *http.ServeMux {
 	mux.HandleFunc("GET /v1/layouts", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, layoutsJSON(src.Layouts()))
 	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_, _ = io.WriteString(w, page(src.Status(true))) // as above
-	})
 	return mux
 }
 
@@ -112,22 +130,6 @@ func answer(w http.ResponseWriter, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) // the only error is a peer that has gone
-}
-
-// guard answers only requests that name this box by address or as localhost: a page of another site that a browser on the box
-// shows could otherwise read the status through a name that was pointed here (DNS rebinding).
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if host != "localhost" && host != socketHost && net.ParseIP(host) == nil {
-			http.Error(w, "ask for this page by address", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // Addrs returns what is listened on, the page's address first.
@@ -147,8 +149,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, len(s.doors))
 	for _, d := range s.doors {
-		d.server.BaseContext = func(net.Listener) context.Context { return ctx } // who watches an order is let go
-		go func() { failed <- d.server.Serve(d.Listener) }()
+		d.server.BaseContext = func(net.Listener) context.Context { return ctx } // who watches is let go
+		go func() { failed <- d.serve(d.Listener, d.server) }()
 	}
 	var err error
 	left := len(s.doors)

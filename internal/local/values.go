@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"upsedge/internal/ups"
 )
@@ -21,13 +22,21 @@ type Value struct {
 	Text    string   `json:"text,omitempty"`    // of a text or date (2006-01-02)
 	Raw     *int64   `json:"raw,omitempty"`     // the integer the unit sent
 	Divisor uint16   `json:"divisor,omitempty"` // value = raw / divisor
+	Age     *float64 `json:"age_seconds,omitempty"`
 }
 
 // Values returns every point that st has a value of, in the order of the catalogue.
-func Values(st *ups.State) []Value {
+func Values(st *ups.State) []Value { return ValuesAt(st, time.Time{}) }
+
+// ValuesAt is Values with the age that each has at the time now.
+func ValuesAt(st *ups.State, now time.Time) []Value {
 	var out []Value
 	for _, p := range ups.Points() {
 		if v, ok := valueOf(st, p); ok {
+			if read := st.ReadAt(p); !read.IsZero() && !now.IsZero() {
+				age := max(now.Sub(read).Seconds(), 0)
+				v.Age = &age
+			}
 			out = append(out, v)
 		}
 	}

@@ -39,6 +39,15 @@ func (l *Line) Failed(result string) {
 // Busy counts time for which the line was occupied.
 func (l *Line) Busy(d time.Duration) { l.busy.Add(int64(d)) }
 
+// Requests are the counts by result, for who shows them on the spot.
+func (l *Line) Requests() map[string]uint64 {
+	out := make(map[string]uint64, len(Results))
+	for i, r := range Results {
+		out[r] = l.results[i].Load()
+	}
+	return out
+}
+
 // limits are the tenths as durations.
 var limits = func() (out [len(tenths)]time.Duration) {
 	for i, s := range tenths {

@@ -13,7 +13,8 @@ var dateEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 type State struct {
 	raw     [pointLimit]int64
 	divisor [pointLimit]uint16
-	text    []pointText // of those that have one; never changed, but replaced
+	tier    [pointLimit]Tier // with which it was read last
+	text    []pointText      // of those that have one; never changed, but replaced
 	at      [TierCount]time.Time
 }
 
@@ -37,7 +38,7 @@ func (s *State) Apply(r *Reading) {
 		if int(c.Point) >= pointLimit {
 			continue
 		}
-		s.raw[c.Point], s.divisor[c.Point] = r.Raw[i], c.Divisor
+		s.raw[c.Point], s.divisor[c.Point], s.tier[c.Point] = r.Raw[i], c.Divisor, r.Tier
 		if r.Text != nil {
 			s.setText(c.Point, r.Text[i])
 		}
@@ -50,6 +51,9 @@ func (s *State) Apply(r *Reading) {
 
 // At returns when the tier was last read, the zero time if never.
 func (s *State) At(t Tier) time.Time { return s.at[t] }
+
+// ReadAt returns when p was last read, as that is known: when the tier was that it is read with. The zero time if never.
+func (s *State) ReadAt(p Point) time.Time { return s.at[s.tier[p]] }
 
 // Raw returns the raw integer of p, and whether there is one.
 func (s *State) Raw(p Point) (int64, bool) {
