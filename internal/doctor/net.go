@@ -87,9 +87,9 @@ func (r Root) linked() bool {
 
 // LookAtListeners says who can reach the pages of the agent, and while it does not run, whether it could have its addresses.
 func (r Root) LookAtListeners(cfg *config.Config, running bool) (out []Finding) {
-	for _, l := range []struct{ key, addr, open, do string }{
-		{"metrics.listen", cfg.Metrics.Listen, "anybody in the network can read the metrics", "metrics.web_config adds TLS and a password; 127.0.0.1 keeps it to this box"},
-		{"local.listen", cfg.Local.Listen, "anybody in the network can read the status page, serial numbers included", "127.0.0.1:9812 keeps it to this box: ssh -L 9812:127.0.0.1:9812 THIS-BOX"},
+	for _, l := range []struct{ key, addr, web, open, do string }{
+		{"metrics.listen", cfg.Metrics.Listen, cfg.Metrics.WebConfig, "anybody in the network can read the metrics", "metrics.web_config adds TLS and a password; 127.0.0.1 keeps it to this box"},
+		{"local.listen", cfg.Local.Listen, cfg.Local.WebConfig, "anybody in the network can read the status page, serial numbers included", "local.web_config adds TLS and a password; 127.0.0.1:9812 keeps it to this box: ssh -L 9812:127.0.0.1:9812 THIS-BOX"},
 	} {
 		host, _, err := net.SplitHostPort(l.addr)
 		if err != nil {
@@ -97,7 +97,7 @@ func (r Root) LookAtListeners(cfg *config.Config, running bool) (out []Finding) 
 		}
 		f := Finding{Level: OK, Of: l.key, What: "at " + l.addr}
 		ip := net.ParseIP(host)
-		if host != "localhost" && (ip == nil || !ip.IsLoopback()) && (l.key != "metrics.listen" || cfg.Metrics.WebConfig == "") {
+		if host != "localhost" && (ip == nil || !ip.IsLoopback()) && l.web == "" {
 			f.Level, f.What, f.Do = Note, "at "+l.addr+" "+l.open, l.do
 		}
 		if !running {
