@@ -105,9 +105,10 @@ func (r Root) lasting(device string) string {
 	if !numbered.MatchString(strings.TrimPrefix(device, strings.TrimSuffix(string(r), "/"))) {
 		return ""
 	}
+	port, _ := filepath.EvalSymlinks(device)
 	links, _ := filepath.Glob(r.path("dev/serial/by-id/*"))
 	for _, l := range links {
-		if to, err := filepath.EvalSymlinks(l); err == nil && to == device {
+		if to, err := filepath.EvalSymlinks(l); err == nil && to == port {
 			return l
 		}
 	}

@@ -139,8 +139,8 @@ func (r Root) uptime() float64 {
 
 // Age is for how long a process runs, in seconds. Source: proc_pid_stat(5), field 22, in hundredths of a second on every Linux that Go knows.
 func (r Root) Age(pid int) float64 {
-	_, rest, _ := strings.Cut(string(read(r.path("proc", strconv.Itoa(pid), "stat"))), ") ")
-	f := strings.Fields(rest)
+	stat := string(read(r.path("proc", strconv.Itoa(pid), "stat")))
+	f := strings.Fields(stat[strings.LastIndex(stat, ")")+1:]) // the name of the process may have blanks and brackets
 	if len(f) < 20 {
 		return 0
 	}
