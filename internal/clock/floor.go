@@ -58,14 +58,11 @@ func (c *Clock) Certificates() (t time.Time, sure bool) {
 	if offset, ok := c.known.at(mono); ok {
 		return wall(offset, mono), true
 	}
-	return c.floor.least(), false
+	return latest(c.floor.certain(), c.floor.kept.sync), false
 }
 
 // certain is the earliest that it can be, whatever time services say.
 func (f *floor) certain() time.Time { return latest(f.built, f.kept.sign) }
-
-// least is the same with what a time service said last.
-func (f *floor) least() time.Time { return latest(f.certain(), f.kept.sync) }
 
 func (f *floor) signed(now time.Time) { f.kept.sign = latest(f.kept.sign, now) }
 
@@ -148,9 +145,9 @@ func writeTimes(path string, t times) error {
 // Wall is what the clock of the machine says, whether that is right or not.
 func (c *Clock) Wall() time.Time { return c.m.Wall() }
 
-// Floor is the earliest that it can be.
+// Floor is the earliest that it can be, whatever time services have said.
 func (c *Clock) Floor() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.floor.least()
+	return c.floor.certain()
 }
