@@ -364,7 +364,9 @@ func killChain(t *testing.T, rounds int) {
 	}
 	c.ready()
 	for _, o := range c.order(rounds) {
-		if end := c.judge(o); !strings.Contains(end, " done ") && !strings.Contains(end, "refused") && !strings.Contains(end, "unknown") {
+		end := c.judge(o)
+		late := strings.Contains(end, "abort failed UPS_REFUSED") // what was to be ended had ended by itself, on a slow machine
+		if !late && !strings.Contains(end, " done ") && !strings.Contains(end, "refused") && !strings.Contains(end, "unknown") {
 			t.Errorf("at last: %s", end)
 		}
 	}
