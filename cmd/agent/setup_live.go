@@ -132,7 +132,17 @@ func (s *setup) examine(ctx context.Context) {
 		}
 	}
 	s.say("\nChecked: %d in order, %s, %s.", fine, count(problems(told), "problem"), count(len(told)-problems(told), "note"))
-	printFindings(s.words, told)
+	if onTerminal(s.words) == io.Discard {
+		printFindings(s.words, told)
+		return
+	}
+	for _, f := range told {
+		of := strings.Join(nonempty(f.Check, f.Of), " ")
+		fmt.Fprintf(s.words, "%-8s %s\n", f.Level, folded(of+": "+f.What, 9))
+		if f.Do != "" {
+			fmt.Fprintf(s.words, "         %s\n", folded(f.Do, 9))
+		}
+	}
 }
 
 // end says what was done and what is next, or prints it for programs.

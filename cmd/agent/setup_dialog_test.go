@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/creack/pty"
+
+	"upsedge/internal/testenv"
+	"upsedge/internal/ups/upssim"
+)
+
+// A terminal is somebody in front of the built program, 80 columns wide.
+type terminal struct {
+	t     *testing.T
+	pty   *os.File
+	cmd   *exec.Cmd
+	shown notes
+	seen  int // of what is shown, behind the last thing waited for
+	gone  chan struct{}
+}
+
+// sit starts the program at a terminal in the directory of the configuration.
+func (p *place) sit(t *testing.T, term string, args ...string) *terminal {
+	t.Helper()
+	c := &terminal{t: t, gone: make(chan struct{})}
+	c.cmd = exec.CommandContext(t.Context(), testenv.Build(t, "./cmd/agent"), append([]string{"--config", filepath.Base(p.file)}, args...)...)
+	c.cmd.Dir, c.cmd.Env = p.dir, append(os.Environ(), hasty, "TERM="+term)
+	var err error
+	if c.pty, err = pty.StartWithSize(c.cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, _ = io.Copy(&c.shown, c.pty) // ends with an error when the program has ended
+		close(c.gone)
+	}()
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill() // fails when it is gone
+		_ = c.cmd.Wait()
+		<-c.gone
+		c.pty.Close()
+	})
+	return c
+}
+
+// asked waits for words.
+func (c *terminal) asked(words string) {
+	c.t.Helper()
+	until(c.t, fmt.Sprintf("it says %q", words), func() bool {
+		i := strings.Index(c.text()[c.seen:], words)
+		if i >= 0 {
+			c.seen += i + len(words)
+		}
+		return i >= 0
+	}, c.text)
+}
+
+// says waits for words and answers.
+func (c *terminal) says(words, answer string) {
+	c.t.Helper()
+	c.asked(words)
+	if _, err := c.pty.WriteString(answer); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *terminal) text() string { return strings.ReplaceAll(c.shown.String(), "\r\n", "\n") }
+
+// end waits for the end of the program and returns its exit code.
+func (c *terminal) end() int {
+	<-c.gone
+	_ = c.cmd.Wait() // its code is in its state
+	return c.cmd.ProcessState.ExitCode()
+}
+
+const commentsAlone = "# The agent's configuration.\n# sudo upsagent setup\n"
+
+// TestSetupAsksWhatOnlyAPersonKnows: five questions on a fresh box, one where everything is configured; nothing but lines from top to bottom on a
+// terminal that can do no more.
+func TestSetupAsksWhatOnlyAPersonKnows(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, commentsAlone)
+	before, err := os.ReadFile(p.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plug(t, filepath.Join(p.dir, "ttyUPS"), one(still()))
+	c := p.sit(t, "dumb", "setup", "--serial", "ttyUPS")
+	c.asked("1. Smart-UPS 1500, SMT1500RM2UC, serial number AS2130000001, firmware UPS 04.1\n   on ttyUPS\n   online")
+	c.says("Enter = go on with this one, r = look again:", "nonsense/33\n")
+	c.says("it is not a network like 192.0.2.0/24\nEnter = go on", "\n")
+	c.says("[rack-a]:", "Cellar\n")
+	c.says("\"Cellar\" is not 1 to 63 characters", "cellar\n")
+	c.says("[none]:", "\n")
+	c.says("y = yes, n = no, ? = I do not know:", "\n")
+	c.says("please say y, n or ?", "y\n")
+	c.asked("sog0: switched outlet group 1")
+	c.says("Group:", "sog0\n")
+	c.asked("unit cellar on ttyUPS\n  this box is fed by cellar, outlet group sog0\n")
+	c.says("Enter = yes, n = no:", "\n")
+	c.asked("Written: agent.yaml")
+	if code := c.end(); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, c.text())
+	}
+	plain(t, c.text())
+	wrote, err := os.ReadFile(p.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := string(before) + "units:\n  - name: cellar\n    serial: {device: ttyUPS}\n    unit_id: 1\norders:\n  fed_by: {unit: cellar, group: sog0}\n"
+	if string(wrote) != want {
+		t.Errorf("it wrote\n%s\nwant\n%s", wrote, want)
+	}
+
+	// The agent runs and has the port: it is asked itself.
+	p.replace("ttyUPS", filepath.Join(p.dir, "ttyUPS")) // it runs elsewhere
+	wrote, _ = os.ReadFile(p.file)
+	agent := p.start()
+	agent.showing(`ups_up{ups="cellar"}`, "1")
+	for _, term := range []string{"dumb", "xterm"} {
+		c = p.sit(t, term, "setup", "--serial", "ttyUPS")
+		c.asked("Configured already:\n  unit cellar on")
+		c.asked("configured already: cellar")
+		c.says("Enter = go on with these, r = look again:", "\n")
+		c.says("[none]:", "\n")
+		c.asked("Live values. Enter goes on:")
+		c.says("cellar  online", "\n")
+		c.asked("Checked:")
+		if code := c.end(); code != 0 || strings.Contains(c.text(), "plugged into") || strings.Contains(c.text(), "Its name") || !strings.Contains(c.text(), "unchanged") {
+			t.Errorf("again: exit code %d:\n%s", code, c.text())
+		}
+		if term == "dumb" {
+			plain(t, c.text())
+		}
+		if now, _ := os.ReadFile(p.file); string(now) != string(wrote) {
+			t.Errorf("it changed the file:\n%s", now)
+		}
+	}
+}
+
+// plain checks that a text has lines of a terminal's width, and no sequence that moves the cursor.
+func plain(t *testing.T, text string) {
+	t.Helper()
+	if strings.ContainsAny(text, "\033\r\b") {
+		t.Errorf("it moves the cursor:\n%q", text)
+	}
+	for line := range strings.Lines(text) {
+		line, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if len(answer) < 10 { // somebody typed it
+			answer = ""
+		}
+		if utf8.RuneCountInString(line+answer) > helpWidth && !strings.Contains(line+answer, "/T") { // the path of a test
+			t.Errorf("wider than %d: %q", helpWidth, line+answer)
+		}
+	}
+}
+
+// TestSetupThatIsStoppedWritesNothing: Ctrl-C, or the end of the input, at any question.
+func TestSetupThatIsStoppedWritesNothing(t *testing.T) {
+	t.Parallel()
+	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
+	questions := []struct{ words, answer string }{
+		{"r = look again:", "\n"},
+		{"[ups-1]:", "\n"},
+		{"[none]:", "\n"},
+		{"I do not know:", "?\n"},
+		{"Enter = yes, n = no:", "n\n"},
+	}
+	for n := range questions {
+		t.Run(fmt.Sprint("question", n+1), func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, commentsAlone)
+			before, _ := os.ReadFile(p.file)
+			c := p.sit(t, "xterm", "setup", "--tcp", addr)
+			for _, q := range questions[:n] {
+				c.says(q.words, q.answer)
+			}
+			c.says(questions[n].words, []string{"\x03", "\x04"}[n%2])
+			c.asked("stopped: nothing was written. Run it again")
+			if code := c.end(); code != 1 {
+				t.Errorf("exit code %d", code)
+			}
+			if now, _ := os.ReadFile(p.file); string(now) != string(before) {
+				t.Errorf("it wrote\n%s", now)
+			}
+		})
+	}
+}
