@@ -54,9 +54,9 @@ type outside struct {
 	clock  func() (*clock.Clock, error)
 	link   func(config.Unit) func(context.Context) (modbus.Link, error) // opens the line of a unit
 	broker func(ctx context.Context, address string) (net.Conn, error)
-	scrape net.Listener                         // of /metrics, wherever metrics.listen is
-	driver string                               // of the database
-	shown  func(func(values bool) local.Status) // is told who answers what the agent shows on site; nil: nobody asks
+	scrape net.Listener        // of /metrics, wherever metrics.listen is
+	driver string              // of the database
+	shown  func(local.Sources) // is told who answers what the agent shows on site; nil: nobody asks
 }
 
 // stopWithin is how long the recorder may try to write the last events when the store refuses them.
@@ -192,12 +192,11 @@ func (a *agent) build(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
+	shown := local.Sources{Status: a.status, Unit: a.shownUnit, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle, Order: a.order}
 	if a.outside.shown != nil {
-		a.outside.shown(a.status)
+		a.outside.shown(shown)
 	}
-	a.local, err = local.Listen(a.ways(cfg.Local), local.Sources{
-		Status: a.status, Unit: a.shownUnit, Layouts: a.site.flusher.layouts.all, Bundle: a.localBundle, Order: a.order,
-	})
+	a.local, err = local.Listen(a.ways(cfg.Local), shown)
 	return err
 }
 

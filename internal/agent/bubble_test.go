@@ -56,6 +56,7 @@ type bubble struct {
 	ended     chan error
 	page      *socket // /metrics of the agent that runs
 	status    func(values bool) local.Status
+	shown     local.Sources
 }
 
 // enterTime is when every bubble begins: synctest's own year 2000 is before any unit was made.
@@ -118,7 +119,7 @@ func (b *bubble) start() {
 	go func() {
 		b.ended <- Run(ctx, Options{
 			Config: cfg, Version: b.version, Reload: b.reload, Ready: func() { close(ready) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page, driver: driver, shown: func(f func(bool) local.Status) { b.status = f }},
+			outside: outside{clock: b.clock, link: b.link, broker: b.dialWay, scrape: b.page, driver: driver, shown: func(s local.Sources) { b.shown, b.status = s, s.Status }},
 		})
 	}()
 	select {

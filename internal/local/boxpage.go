@@ -115,7 +115,11 @@ func box(s *Status) piece {
 		w.raw(">\n<h2 id=\"box-h\">This box</h2>\n<dl class=\"facts wide\">\n")
 		w.uplink(s)
 		w.spool(s)
-		w.fact("Clock", clockWords(s.Clock), clockError(s.Clock))
+		if s.Clock.Trusted {
+			w.fact("Clock", clockWords(s.Clock), clockError(s.Clock))
+		} else {
+			w.bad("Clock", clockWords(s.Clock), clockError(s.Clock))
+		}
 		if s.Certificate != nil {
 			left := s.Certificate.Sub(s.Now)
 			w.fact("Certificate", "ends "+s.Certificate.UTC().Format("2006-01-02"), "in "+span(left.Seconds()))
@@ -144,7 +148,7 @@ func (w *writer) uplink(s *Status) {
 	if why == "" {
 		why = "it is tried again and again"
 	}
-	w.fact(to, "not connected for "+since(s.Now, b.Since), b.Address+": "+why)
+	w.bad(to, "not connected for "+since(s.Now, b.Since), b.Address+": "+why)
 }
 
 func (w *writer) spool(s *Status) {
@@ -170,7 +174,7 @@ func (w *writer) spool(s *Status) {
 	}
 	w.fact("To be delivered", says, size(s.Disk.Bytes)+" on disk"+full)
 	if dropped > 0 {
-		w.fact("Dropped", count(dropped, "record"), "since the start; gap records name them")
+		w.bad("Dropped", count(dropped, "record"), "since the start; gap records name them")
 	}
 }
 

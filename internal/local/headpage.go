@@ -8,16 +8,7 @@ import (
 func headline(s *Status, v view) piece {
 	return piece{"headline", often, func(w *writer, id string) {
 		matters := s.matters()
-		m, verdict := well, "All is well"
-		if len(matters) > 0 {
-			m, verdict = matters[0].mood, "Somebody should look at this"
-		}
-		if m == act {
-			verdict = "Act now"
-		}
-		if len(s.Units) == 0 {
-			m, verdict = look, "No UPS is set up yet"
-		}
+		m, verdict := verdict(s, matters)
 		w.raw("<section class=\"headline " + moods[m].class + "\" role=\"status\" aria-live=\"polite\" aria-atomic=\"true\"")
 		w.attr("id", id)
 		w.attr("data-title", title(s, v))
@@ -29,21 +20,42 @@ func headline(s *Status, v view) piece {
 	}}
 }
 
+// verdict is the first line.
+func verdict(s *Status, matters []matter) (mood, string) {
+	if len(matters) == 0 {
+		if len(s.Units) == 0 {
+			return look, "No UPS is set up yet"
+		}
+		return well, "All is well"
+	}
+	m := matters[0].mood
+	words := "Not all is well: "
+	if m == act {
+		words = "Act now: "
+	}
+	if len(matters) == 1 {
+		return m, words + matters[0].String()
+	}
+	return m, words + count(len(matters), "matter")
+}
+
 // mostMatters are named in the first line; of more it says how many.
 const mostMatters = 6
 
 func (w *writer) matters(s *Status, matters []matter) {
-	if len(matters) == 0 {
+	switch len(matters) {
+	case 0:
 		if len(s.Units) > 0 {
-			w.raw("<p>")
-			w.text(allOn(s))
-			w.raw("</p>\n")
+			w.in("p", allOn(s))
+			w.raw("\n")
 		}
+		return
+	case 1: // the verdict says it
 		return
 	}
 	w.raw("<ul>\n")
 	for _, x := range matters[:min(len(matters), mostMatters)] {
-		w.in("li", sentence(x.what))
+		w.in("li", x.String())
 		w.raw("\n")
 	}
 	if more := len(matters) - mostMatters; more > 0 {

@@ -172,7 +172,7 @@ func title(s *Status, v view) string {
 	case len(m) == 0:
 		return "All is well – " + of
 	case len(m) == 1:
-		return sentence(m[0].what) + " – " + of
+		return m[0].String() + " – " + of
 	}
 	return strconv.Itoa(len(m)) + " matters – " + of
 }

@@ -48,6 +48,7 @@ const (
 	plotLeft, plotRight  = 4.0, 316.0
 	plotTop, plotBottom  = 16.0, 88.0
 	narrowestBatteryNote = 44.0
+	narrowestGapNote     = 50.0
 )
 
 // plots writes the plots of a unit.
@@ -83,18 +84,19 @@ func (w *writer) plots(u *shown, id string) {
 type summary struct {
 	low, high, last float64 // NaN: there is none
 	battery, unread time.Duration
+	now             bool // the last value is of this step or the one before
 }
 
 func (s *series) summary(sp Span) summary {
-	out := summary{math.NaN(), math.NaN(), math.NaN(), 0, 0}
+	out := summary{low: math.NaN(), high: math.NaN(), last: math.NaN()}
 	begun := false
-	for _, b := range sp.Buckets {
+	for i, b := range sp.Buckets {
 		begun = begun || b.Read
 		if b.OnBattery {
 			out.battery += sp.Step
 		}
 		if v := s.high(b); !math.IsNaN(v) {
-			out.last = v
+			out.last, out.now = v, i >= len(sp.Buckets)-2
 			out.high = nanMax(out.high, v)
 			out.low = -nanMax(-out.low, -s.low(b))
 		} else if begun {
@@ -109,6 +111,13 @@ func (s *series) summary(sp Span) summary {
 	return out
 }
 
+func pick(is bool, yes, no string) string {
+	if is {
+		return yes
+	}
+	return no
+}
+
 func nanMax(a, b float64) float64 {
 	if math.IsNaN(a) {
 		return b
@@ -117,7 +126,7 @@ func nanMax(a, b float64) float64 {
 }
 
 func (s *series) words(sp Span, of summary) string {
-	out := s.name + ", " + sp.Name + ": last " + s.says(of.last) + ", lowest " + s.says(of.low) + ", highest " + s.says(of.high)
+	out := s.name + ", " + sp.Name + ": " + pick(of.now, "now ", "not read now, last ") + s.says(of.last) + ", lowest " + s.says(of.low) + ", highest " + s.says(of.high)
 	if of.battery > 0 {
 		out += "; on battery for up to " + span(of.battery.Seconds())
 	}
@@ -139,7 +148,11 @@ func (w *writer) plot(s *series, sp Span, first bool) int {
 	w.raw("<figure class=\"plot\"><figcaption><strong>")
 	w.text(s.name)
 	w.raw("</strong> ")
-	w.text(s.says(of.last))
+	if of.now {
+		w.text(s.says(of.last))
+	} else {
+		w.text("last read: " + s.says(of.last))
+	}
 	w.raw(" <small>lowest ")
 	w.text(s.says(of.low) + ", highest " + s.says(of.high))
 	w.raw("</small></figcaption>\n<svg role=\"img\"")
@@ -147,6 +160,7 @@ func (w *writer) plot(s *series, sp Span, first bool) int {
 	w.attr("aria-label", s.words(sp, of))
 	w.raw(">\n")
 	w.onBattery(sp)
+	w.gaps(s, sp)
 	least, most := s.axis(of)
 	w.frame(s, sp, least, most)
 	w.curve(s, sp, least, most)
@@ -157,6 +171,9 @@ func (w *writer) plot(s *series, sp Span, first bool) int {
 // axis is from where to where the values go.
 func (s *series) axis(of summary) (least, most float64) {
 	least, most = s.least, nanMax(s.most, of.high)
+	if s.least == 0 && of.high == most && s.most < of.high {
+		most *= 1.1 // a curve along the edge is no curve
+	}
 	if math.IsNaN(least) {
 		least = of.low
 	}
@@ -194,10 +211,28 @@ func (w *writer) onBattery(sp Span) {
 		if end-x >= narrowestBatteryNote {
 			w.raw("<text class=\"inside\"")
 			w.num("x", (x+end)/2)
-			w.num("y", plotTop+11)
+			w.num("y", plotBottom-5)
 			w.raw(" text-anchor=\"middle\">battery</text>")
 		}
 		w.raw("\n")
+	}
+}
+
+// gaps says in words where nothing was read, between reads and behind the last, where there is room.
+func (w *writer) gaps(s *series, sp Span) {
+	n, begun := len(sp.Buckets), false
+	for i := 0; i < n; i++ {
+		from := i
+		for i < n && math.IsNaN(s.high(sp.Buckets[i])) {
+			i++
+		}
+		if x, end := at(from, n), at(i, n); begun && end-x >= narrowestGapNote {
+			w.raw("<text class=\"inside\"")
+			w.num("x", (x+end)/2)
+			w.num("y", (plotTop+plotBottom)/2)
+			w.raw(" text-anchor=\"middle\">not read</text>\n")
+		}
+		begun = true
 	}
 }
 

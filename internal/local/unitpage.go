@@ -112,7 +112,7 @@ func (w *writer) what(u *Unit) {
 	for _, x := range []struct{ label, text string }{
 		{"", u.Model}, {"", u.SKU}, {"serial number ", u.Serial}, {"firmware ", u.Firmware}, {"line ", u.Line},
 	} {
-		if x.text != "" {
+		if x.text != "" && (x.text != u.Name || x.label != "line ") {
 			parts = append(parts, x.label+x.text)
 		}
 	}

@@ -89,6 +89,9 @@ func (u *Unit) State() string {
 
 // besides are the states that go with State.
 func (u *Unit) besides() string {
+	if u.stale() {
+		return ""
+	}
 	var out []string
 	for _, row := range []struct {
 		is    ups.Status
@@ -128,27 +131,31 @@ func (u *Unit) Lasts() string {
 	return "Battery " + verb + " about " + span(*u.Now.Runtime) + " at this load"
 }
 
-// A matter is something that the first line names.
+// A matter is something that the first line names: of a unit, or of this box.
 type matter struct {
-	mood mood
-	what string
+	mood      mood
+	who, what string
 }
+
+func (m matter) String() string { return m.who + ": " + m.what }
+
+const thisBox = "this box"
 
 // matters are what somebody should know, the worst first.
 func (s *Status) matters() []matter {
 	var out []matter
 	for _, a := range s.Alarms {
 		if m := a.mood(); m > well {
-			out = append(out, matter{m, "this box: " + lower(a.Text)})
+			out = append(out, matter{m, thisBox, lower(a.Text)})
 		}
 	}
 	if !s.Clock.Trusted {
-		out = append(out, matter{look, "this box: its clock is not set"})
+		out = append(out, matter{look, thisBox, "the clock is not set"})
 	}
 	for i := range s.Units {
 		u := &s.Units[i]
 		if m := u.mood(); m > well {
-			out = append(out, matter{m, u.Name + ": " + u.why()})
+			out = append(out, matter{m, u.Name, u.why()})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b matter) int { return cmp.Compare(b.mood, a.mood) })

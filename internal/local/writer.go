@@ -65,7 +65,18 @@ func (w *writer) marked(element, class markup, text string) {
 
 // fact writes a term and what is said of it, with something smaller behind that; small may be "".
 func (w *writer) fact(term, says, small string) {
-	w.raw("<div><dt>")
+	w.raw("<div>")
+	w.said(term, says, small)
+}
+
+// bad is a fact that is not as it should be.
+func (w *writer) bad(term, says, small string) {
+	w.raw("<div class=\"bad\">")
+	w.said(term, says, small)
+}
+
+func (w *writer) said(term, says, small string) {
+	w.raw("<dt>")
 	w.text(term)
 	w.raw("</dt><dd>")
 	w.text(says)
