@@ -24,13 +24,15 @@ var version = "development"
 type commands struct {
 	Config string `help:"Configuration file." default:"${config}" placeholder:"FILE"`
 
-	Init    initCmd    `cmd:"" help:"Make the data directory, the keys and the first account."`
-	Serve   serveCmd   `cmd:"" help:"Serve people and agents until stopped."`
-	Key     keyCmd     `cmd:"" help:"The keys that sign statements and commands."`
-	Log     logCmd     `cmd:"" help:"The Event Log."`
-	Licence licenceCmd `cmd:"" help:"Activation codes, which give devices plans."`
-	Plan    planCmd    `cmd:"" help:"The plans of devices."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Init     initCmd     `cmd:"" help:"Make the data directory, the keys and the first account."`
+	Serve    serveCmd    `cmd:"" help:"Serve people and agents until stopped."`
+	Key      keyCmd      `cmd:"" help:"The keys that sign statements and commands."`
+	Log      logCmd      `cmd:"" help:"The Event Log."`
+	Licence  licenceCmd  `cmd:"" help:"Activation codes, which give devices plans."`
+	Plan     planCmd     `cmd:"" help:"The plans of devices."`
+	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database and the keys into a new directory, beside a running server."`
+	Restored restoredCmd `cmd:"" help:"Say that the database was put back from a backup, before the server starts: its numbers go ahead of what agents may remember."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // usageError is what the caller can mend: exit code 2.

@@ -45,7 +45,8 @@ func TestTheCommandsOfThePagesDoWhatTheySay(t *testing.T) {
 // A box is a machine of its own: its files are below a directory, its programs are the built ones.
 type box struct {
 	root  string
-	names *strings.Replacer // what a page says → what it is here
+	says  []string          // what a page says, what it is here, and so on
+	names *strings.Replacer // of says
 	env   []string
 }
 
@@ -67,11 +68,24 @@ func newBox(t *testing.T) *box {
 			t.Fatal(err)
 		}
 	}
-	b.names = strings.NewReplacer("/dev/ttyUSB0", s.pty.Path(), "192.0.2.20", s.ports[0].Addr().String(), "127.0.0.1:9811", "127.0.0.1:"+ports[0], "127.0.0.1:9812", "127.0.0.1:"+ports[1],
-		"/etc/upsagent", b.root+"/etc/upsagent", "/var/lib/upsagent", b.root+"/var/lib/upsagent", "/run/upsagent", b.root+"/run/upsagent", "/root/", b.root+"/home/")
+	b.says = []string{
+		"/dev/ttyUSB0", s.pty.Path(), "192.0.2.20", s.ports[0].Addr().String(), "127.0.0.1:9811", "127.0.0.1:" + ports[0], "127.0.0.1:9812", "127.0.0.1:" + ports[1],
+		"/etc/upsagent", b.root + "/etc/upsagent", "/var/lib/upsagent", b.root + "/var/lib/upsagent", "/run/upsagent", b.root + "/run/upsagent", "/root/", b.root + "/home/",
+	}
+	b.names = strings.NewReplacer(b.says...)
 	b.write(t, "etc/upsagent/agent.yaml", fmt.Sprintf("# as installed, but for places\nstate_dir: %[1]s/var/lib/upsagent\nmetrics: {listen: \"127.0.0.1:%[2]s\"}\nlocal: {listen: \"127.0.0.1:%[3]s\", socket: %[1]s/run/upsagent/agent.sock}\n", b.root, ports[0], ports[1]))
 	b.programs(t, testenv.Build(t, "./cmd/agent"))
-	b.env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "PATH="+b.root+"/bin:"+os.Getenv("PATH"))
+	env := testenv.Command(t, "curl").Env
+	if env == nil {
+		env = os.Environ()
+	}
+	path := os.Getenv("PATH")
+	for _, v := range env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = p
+		}
+	}
+	b.env = append(env, "GORACE=atexit_sleep_ms=0", "PATH="+b.root+"/bin:"+path)
 	t.Cleanup(func() { b.must(t, "systemctl stop upsagent") })
 	return b
 }
@@ -83,30 +97,33 @@ func (b *box) write(t *testing.T, name, text string) {
 	}
 }
 
-// programs are the agent, which finds its configuration, and the stand-ins. The agent counts as started when it has read all of its unit once, and
-// so knows what can be ordered of it: an installer does not type faster. One that is
-// left over ends by itself.
+// programs are the agent, which finds its configuration, and the stand-ins. Services that are left over end by themselves. The agent counts as
+// started when it has read all of its unit once, and so knows what can be ordered of it: an installer does not type faster.
 func (b *box) programs(t *testing.T, agent string) {
 	t.Helper()
 	b.write(t, "bin/upsagent", fmt.Sprintf("#!/bin/sh\nexec %s --config %s/etc/upsagent/agent.yaml \"$@\"\n", agent, b.root))
-	b.write(t, "bin/sudo", "#!/bin/sh\nexec \"$@\"\n")
+	b.write(t, "bin/sudo", "#!/bin/sh\n[ \"$1\" != -u ] || shift 2\nexec \"$@\"\n")
 	b.write(t, "bin/journalctl", "#!/bin/sh\ncat "+b.root+"/journal\n")
 	b.write(t, "bin/systemctl", strings.ReplaceAll(`#!/bin/bash -eu
 cd @
+[[ $1 != enable ]] || { [[ $2 == --now ]]; set -- start "$3"; }
+ready_upsagent() { upsagent status >said 2>&1 && [[ $(upsagent read rack-a 2>/dev/null) == *test_interval* ]]; } # of the last tier that is read at first
+ready_upscloud() { curl -fsS "http://$(<cloud-metrics)/readyz" >said 2>&1; }
 case $1 in
 start)
-    timeout 300 @/bin/upsagent run >>journal 2>&1 </dev/null & echo $! >pid
+    verb=run; [[ $2 != upscloud ]] || verb=serve
+    timeout 300 "@/bin/$2" $verb >>journal 2>&1 </dev/null & echo $! >"$2.pid"
     for i in {1..600}; do
-        kill -0 "$(<pid)" || exit 1
-        ! @/bin/upsagent status >@/said 2>&1 || ! out=$(@/bin/upsagent read rack-a 2>/dev/null) || [[ $out != *test_interval* ]] || break # the last tier that is read at first
+        kill -0 "$(<"$2.pid")" || exit 1
+        ! "ready_$2" || break
         sleep 0.1
     done; sleep 0.3 ;;
 stop)
-    [[ ! -e pid ]] || { kill "$(<pid)" || true; while kill -0 "$(<pid)" 2>/dev/null; do sleep 0.05; done; rm pid; } ;;
-restart) "$0" stop; "$0" start ;;
-reload) pkill -HUP -P "$(<pid)" ;;
+    [[ ! -e $2.pid ]] || { kill "$(<"$2.pid")" || true; while kill -0 "$(<"$2.pid")" 2>/dev/null; do sleep 0.05; done; rm "$2.pid"; } ;;
+restart) "$0" stop "$2"; "$0" start "$2" ;;
+reload) pkill -HUP -P "$(<"$2.pid")" ;;
 is-enabled) echo enabled ;;
-is-active) [[ -e pid ]] && echo active ;;
+is-active) [[ -e $2.pid ]] && echo active ;;
 *) echo "no stand-in for systemctl $*" >&2; exit 1 ;;
 esac
 `, "@", b.root))

@@ -92,6 +92,15 @@ func (c *Cluster) DSN(database string) string {
 	return "postgres://" + postgresUser + "@/" + database + "?" + q.Encode()
 }
 
+// Socket is the directory of the server's socket, User its role that may do everything, Programs where psql and pg_dump are.
+func (c *Cluster) Socket() string { return c.dir }
+
+// User is what Socket says.
+func (c *Cluster) User() string { return postgresUser }
+
+// Programs is what Socket says.
+func (c *Cluster) Programs() string { return c.bin }
+
 func newCluster(conf string) (_ *Cluster, err error) {
 	c := &Cluster{}
 	if c.dir, err = os.MkdirTemp("", "upsedge-pg-"); err != nil { // short: a socket's path has 107 characters at most
