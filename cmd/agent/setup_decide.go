@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,6 +25,11 @@ func (s *setup) checkFlags() error {
 	_, err := s.Find.ids()
 	if err := errors.Join(s.Find.line(), err); err != nil {
 		return err
+	}
+	for i, dev := range s.Find.Serial.named { // the service runs elsewhere
+		if s.Find.Serial.named[i], err = filepath.Abs(dev); err != nil {
+			return err
+		}
 	}
 	if (s.Cloud == "") != (s.Token == "") {
 		return errors.New("--cloud and --token go together: who the cloud is, and the token that the owner of the site got from it")

@@ -19,12 +19,13 @@ import (
 
 // A port is a serial port of this box.
 type port struct {
+	node string // /dev/ttyUSB0
 	name string // lasting, where there is such a name
 	not  string // why it is not asked unless somebody names it; "": it is
 }
 
-// thisBox lists the serial ports; tests have their own.
-var thisBox = func() ([]port, error) {
+// thisBox lists the serial ports.
+func thisBox() ([]port, error) {
 	list, err := enumerator.GetDetailedPortsList()
 	if err != nil {
 		return nil, fmt.Errorf("list the serial ports: %w", err)
@@ -32,13 +33,26 @@ var thisBox = func() ([]port, error) {
 	active, _ := os.ReadFile("/sys/class/tty/console/active")
 	var out []port
 	for _, p := range list {
-		one := port{name: lasting(p, list, "/dev/serial")}
+		one := port{node: p.Name, name: lasting(p, list, "/dev/serial")}
 		if slices.Contains(strings.Fields(string(active)), filepath.Base(p.Name)) {
 			one.not = "it is the console of this box"
+		} else if who := holders(p.Name); who != "" && !strings.HasPrefix(who, "upsagent ") { // which is asked itself
+			one.not = "it is in use by " + who
 		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// lastingName is the lasting name of a port that somebody named, which may be the same.
+func lastingName(node string) string {
+	all, _ := thisBox() // without a list the name stays
+	for _, p := range all {
+		if p.node == node {
+			return p.name
+		}
+	}
+	return node
 }
 
 // lasting is the name under which udev finds a USB adapter again after it was plugged in anew: by who it is, where no other adapter here
@@ -128,6 +142,11 @@ func (s *setup) find(ctx context.Context) error {
 	}
 	for _, w := range skipped {
 		s.say("%s", w)
+	}
+	for _, dev := range s.Find.Serial.named {
+		if name := lastingName(dev); name != dev {
+			s.say("%s is what it is called until it is plugged in anew; its lasting name: %s", dev, name)
+		}
 	}
 	if len(all) == 0 && len(s.cfg.Units) == 0 {
 		return usageError{errors.New("this box has no serial port that can be asked; name a port or an address: --serial /dev/ttyUSB0, --tcp 192.0.2.20")}
@@ -389,7 +408,7 @@ func (s *setup) askWhere(ctx context.Context) (next func() ([]candidate, []strin
 				return err
 			}
 		case strings.HasPrefix(answer, "/"):
-			f.Serial.named = []string{filepath.Clean(answer)}
+			f.Serial.named = []string{lastingName(filepath.Clean(answer))}
 		case answer == "" || strings.EqualFold(answer, "r"):
 			f = s.Find
 		default:

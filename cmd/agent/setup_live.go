@@ -165,6 +165,7 @@ func (s *setup) end() error {
 	fmt.Fprintf(t, "service\t%s\n", s.done.Service)
 	if s.done.Agent != "" {
 		fmt.Fprintf(t, "cloud\tagent %s of %s\n", s.done.Agent, s.done.Cloud)
+		fmt.Fprintf(t, "orders from it\t%s\n", cmp.Or(strings.Join(s.cfg.Orders.Allow, ", "), "none is obeyed (orders.allow)"))
 	}
 	for _, l := range s.next() {
 		fmt.Fprintln(t, l)
@@ -184,7 +185,7 @@ func (s *setup) next() (out []string) {
 		out = append(out, "Prometheus\thttp://"+at+"/metrics")
 	}
 	if s.done.Cloud != "" {
-		out = append(out, "next\tregister the unit in the portal by its serial number: "+s.done.Cloud)
+		out = append(out, "portal\t"+s.done.Cloud+": register the units there by their serial numbers")
 	}
 	if !config.Says(s.cli.Config, "orders", "fed_by") {
 		out = append(out, "open\twhat feeds this box is not said: orders.fed_by, before orders are allowed")
