@@ -77,7 +77,7 @@ func (c *checkCmd) Run(cli *common, std stdio) error {
 		fmt.Fprintln(std.err, "warning:", w)
 	}
 	if len(cfg.Units) == 0 {
-		fmt.Fprintln(std.err, "No units are configured. `upsagent probe --serial /dev/ttyUSB0 --write` finds and adds them.")
+		fmt.Fprintln(std.err, "No units are configured. `upsagent setup` finds and adds them.")
 	}
 	if c.JSON {
 		enc := json.NewEncoder(std.out)

@@ -94,7 +94,7 @@ func knownUnit(cfg *config.Config, name string) error {
 		}
 	}
 	if len(names) == 0 {
-		return usageError{errors.New("no units are configured; upsagent probe finds them")}
+		return usageError{errors.New("no units are configured; upsagent setup finds them")}
 	}
 	if name == "" {
 		return usageError{fmt.Errorf("which unit? There are: %s", strings.Join(names, ", "))}

@@ -149,7 +149,7 @@ func (c *readCmd) pick(cfg *config.Config) (config.Unit, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return config.Unit{}, usageError{errors.New("no units are configured; upsagent probe finds them")}
+		return config.Unit{}, usageError{errors.New("no units are configured; upsagent setup finds them")}
 	case c.Unit == "":
 		return config.Unit{}, usageError{fmt.Errorf("which unit? %s", strings.Join(names, ", "))}
 	}

@@ -276,7 +276,7 @@ func (a *agent) announce() {
 	}
 	a.Log.Info("agent started", where...)
 	if len(a.Config.Units) == 0 {
-		a.Log.Warn("no units are configured; upsagent probe finds them")
+		a.Log.Warn("no units are configured; upsagent setup finds them")
 	}
 	for _, w := range a.Config.Warnings() {
 		a.Log.Warn(w)
