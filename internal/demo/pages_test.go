@@ -258,3 +258,25 @@ func TestWhatAPageShowsAndIsNotPrintedIsNoticed(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLinesForABrokerDoWhatTheySay: somebody who subscribes sees samples in words.
+func TestTheLinesForABrokerDoWhatTheySay(t *testing.T) {
+	t.Parallel()
+	broker := testenv.Mosquitto(t, "")
+	sub := testenv.Command(t, "mosquitto_sub")
+	b := newBox(t)
+	for _, v := range sub.Env {
+		if strings.HasPrefix(v, "LD_LIBRARY_PATH=") {
+			b.env = append(b.env, v)
+		}
+	}
+	host, port, _ := net.SplitHostPort(broker.Addr)
+	b.write(t, "bin/mosquitto_sub", fmt.Sprintf("#!/bin/sh\nshift 2\nexec %s -h %s -p %s -C 2 -W 60 \"$@\"\n", sub.Path, host, port)) // two blocks, and it ends
+	b.must(t, fmt.Sprintf("upsagent probe --serial /dev/ttyUSB0 --write; printf 'uplink: {broker: \"tcp://%s\", insecure: true}\\nspool: {flush: 1s}\\n' >>/etc/upsagent/agent.yaml; systemctl start upsagent", broker.Addr))
+	for _, block := range manual.Script(t, "../..", "docs/integrate.md", "broker") {
+		out, err := b.command(t, block.Commands()).CombinedOutput()
+		if !strings.Contains(string(out), `unit    "rack-a"`) || !strings.Contains(string(out), "StateOnline") {
+			t.Errorf("%v: %v\n%s%s", block, err, out, b.journal())
+		}
+	}
+}
