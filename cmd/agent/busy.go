@@ -1,17 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"upsedge/internal/agent"
 	"upsedge/internal/config"
+	"upsedge/internal/doctor"
 	"upsedge/internal/local"
 )
 
@@ -101,21 +100,9 @@ func explain(u config.Unit, err error) string {
 
 // holders names the processes that have the port open, as far as this user may look.
 func holders(device string) string {
-	port, err := filepath.EvalSymlinks(device)
-	if err != nil {
-		return ""
-	}
-	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	var who []string
-	for _, fd := range open {
-		if to, err := os.Readlink(fd); err != nil || to != port {
-			continue
-		}
-		pid := strings.Split(fd, "/")[2]
-		comm, err := os.ReadFile("/proc/" + pid + "/comm")
-		if w := fmt.Sprintf("%s (process %s)", bytes.TrimSpace(comm), pid); err == nil && (len(who) == 0 || who[len(who)-1] != w) {
-			who = append(who, w)
-		}
+	for _, h := range doctor.Root("/").Holders(device) {
+		who = append(who, h.String())
 	}
 	return strings.Join(who, ", ")
 }

@@ -18,6 +18,7 @@ import (
 // A commandLine knows the commands and what they take.
 type commandLine struct {
 	root  *cobra.Command
+	cli   *common
 	wrong error // what is wrong with a command whose help was asked for
 }
 
@@ -26,7 +27,7 @@ type commandLine struct {
 func newCommandLine(std stdio) *commandLine {
 	cobra.EnableCommandSorting = false
 	cli := &common{}
-	l := &commandLine{root: &cobra.Command{
+	l := &commandLine{cli: cli, root: &cobra.Command{
 		Use:   "upsagent <command>",
 		Short: "Polls Smart-UPS units over Modbus.",
 		Long: `Polls Smart-UPS units over Modbus, keeps what they say until the broker has it,

@@ -64,7 +64,7 @@ func (runCmd) Run(ctx context.Context, cli *common, std stdio) error {
 			Config: cfg, Version: version, Built: builtAt(), Reload: reload, Log: log,
 			Ready: func() { notify(daemon.SdNotifyReady) },
 			Alive: func() { notify(daemon.SdNotifyWatchdog) },
-		})
+		}.On(agent.Trial{Clock: cli.clock}))
 	}()
 	for {
 		select {

@@ -30,7 +30,14 @@ func doctorCommand(cli *common, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [CHECK ...]",
 		Short: "Look for what keeps the agent from working, and say what to do about it.",
+		Long: `Look for what keeps the agent from working, and say what to do about it. It
+works whether the agent runs or not, as any user (root sees most), changes
+nothing and is done within ten seconds. A problem keeps something from working,
+a note is worth knowing; what another problem explains is left out. Exit code 0
+without a problem, 1 with one, 2 where the configuration cannot be read. Checks:
+` + strings.Join(checksInLines(), "\n"),
 		Example: `  upsagent doctor
+  upsagent doctor port unit
   upsagent doctor --bundle=support.tar.gz`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.Run(cmd.Context(), cli, std, args) },
 	}
@@ -60,6 +67,18 @@ func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio, names []str
 		return errors.New(count(bad, "problem"))
 	}
 	return nil
+}
+
+// checksInLines are the names of all checks, as many in a line as fit.
+func checksInLines() (lines []string) {
+	line := ""
+	for _, name := range agent.CheckNames() {
+		if len(line)+len(name) > 75 {
+			lines, line = append(lines, strings.TrimSpace(line)), ""
+		}
+		line += name + " "
+	}
+	return append(lines, strings.TrimSpace(line)+".")
 }
 
 // unknown are the names that are none of all.

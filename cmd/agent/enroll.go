@@ -74,7 +74,8 @@ func enrolBox(ctx context.Context, cli *common, cfg *config.Config, o enroll.Opt
 	}
 	_ = clk.Remember(cfg.StateDir, builtAt()) // what cannot be read costs what earlier runs knew of the time
 	o.Time = clk.Certificates
-	return enroll.Enroll(ctx, o)
+	done, err := enroll.Enroll(ctx, o)
+	return done, asRoot(err)
 }
 
 // presentUplink is what the configuration says now; zero: no uplink.

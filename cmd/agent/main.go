@@ -79,9 +79,17 @@ func (c *common) load() (*config.Config, error) {
 		err = fmt.Errorf("%w; `upsagent setup` makes one", err)
 	}
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{asRoot(err)}
 	}
 	return cfg, nil
+}
+
+// asRoot says how what is forbidden is allowed.
+func asRoot(err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return fmt.Errorf("%w; as root it may: sudo upsagent …", err)
+	}
+	return err
 }
 
 // logger returns the log of the configuration, at a level that may change.

@@ -141,7 +141,7 @@ func (s *setup) load() error {
 		cfg, err = config.Parse(s.cli.Config, nil)
 	}
 	if err != nil {
-		return usageError{err}
+		return usageError{asRoot(err)}
 	}
 	s.cfg = cfg
 	return nil

@@ -69,6 +69,9 @@ func printStatus(w io.Writer, st *local.Status) {
 	broker := "none configured"
 	if st.Broker.Configured {
 		broker = map[bool]string{true: "connected", false: "not connected"}[st.Broker.Connected]
+		if st.Broker.Failure != "" && !st.Broker.Connected {
+			broker += " (" + st.Broker.Failure + ")"
+		}
 	}
 	var waiting []string
 	for _, l := range st.Spool {

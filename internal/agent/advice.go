@@ -56,7 +56,7 @@ func portAdvice(err error) (what, do string) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "There is no such port now.", "Plug the adapter in, or name the right port: upsagent probe asks all that there are."
 	case errors.Is(err, fs.ErrPermission):
-		return "This user may not open the port.", "Ask with sudo; or sudo usermod -aG dialout $USER, and log in again. The service has the right by its unit."
+		return "No right to open the port.", "At a prompt: sudo, or sudo usermod -aG dialout $USER and log in again. If it is the service that says so: sudo upsagent doctor."
 	case errors.Is(err, syscall.ENOTTY):
 		return "This is no serial port.", "Name the right one: upsagent probe asks all that there are."
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):

@@ -93,7 +93,7 @@ func (c *checkup) checks() []doctor.Check {
 		{Name: "disk", About: "room, errors, wear of the disk of the state directory", Look: file(func() []doctor.Finding {
 			return c.root.LookAtDisk(c.cfg.StateDir, c.cfg.Spool.MaxBytes)
 		})},
-		{Name: "permission", About: "who runs the agent can use its files", Look: file(c.lookAtPermissions)},
+		{Name: "permission", About: "who runs the agent can use its files", After: []string{conf}, Look: file(c.lookAtPermissions)},
 		{Name: "memory", About: "memory of the box and of the service", Look: file(c.root.LookAtMemory)},
 		{Name: "clock", About: "the box knows the time", Look: file(c.lookAtClock)},
 		{Name: "service", About: "the agent runs, and starts with the box", After: []string{conf, "version", "disk", "permission", "memory"}, Look: file(c.lookAtService)},

@@ -35,6 +35,8 @@ func (c *checkup) lookAtClock() []doctor.Finding {
 	now, st := c.clockAt.Wall(), c.clockAt.Status()
 	floor := c.clockAt.Floor()
 	switch {
+	case now.Before(floor.Add(-24*time.Hour)) && c.status != nil && c.status.Clock.Trusted:
+		return []doctor.Finding{{Level: doctor.Note, What: fmt.Sprintf("the clock of the box says %s; the agent knows the time all the same, by the cloud", date(now)), Do: set}}
 	case now.Before(floor.Add(-24 * time.Hour)):
 		return []doctor.Finding{{
 			Level: doctor.Problem, What: fmt.Sprintf("the clock of the box says %s, and it is %s at least: a box without a battery for its clock begins so", date(now), date(floor)), Do: set,

@@ -122,6 +122,8 @@ func TestTheCheckOfTheClock(t *testing.T) {
 	c.status = &local.Status{Clock: local.Clock{Trusted: true}}
 	finds(t, "set by the cloud", c.lookAtClock(), doctor.OK, "the agent knows")
 	c.clockAt = boxClock(time.Unix(180, 0), false)
+	finds(t, "1970, and a cloud", c.lookAtClock(), doctor.Note, "1970-01-01 00:03", "by the cloud")
+	c.status = nil
 	finds(t, "1970", c.lookAtClock(), doctor.Problem, "1970-01-01 00:03", "timedatectl set-ntp true")
 	c.clockAt = boxClock(time.Unix(1<<31, 0), true)
 	finds(t, "2038", c.lookAtClock(), doctor.Problem, "2038-01-19")

@@ -148,11 +148,28 @@ func (r Root) Holders(device string) (all []Holder) {
 		}
 		dir := filepath.Dir(filepath.Dir(fd))
 		pid := filepath.Base(dir)
+		if farEnd(dir, port) {
+			continue
+		}
 		if pid != self && !slices.ContainsFunc(all, func(h Holder) bool { return h.PID == pid }) {
 			all = append(all, Holder{pid, strings.TrimSpace(string(read(filepath.Join(dir, "comm"))))})
 		}
 	}
 	return all
+}
+
+// farEnd reports whether a process has the other end of a pseudo terminal, too: it plays the device, a simulator for instance.
+func farEnd(process, port string) bool {
+	index, ok := strings.CutPrefix(port, "/dev/pts/")
+	if !ok {
+		return false
+	}
+	ends, _ := filepath.Glob(filepath.Join(process, "fd/*"))
+	return slices.ContainsFunc(ends, func(fd string) bool {
+		to, _ := os.Readlink(fd)
+		info := string(read(filepath.Join(process, "fdinfo", filepath.Base(fd))))
+		return strings.HasSuffix(to, "/ptmx") && strings.Contains(info, "tty-index:\t"+index+"\n")
+	})
 }
 
 // known programs use serial ports on their own account, and how each is kept from it.

@@ -23,7 +23,7 @@ type judge struct {
 }
 
 // errNotPinned is what a man in the middle gets.
-var errNotPinned = errors.New("its certificate is not by the authority that the token names: this is another cloud, or somebody between here and there; nothing was told to it")
+var errNotPinned = errors.New("its certificate is not by the authority that the token names: this is another cloud, or somebody between here and there; nothing was told to it. Is this the cloud where the token was made?")
 
 func (j *judge) readAuthorities(file string) error {
 	if file == "" {

@@ -46,7 +46,7 @@ func (t Token) String() string {
 func (t Token) GoString() string { return "trust.Token{…}" }
 
 // ErrToken says that a text is no whole token. It never repeats the text.
-var ErrToken = errors.New("this is no whole token: a character is wrong, missing or too many")
+var ErrToken = errors.New("this is no whole token: a character is wrong, missing or too many; copy it once more, whole")
 
 // ParseToken reads what a person typed or pasted: upper or lower case, with spaces or without, o for 0, i and l for 1.
 func ParseToken(text string) (t Token, err error) {
