@@ -16,7 +16,7 @@ import (
 func (a *agent) sources() metrics.Sources {
 	src := metrics.Sources{
 		Version: a.Version, ClockTrusted: a.clock.Trusted, Spool: a.spool, Serial: a.Config.Metrics.SerialLabel,
-		CertExpiry: a.link.certExpiry.Load,
+		CertExpiry: a.link.certExpiry.Load, Uplink: a.hasLink,
 		Units: func() []metrics.Unit {
 			now := time.Now()
 			var out []metrics.Unit
@@ -27,6 +27,12 @@ func (a *agent) sources() metrics.Sources {
 		},
 	}
 	return src
+}
+
+// hasLink tells whether there is to be a session with a broker, and whether there is.
+func (a *agent) hasLink() (configured, connected bool) {
+	up := a.link.up.Load()
+	return up != nil && up.cfg != nil, a.connected.Load()
 }
 
 func (a *agent) spool() metrics.Spool {

@@ -224,7 +224,6 @@ func newUplink(p uplinkParts) (*uplink.Session, error) {
 		Version: p.version, Full: p.fullState, Changed: p.changed, Reject: p.reject, Cloud: p.cloud(), Dial: p.dial, Log: p.log,
 		Observe: uplink.Observer{
 			Connected: func(on bool) {
-				p.series.Connected.Set(map[bool]float64{true: 1}[on])
 				p.seen(on)
 				p.own.linked(on)
 			},

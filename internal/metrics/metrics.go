@@ -19,7 +19,6 @@ type Agent struct {
 	Lateness      *prometheus.HistogramVec // tier
 	Samples       prometheus.Counter
 	EncodedBytes  prometheus.Counter
-	Connected     prometheus.Gauge
 	Reconnects    prometheus.Counter
 	AlarmDelivery prometheus.Histogram
 	Orders        *prometheus.CounterVec // action, outcome; see OrderEnded
@@ -48,6 +47,7 @@ type Sources struct {
 	Units        func() []Unit
 	Spool        func() Spool
 	ClockTrusted func() bool
+	Uplink       func() (configured, connected bool)
 	CertExpiry   func() *time.Time // nil or returning nil: no certificate
 	Serial       bool              // metrics.serial_label
 }
@@ -67,11 +67,10 @@ func newAgent() *Agent {
 		Samples: prometheus.NewCounter(counter("upsagent_samples_total",
 			"Samples stored since the start; a sample is one value of one point at one time.")),
 		EncodedBytes: prometheus.NewCounter(counter("upsagent_encoded_bytes_total", "Size of the stored samples, encoded.")),
-		Connected:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "upsagent_mqtt_connected", Help: "1 while there is a session with the broker."}),
 		Reconnects:   prometheus.NewCounter(counter("upsagent_mqtt_reconnects_total", "Sessions with the broker after the first.")),
-		Orders:       prometheus.NewCounterVec(counter("upsagent_orders_total", "Remote orders that ended, by how."), []string{"action", "outcome"}),
+		Orders:       prometheus.NewCounterVec(counter("upsagent_orders_total", "Orders that ended, from afar and on site, by how."), []string{"action", "outcome"}),
 		OrdersRefused: prometheus.NewCounterVec(counter("upsagent_orders_refused_total",
-			"Remote orders that were refused, and messages that were none, by the reason code."), []string{"reason"}),
+			"Orders that were refused, from afar and on site, and messages that were none, by the reason code."), []string{"reason"}),
 		AlarmDelivery: prometheus.NewHistogram(histogram("upsagent_alarm_delivery_seconds",
 			"Time from an event being seen at the unit to its acknowledgement, by the cloud or, without one, by the broker.", []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600})),
 	}
@@ -88,6 +87,7 @@ var (
 	dropped   = desc("upsagent_spool_dropped_total", "Records given up, each covered by a gap record.", "lane", "reason")
 	trusted   = desc("upsagent_clock_trusted", "1 once a time service or the cloud has set the clock.")
 	expiry    = desc("upsagent_certificate_expiry_timestamp_seconds", "End of the client certificate as its file is now, looked at every minute; only with one.")
+	connected = desc("upsagent_mqtt_connected", "1 while there is a session with the broker, else 0; only with an uplink.")
 	alarmInfo = desc("ups_alarm_info", "Severity of each alarm of the event catalogue, always 1; join on alarm.", "alarm", "severity")
 )
 
@@ -114,7 +114,7 @@ func bit(on bool) float64 {
 
 // Describe lists the series.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{buildInfo, spoolSize, records, oldest, dropped, trusted, expiry, alarmInfo} {
+	for _, d := range []*prometheus.Desc{buildInfo, spoolSize, records, oldest, dropped, trusted, expiry, connected, alarmInfo} {
 		ch <- d
 	}
 }
@@ -127,6 +127,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		if t := s.src.CertExpiry(); t != nil {
 			ch <- gauge(expiry, seconds(*t))
 		}
+	}
+	if configured, on := s.src.Uplink(); configured { // of an agent that stands alone 0 would look like a link that is down
+		ch <- gauge(connected, bit(on))
 	}
 	for _, a := range ups.Alarms {
 		ch <- gauge(alarmInfo, 1, alarmLabel(a.ID), a.Severity.String())

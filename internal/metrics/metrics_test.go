@@ -97,6 +97,9 @@ func registry(src Sources, units ...Unit) *Registry {
 		return Spool{4096, []Lane{{"events", 2, time.Unix(1790000000, 0), nil}, {"samples", 7, time.Time{}, map[wire.GapReason]uint64{wire.GapQuota: 3}}}}
 	}
 	src.ClockTrusted = func() bool { return true }
+	if src.Uplink == nil {
+		src.Uplink = func() (bool, bool) { return true, false }
+	}
 	reg, a := New(src, []string{"rack-a"})
 	a.Line("rack-a").results[0].Add(1)
 	a.Lateness.WithLabelValues("watch").Observe(0.01)
@@ -148,6 +151,19 @@ func TestSerialNumberOnlyWhenSwitchedOn(t *testing.T) {
 		text := written(t, scraped(t, registry(Sources{Serial: on}, onBattery()))...)
 		if got := strings.Contains(text, "AS1234567890"); got != on {
 			t.Errorf("serial_label %v: serial number in the metrics: %v", on, got)
+		}
+	}
+}
+
+// An agent that stands alone has no link that could be down: an alert on 0 must not fire there.
+func TestTheLinkHasASeriesWhereThereIsToBeOne(t *testing.T) {
+	for _, row := range []struct {
+		configured, connected bool
+		want                  string
+	}{{false, false, ""}, {true, false, "upsagent_mqtt_connected 0\n"}, {true, true, "upsagent_mqtt_connected 1\n"}} {
+		text := written(t, scraped(t, registry(Sources{Uplink: func() (bool, bool) { return row.configured, row.connected }}))...)
+		if row.want == "" && strings.Contains(text, "upsagent_mqtt_connected") || !strings.Contains(text, row.want) {
+			t.Errorf("%+v:\n%s", row, text)
 		}
 	}
 }
@@ -227,6 +243,7 @@ func golden(t *testing.T, name, got string) {
 func TestALineThatIsNoMoreHasNoSeries(t *testing.T) {
 	reg, a := New(Sources{
 		Units: func() []Unit { return nil }, Spool: func() Spool { return Spool{} }, ClockTrusted: func() bool { return false },
+		Uplink: func() (bool, bool) { return false, false },
 	}, []string{"rack-a", "rack-b"})
 	for _, line := range []string{"rack-a", "rack-b"} {
 		a.Line(line).Answered(30 * time.Millisecond)

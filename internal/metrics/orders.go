@@ -38,12 +38,9 @@ func (a *Agent) OrderEnded(action string, state wire.OrderState, reason string) 
 	a.OrdersRefused.WithLabelValues(reason).Inc()
 }
 
-// carriedOut are the actions that this version carries out.
-var carriedOut = [...]string{"diagnostics.run", "order.cancel", "reboot.ups"}
-
-// showOrders makes the series of what is carried out and of every reason, so that a first one shows as an increase.
+// showOrders makes the series of every action and every reason, so that a first one shows as an increase.
 func (a *Agent) showOrders() {
-	for _, action := range carriedOut {
+	for _, action := range OrderActions {
 		for _, s := range wire.OrderStates {
 			if s.Final() {
 				a.Orders.WithLabelValues(action, string(s))

@@ -26,7 +26,7 @@ func New(src Sources, names []string) (*Registry, *Agent) {
 	a.showOrders()
 	own := prometheus.NewRegistry()
 	own.MustRegister(
-		a.Lateness, a.Samples, a.EncodedBytes, a.Connected, a.Reconnects, a.AlarmDelivery, a.Orders, a.OrdersRefused, &state{src: src},
+		a.Lateness, a.Samples, a.EncodedBytes, a.Reconnects, a.AlarmDelivery, a.Orders, a.OrdersRefused, &state{src: src},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	for _, n := range names {
