@@ -34,30 +34,30 @@ func checkCommand(cli *common, std stdio) *cobra.Command {
 
 // lineReport is what check says of a line.
 type lineReport struct {
-	Line    string       `json:"line"`
-	Kind    string       `json:"kind"`
-	GapMs   float64      `json:"gap_ms"`
-	Assumed float64      `json:"assumed_turnaround_ms"` // until the first reply was measured
-	Load    float64      `json:"load"`                  // share of the line's time that is asked for
-	AskedMs float64      `json:"asked_ms_per_second"`   // the same, of 1000
-	Fits    bool         `json:"fits"`
-	Reads   []readReport `json:"reads"`
+	Line    string       `json:"line"`                      // name of the first unit on it
+	Kind    string       `json:"kind"`                      // in words: serial 9600 baud, parity none
+	GapMs   float64      `json:"gap_ms"`                    // silence before each request
+	Assumed float64      `json:"assumed_turnaround_ms"`     // until the first reply was measured
+	Load    float64      `json:"load"`                      // share of the line's time that is asked for
+	AskedMs float64      `json:"asked_ms_per_second"`       // the same, of 1000
+	Fits    bool         `json:"fits"`                      // load is 1 or less
+	Reads   []readReport `json:"reads"`                     // what a full round reads
 	Refresh float64      `json:"full_refreshes_per_second"` // at most: status and live blocks, nothing else
 	Units   []unitReport `json:"units"`
 	stretch float64
 }
 
 type readReport struct {
-	Name   string  `json:"read"`
-	Tier   string  `json:"tier"`
-	CostMs float64 `json:"cost_ms"`
+	Name   string  `json:"read"`    // first register and how many
+	Tier   string  `json:"tier"`    // watch, status, live, settings, identity
+	CostMs float64 `json:"cost_ms"` // of the line's time, the gap included
 }
 
 type unitReport struct {
-	Unit  string             `json:"unit"`
-	Asked map[string]float64 `json:"asked_per_second"`
-	Rates map[string]float64 `json:"expected_per_second"`
-	Time  map[string]float64 `json:"asked_ms_per_second"`
+	Unit  string             `json:"unit"`                // name in the configuration
+	Asked map[string]float64 `json:"asked_per_second"`    // by tier, without those that are off
+	Rates map[string]float64 `json:"expected_per_second"` // the same, as the line will allow
+	Time  map[string]float64 `json:"asked_ms_per_second"` // the same, of the line's time
 }
 
 // Run checks the configuration and says what the lines can carry.

@@ -52,9 +52,9 @@ func probeCommand(cli *common, std stdio) *cobra.Command {
 type found struct {
 	Unit     string `json:"unit,omitempty"` // name given or kept in the configuration
 	Serial   string `json:"serial_port,omitempty"`
-	TCP      string `json:"tcp,omitempty"`
+	TCP      string `json:"tcp,omitempty"` // address
 	Via      string `json:"via,omitempty"` // of TCP: unit or card
-	UnitID   uint8  `json:"unit_id"`
+	UnitID   uint8  `json:"unit_id"`       // Modbus slave address
 	Model    string `json:"model,omitempty"`
 	SKU      string `json:"sku,omitempty"`
 	Number   string `json:"serial,omitempty"`

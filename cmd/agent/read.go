@@ -59,8 +59,8 @@ Arguments:
 // reading is one printed reading. Source says who read: the running agent (its latest values) or this command itself.
 type reading struct {
 	Unit   string        `json:"unit"`
-	Source string        `json:"source"`
-	At     time.Time     `json:"time"`
+	Source string        `json:"source"`      // agent: its latest values; unit: it was asked
+	At     time.Time     `json:"time"`        // by the box's clock
 	Age    float64       `json:"age_seconds"` // since the unit last answered
 	Values []local.Value `json:"values"`
 }
