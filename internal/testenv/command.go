@@ -46,13 +46,22 @@ func ModuleRoot(t testing.TB) string {
 // Without the program the test is skipped, or fails under NeedAll.
 func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, unpacked := find(name, fetchedRoot())
+	path, root := "", ""
+	for _, group := range fetchedGroups {
+		in, unpacked := find(name, group())
+		if path == "" && in != "" {
+			path = in
+			if unpacked {
+				root = group()
+			}
+		}
+	}
 	if path == "" {
 		missing(t, name)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	if unpacked {
-		cmd.Env = fetchedEnv(os.Environ(), fetchedRoot())
+	if root != "" {
+		cmd.Env = fetchedEnv(os.Environ(), root)
 	}
 	return cmd
 }
@@ -68,6 +77,9 @@ func missing(t testing.TB, name string) {
 
 // fetchedRoot is where tools/system-packages unpacks.
 func fetchedRoot() string { return filepath.Join(moduleRoot, ".cache", "debian", "root") }
+
+// fetchedGroups are where it unpacks each group of packages.
+var fetchedGroups = []func() string{fetchedRoot, func() string { return fetchedRoot() + "-guest" }, func() string { return fetchedRoot() + "-packages" }}
 
 // find returns the path of a program, "" when there is none, and whether it lies below root.
 func find(name, root string) (path string, unpacked bool) {
@@ -101,6 +113,9 @@ func fetchedEnv(env []string, root string) []string {
 		libs = append(libs, found...)
 	}
 	env = prepend(env, "LD_LIBRARY_PATH", libs)
+	if modules, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*/qemu")); modules != nil {
+		env = append(env, "QEMU_MODULE_DIR="+modules[0])
+	}
 	return prepend(env, "PATH", fetchedPath(root))
 }
 
