@@ -83,7 +83,7 @@ func (b busyLine) anyName() string {
 func (b busyUnit) found() found {
 	f := foundAt(b.cfg)
 	f.Unit, f.Model, f.SKU, f.Number, f.Firmware = b.cfg.Name, b.seen.Model, b.seen.SKU, b.seen.Serial, b.seen.Firmware
-	f.ByAgent, f.values, f.condition = true, b.seen.Values, b.seen.Condition
+	f.ByAgent, f.values, f.condition, f.silent = true, b.seen.Values, b.seen.Condition, b.seen.Failure
 	return f
 }
 

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"upsedge/internal/config"
+	"upsedge/internal/testenv"
 	"upsedge/internal/ups/upssim"
 )
 
@@ -70,6 +74,9 @@ func runSetup(t *testing.T, c *setupCmd, p *place, last string) (steps []string,
 		}
 		if err != nil {
 			t.Log(out.String())
+		}
+		if c.Token != "" && strings.Contains(out.String(), c.Token) {
+			t.Error("the token is in what it says (T-61)")
 		}
 	}()
 	c.step = func(name string) {
@@ -162,4 +169,80 @@ func anonymous(t *testing.T, p *place, addr string) string {
 	}
 	agent := filepath.Base(filepath.Dir(cfg.Uplink.CertFile))
 	return strings.NewReplacer(agent, "AGENT", p.dir, "DIR", addr, "ADDRESS").Replace(string(text))
+}
+
+// TestSoakSetupIsKilledAnywhere kills the built program with kill -9 at some instant, again and again on each of some boxes, until one run is let
+// be. What a kill left is counted.
+func TestSoakSetupIsKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("UPSEDGE_SOAK") == "" {
+		t.Skip("a soak test: make soak runs it")
+	}
+	const boxes = 40
+	kills := 0
+	c := newCloud(t)
+	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
+	random := rand.New(rand.NewPCG(7, 7))
+	left := map[string]int{}
+	run := func(p *place, token string, within time.Duration) (code int) {
+		cmd := exec.CommandContext(t.Context(), testenv.Build(t, "./cmd/agent"), "--config", p.file, "setup", "--yes", "--tcp", addr,
+			"--name", "rack-a", "--allow", "diagnostics", "--fed-by", "rack-a:main", "--cloud", c.url, "--token", token)
+		cmd.Env = append(os.Environ(), hasty)
+		out, _ := os.Create(filepath.Join(p.dir, "words"))
+		defer out.Close()
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(within, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+		_ = cmd.Wait() // its code is in its state
+		return cmd.ProcessState.ExitCode()
+	}
+	for range boxes {
+		p := newPlace(t, "# of the cellar\n\n")
+		token := c.token()
+		for enrolled := false; !enrolled; kills++ { // from there on nothing is written
+			if run(p, token, time.Duration(random.IntN(150))*time.Millisecond) == 0 {
+				break
+			}
+			cfg, err := config.Load(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case cfg.Uplink != nil:
+				left["a whole enrolment"]++
+				enrolled = true
+			case exists(filepath.Join(p.dir, "state", "cloud", "new.pem")):
+				left["the units, and a key that the next run goes on with"]++
+			case len(cfg.Units) > 0:
+				left["the units"]++
+			default:
+				left["the file from before"]++
+			}
+		}
+		if run(p, token, patience) != 0 {
+			words, _ := os.ReadFile(filepath.Join(p.dir, "words"))
+			t.Fatalf("the run that was let be: %s", words)
+		}
+		cfg, err := config.Load(p.file)
+		if err != nil || len(cfg.Units) != 1 || cfg.Uplink == nil || cfg.Orders.FedBy.Unit != "rack-a" || len(cfg.Orders.Allow) != 1 {
+			t.Errorf("%v: %+v", err, cfg)
+		}
+		for _, lies := range []string{".agent-*", "state/cloud/new.pem", "state/cloud/g_*"} {
+			if files, _ := filepath.Glob(filepath.Join(p.dir, lies)); len(files) > 0 && (lies != "state/cloud/g_*" || len(files) > 1) {
+				t.Errorf("left behind: %v", files)
+			}
+		}
+	}
+	if n := c.count("SELECT COUNT(*) FROM enrolled_agents"); n != boxes {
+		t.Errorf("%d agents of %d boxes", n, boxes)
+	}
+	t.Logf("%d kills left: %v", kills, left)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/creack/pty"
 
+	"upsedge/internal/config"
 	"upsedge/internal/testenv"
 	"upsedge/internal/ups/upssim"
 )
@@ -191,3 +197,55 @@ func TestSetupThatIsStoppedWritesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestSetupOffersToTryAgain: what fails on the way is said and asked about, and what was done stays done.
+func TestSetupOffersToTryAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, commentsAlone)
+	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
+	m := &fakeManager{p: p}
+	fails := 1
+	service := m.manager()
+	service.do = func(ctx context.Context, args ...string) (string, error) {
+		if args[0] == "restart" && fails > 0 {
+			fails--
+			return "Job failed.", errors.New("exit status 1")
+		}
+		if args[0] == "status" {
+			return "the last words of the service", nil
+		}
+		return m.do(ctx, args...)
+	}
+	closed := "https://" + free(t)
+	answers := []string{"", "rack-a", closed, madeUpToken, "reboot", "y", "main", "", "", "s", "", ""}
+	var words bytes.Buffer
+	s := &setup{
+		setupCmd: &setupCmd{Find: probeCmd{TCP: []string{addr}, UnitID: []string{"1"}, Baud: 9600, Parity: "none"}, step: func(string) {}, service: service},
+		cli:      &common{Config: p.file}, std: stdio{nil, &words, &words}, words: &words, began: time.Now(),
+		ask: newDialog(strings.NewReader(strings.Join(answers, "\n")+"\n"), &words),
+	}
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.byQuestions(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, words.String())
+	}
+	rest := words.String()
+	for _, want := range []string{
+		"not enrolled with " + closed, "s = go on without the cloud", "not enrolled with " + closed, "Later: sudo upsagent setup",
+		"the last words of the service", "systemctl restart upsagent.service: exit status 1: Job failed.", "Enter = try again", "The service is started",
+		"rack-a  online", "units          rack-a",
+	} {
+		_, behind, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("it does not say %q behind the words before:\n%s", want, words.String())
+		}
+		rest = behind
+	}
+	if cfg, err := config.Load(p.file); err != nil || cfg.Uplink != nil || m.starts != 1 || !slices.Equal(cfg.Orders.Allow, []string{"reboot"}) || cfg.Orders.FedBy.Unit != "rack-a" {
+		t.Errorf("%v: %+v, %d starts", err, cfg, m.starts)
+	}
+}
+
+// madeUpToken is whole, and of no cloud.
+const madeUpToken = "upsenrol-04106-00000-00000-00000-00000-2be6"

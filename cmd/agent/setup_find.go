@@ -212,9 +212,19 @@ func (s *setup) list() {
 		if name := s.configured(f.cfg); name != "" {
 			s.say("   configured already: %s", name)
 		} else if f.SameAs != "" {
-			s.say("   the same unit as on %s, which is the better way to it", f.SameAs)
+			s.say("   the same unit as on %s, %s", f.SameAs, s.better(f.SameAs))
 		}
 	}
+}
+
+// better says why a unit is not taken at a second place, when the first may be one where it was once.
+func (s *setup) better(first string) string {
+	for i := range s.units {
+		if f := &s.units[i]; f.where() == first && f.silent != "" {
+			return fmt.Sprintf("where it is configured as %s and cannot be read now: plug it back, or change its place in %s", f.Unit, s.cli.Config)
+		}
+	}
+	return "which is the better way to it"
 }
 
 // configured is the name that a place has in the configuration.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 )
 
 // AppendUnits adds units to the file at path, as [Apply] does.
@@ -71,13 +72,33 @@ func written(units []Unit) []writtenUnit {
 	return out
 }
 
-// replace writes data beside path, syncs it and renames it over path, so that a power cut leaves the old file or the new one.
-// The new one belongs to whom the old one belonged; was is nil if there is none.
-func replace(path string, data []byte, was fs.FileInfo) error {
+// tempFiles are the files beside a configuration that are to replace it.
+const tempFiles = ".agent-*.yaml"
+
+// alone calls do while nobody else changes the configuration at path, which is given without links. What a power cut has left beside it is removed.
+func alone(path string, do func(path string) error) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // a link stays a link
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".agent-*.yaml")
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	defer dir.Close() // ends the lock
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("write the configuration: lock %s: %w", dir.Name(), err)
+	}
+	left, _ := filepath.Glob(filepath.Join(dir.Name(), tempFiles)) // no error: the pattern is a good one
+	for _, f := range left {
+		_ = os.Remove(f) // what stays is in nobody's way
+	}
+	return do(path)
+}
+
+// replace writes data beside path, syncs it and renames it over path, so that a power cut leaves the old file or the new one.
+// The new one belongs to whom the old one belonged; was is nil if there is none. It is called within alone.
+func replace(path string, data []byte, was fs.FileInfo) error {
+	f, err := os.CreateTemp(filepath.Dir(path), tempFiles)
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}

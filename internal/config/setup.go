@@ -24,15 +24,19 @@ type Change struct {
 // checked before anything is written, and the file is replaced whole or not at all, once: a crash leaves the old one or the new one. One that
 // says so already is left alone.
 func Apply(path string, ch Change) (changed bool, err error) {
-	old, was, err := readOld(path)
-	if err != nil {
-		return false, err
-	}
-	next, err := ch.on(path, old)
-	if err != nil || string(next) == string(old) {
-		return false, err
-	}
-	return true, replace(path, next, was)
+	err = alone(path, func(path string) error {
+		old, was, err := readOld(path)
+		if err != nil {
+			return err
+		}
+		next, err := ch.on(path, old)
+		if err != nil || string(next) == string(old) {
+			return err
+		}
+		changed = true
+		return replace(path, next, was)
+	})
+	return changed, err
 }
 
 // CheckApply reports what would keep Apply from its work, and changes nothing.
@@ -44,7 +48,7 @@ func CheckApply(path string, ch Change) error {
 	if err != nil {
 		return err
 	}
-	return writable(path, was)
+	return alone(path, func(path string) error { return writable(path, was) })
 }
 
 // Says reports whether the file at path has a key below a section: orders.fed_by, and be it empty, is an answer that was given.
@@ -77,12 +81,9 @@ func readOld(path string) (old []byte, was fs.FileInfo, err error) {
 	return old, was, nil
 }
 
-// writable tries the only thing that replacing a file needs and may not get: another file beside it, with its owner.
+// writable tries the only thing that replacing a file needs and may not get: another file beside it, with its owner. It is called within alone.
 func writable(path string, was fs.FileInfo) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".agent-*.yaml")
+	f, err := os.CreateTemp(filepath.Dir(path), tempFiles)
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}

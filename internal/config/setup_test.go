@@ -1,12 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"upsedge/internal/ups"
 )
@@ -122,5 +124,30 @@ func TestApplyWritesNothingThatIsWrong(t *testing.T) {
 		if got, _ := os.ReadFile(path); string(got) != text {
 			t.Errorf("%q became %q", text, got)
 		}
+	}
+}
+
+// TestTwoWhoChangeTheFileLoseNothing: a setup at the terminal and one over ssh, and what a power cut has left of a third.
+func TestTwoWhoChangeTheFileLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	path, left := filepath.Join(dir, "agent.yaml"), filepath.Join(dir, ".agent-123.yaml")
+	if err := os.WriteFile(left, []byte("half of"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var all errgroup.Group
+	for n := range 16 {
+		all.Go(func() error {
+			return AppendUnits(path, []Unit{{Name: fmt.Sprint("rack-", n), TCP: &TCP{fmt.Sprintf("192.0.2.%d:502", n+1), false}, UnitID: 1}})
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(path)
+	if err != nil || len(cfg.Units) != 16 {
+		t.Errorf("%d units, %v", len(cfg.Units), err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 {
+		t.Errorf("files: %v", files)
 	}
 }

@@ -17,11 +17,13 @@ import (
 // contradicts a certificate, insecure and agent_id, is set to its default. The result is checked before anything is written, and the file is
 // replaced whole or not at all; one that says so already is left alone.
 func SetUplink(path string, u Uplink) error {
-	next, was, err := uplinked(path, u)
-	if err != nil || next == nil {
-		return err
-	}
-	return replace(path, next, was)
+	return alone(path, func(path string) error {
+		next, was, err := uplinked(path, u)
+		if err != nil || next == nil {
+			return err
+		}
+		return replace(path, next, was)
+	})
 }
 
 // CheckSetUplink reports what would keep SetUplink from its work, and changes nothing.
@@ -33,7 +35,7 @@ func CheckSetUplink(path string, u Uplink) error {
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	return writable(path, was)
+	return alone(path, func(path string) error { return writable(path, was) })
 }
 
 // uplinked returns the file with another uplink; nil where it has it already.
