@@ -90,7 +90,7 @@ func TestEachRuleHasItsTests(t *testing.T) {
 // ruleTable is the document.
 func ruleTable(of map[string][]rules.Test) string {
 	var b strings.Builder
-	b.WriteString("# Which tests show which rule\n\nWritten by `go test ./internal -run TestEachRuleHasItsTests -update` from the names of the tests. What the rules say stands in\n" +
+	b.WriteString("# Which tests show which rule\n\nFor whoever changes the programs. Written by `go test ./internal -run TestEachRuleHasItsTests -update` from the names of the tests. What the rules say stands in\n" +
 		"[rules.md](rules.md), and in [threats.md](threats.md) what T- stands for. `make mutate` shows that these tests can fail.\n\n| rule | tests |\n| --- | --- |\n")
 	ids := requiredRules()
 	var others []string

@@ -207,3 +207,13 @@ func TestSamplesForPrometheusAreTaken(t *testing.T) {
 		t.Errorf("only %d samples", n)
 	}
 }
+
+// TestEveryPageSaysForWhomItIs, in its first words: who opens the wrong one at night sees that at once.
+func TestEveryPageSaysForWhomItIs(t *testing.T) {
+	for name, text := range Documents(t, root) {
+		_, body, _ := strings.Cut(text, "\n\n")
+		if name != "README.md" && !strings.HasPrefix(body, "For ") {
+			t.Errorf("%s begins with %.60q", name, body)
+		}
+	}
+}

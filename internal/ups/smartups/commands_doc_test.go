@@ -19,7 +19,7 @@ const commandsPage = "../../../docs/commands.md"
 
 const commandsPageHead = `# Commands, by family
 
-What becomes of every command and each of its parameters on each simulated model, through each port it has. Made by a test
+For whoever wants to know what an order writes, model by model. What becomes of every command and each of its parameters on each simulated model, through each port it has. Made by a test
 (` + "`go test ./internal/ups/smartups -run CommandsPage -update`" + `) that carries each of them out; not to be edited.
 
 **Seen on hardware: no, not one line.** The simulator is made from documents, and where it is a guess so is what stands here

@@ -17,7 +17,7 @@ const familiesPage = "../../../docs/families.md"
 
 const familiesHead = `# Families and items
 
-What every simulated model has of the register map, and what the driver makes of it. Made by a test
+For whoever wants to know what a model can tell. What every simulated model has of the register map, and what the driver makes of it. Made by a test
 (` + "`go test ./internal/ups/smartups -run FamiliesPage -update`" + `) that connects the driver to every model; not to be edited.
 
 **Seen on hardware: no, not one cell.** Everything here is the simulator's, and the simulator is made from documents.

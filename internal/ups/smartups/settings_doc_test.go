@@ -15,7 +15,7 @@ const settingsPage = "../../../docs/settings.md"
 
 const settingsHead = `# Settings
 
-What ` + "`configure.device`" + ` writes: one setting in an order, by the name of its point (` + "`setting`" + `) and the value as text (` + "`value`" + `). Made by a
+For whoever changes settings by order. What ` + "`configure.device`" + ` writes: one setting in an order, by the name of its point (` + "`setting`" + `) and the value as text (` + "`value`" + `). Made by a
 test (` + "`go test ./internal/ups/smartups -run SettingsPage -update`" + `) that sets every one of them on every simulated model; not to be edited.
 **None of it was ever written to a unit.** What happens to such an order: [orders.md](orders.md#settings).
 
