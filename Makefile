@@ -27,11 +27,13 @@ LINTERS := .cache/bin/gofumpt .cache/bin/staticcheck
 # where gcc is there. What only computes is not watched: SQLite and its C library, which keep to one thread at a time and to memory that the
 # detector does not know; hashes, curves and parsers, which work on what one goroutine gave them. That halves what the tests take. A package
 # that uses sync.Once or instances generic types of sync must not stand here: others would share its code, and the detector would miss what they wait for.
-# COMPUTES is of the same kind and ours; its own tests watch it.
+# COMPUTES is of the same kind and ours; its own tests watch it. What APART tries are programs in processes of their own, as they are shipped.
 UNWATCHED := modernc.org/sqlite/lib modernc.org/libc modernc.org/memory crypto/internal/fips140/edwards25519 crypto/internal/fips140/edwards25519/field \
 	golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b go.yaml.in/yaml/v3 github.com/santhosh-tekuri/jsonschema/v6
 COMPUTES := upsedge/internal/ups upsedge/internal/ups/upssim upsedge/internal/alarm
-RACE := $(if $(shell command -v gcc),-race $(UNWATCHED:%=-gcflags=%=-race=false))
+APART := upsedge/internal/soak upsedge/internal/bench upsedge/internal/demo
+WATCH := -race $(UNWATCHED:%=-gcflags=%=-race=false)
+RACE := $(if $(shell command -v gcc),$(WATCH) $(COMPUTES:%=-gcflags=%=-race=false))
 
 .PHONY: help
 help: ## this list
@@ -67,15 +69,15 @@ system-packages:
 .PHONY: race
 race:
 	@echo "== go test -race ./..."
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; export CGO_ENABLED=1 GOGC=300 UPSEDGE_RACE="$(RACE) $(COMPUTES:%=-gcflags=%=-race=false)"; \
-	go test -p 3 $$UPSEDGE_RACE -vet=off $$(go list ./... | grep -vxF $(COMPUTES:%=-e %)); \
-	go test -p 3 $(RACE) -vet=off $(COMPUTES)
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; export CGO_ENABLED=1 GOGC=300 UPSEDGE_RACE="$(RACE)"; \
+	go test -p 3 $(RACE) -vet=off $$(go list ./... | grep -vxF $(COMPUTES:%=-e %) $(APART:%=-e %)); \
+	go test -p 3 $(WATCH) -vet=off $(COMPUTES)
 
 # Some tests show the race detector a part of their cases.
 .PHONY: whole
 whole:
-	@echo "== go test, all cases of what -race sees in part"
-	@tools/whole
+	@echo "== go test, without -race: programs as they are shipped, and all cases of what -race saw in part"
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 3 -vet=off $(APART); tools/whole
 
 .PHONY: short-fuzz
 short-fuzz:
