@@ -34,17 +34,17 @@ var scenes = []scene{
 	},
 	{
 		name: "battery", units: `- {name: rack-a, serial: {device: /dev/ttyUSB0}}`, before: "30m", does: "2m mains-fail 4m",
-		want: []string{"Not all is well: rack-a: UPS on battery", "On battery for 3 min 5", "Battery lasts about", "What to do: find out why the mains are gone"}, not: []string{"All is well"},
+		want: []string{"Not all is well – rack-a: UPS on battery", "On battery for 3 min 5", "Battery lasts about", "What to do: find out why the mains are gone"}, not: []string{"All is well"},
 	},
 	{
 		name: "lost", units: `- {name: rack-a, serial: {device: /dev/ttyUSB0}}`, before: "30m", does: "2m deaf 4m",
-		want: []string{"Not all is well: rack-a: does not answer", "No answer for 3 min 5", "last read: ", "The values below are old", "Nothing answers on the serial port", "Load (old)", "Warning: Communication with the UPS lost"},
+		want: []string{"Not all is well – rack-a: does not answer", "No answer for 3 min 5", "last read: ", "The values below are old", "Nothing answers on the serial port", "Load (old)", "Warning: Communication with the UPS lost"},
 		not:  []string{"All is well", "On mains"},
 	},
 	{name: "new", units: "", want: []string{"No UPS is set up yet", "sudo upsagent setup"}, not: []string{"All is well"}},
 	{
 		name: "link", units: `- {name: rack-a, serial: {device: /dev/ttyUSB0}}`, before: "30m", does: "5m", cut: true,
-		want: []string{"Not all is well: this box: cloud link lost", "not connected for", "What to do: check the network of this box", "On mains for"}, not: []string{"All is well"},
+		want: []string{"Not all is well – this box: cloud link lost", "not connected for", "What to do: check the network of this box", "On mains for"}, not: []string{"All is well"},
 	},
 }
 

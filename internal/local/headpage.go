@@ -29,9 +29,9 @@ func verdict(s *Status, matters []matter) (mood, string) {
 		return well, "All is well"
 	}
 	m := matters[0].mood
-	words := "Not all is well: "
+	words := "Not all is well – "
 	if m == act {
-		words = "Act now: "
+		words = "Act now – "
 	}
 	if len(matters) == 1 {
 		return m, words + matters[0].String()

@@ -143,7 +143,7 @@ func (p *pages) write(s *Status, v view, pieces []piece) string {
 	if v.unit != "" {
 		w.raw("<nav aria-label=\"Pages\"><a href=\"/\">All units</a></nav>\n")
 	}
-	w.raw("<p id=\"cut\" role=\"alert\"></p>\n</header>\n<main id=\"main\">\n")
+	w.raw("</header>\n<p id=\"cut\" role=\"alert\"></p>\n<main id=\"main\">\n")
 	w.all(pieces)
 	w.raw("</main>\n<footer><p>upsagent ")
 	w.text(s.Version)

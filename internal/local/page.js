@@ -3,7 +3,7 @@
 (() => {
   const body = document.body, main = document.getElementById("main"), cut = document.getElementById("cut");
   const silence = 20000; // ms; the agent says something at least every few seconds
-  let source = null, watch = 0, again = 0;
+  let source = null, watch = 0, failing = 0, again = 0;
 
   // morph makes a what b is and keeps what need not change: elements, focus, what is unfolded, what is selected.
   const morph = (a, b) => {
@@ -48,8 +48,14 @@
   };
   const parsed = (html) => new DOMParser().parseFromString(html, "text/html").body;
 
-  const heard = () => {
+  const quiet = () => {
     clearTimeout(watch);
+    clearTimeout(failing);
+    clearTimeout(again);
+    failing = 0;
+  };
+  const heard = () => {
+    quiet();
     watch = setTimeout(lost, silence);
     if (cut.textContent) cut.textContent = "";
     body.classList.remove("cut");
@@ -60,8 +66,7 @@
     cut.textContent = "No connection to the agent since " + new Date().toLocaleTimeString() + ". What is shown here is old.";
   };
   const stop = () => {
-    clearTimeout(watch);
-    clearTimeout(again);
+    quiet();
     if (source) source.close();
     source = null;
   };
@@ -93,9 +98,8 @@
       cut.textContent = "What was shown here is not there any more.";
     });
     source.onerror = () => {
-      clearTimeout(watch);
       if (source && source.readyState !== EventSource.CLOSED) { // the browser tries again by itself
-        watch = setTimeout(lost, 3000);
+        failing ||= setTimeout(lost, 3000);
         return;
       }
       stop(); // refused

@@ -47,6 +47,7 @@ type pages struct {
 	src       Sources
 	host      string
 	every     time.Duration // between two looks of who watches
+	within    time.Duration // sendWithin
 	streams   chan struct{} // holds one for each who watches
 	rendering chan struct{} // and one for each page that is being made: what many ask for at once waits
 	seed      maphash.Seed
@@ -66,7 +67,7 @@ const (
 func newPages(src Sources) *pages {
 	host, _ := os.Hostname()
 	return &pages{
-		src: src, host: host, every: time.Second, streams: make(chan struct{}, mostStreams), rendering: make(chan struct{}, mostRendering), seed: maphash.MakeSeed(),
+		src: src, host: host, every: time.Second, within: sendWithin, streams: make(chan struct{}, mostStreams), rendering: make(chan struct{}, mostRendering), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -253,7 +254,7 @@ func event(to *strings.Builder, name, text string) {
 }
 
 func (t *watcher) send(events string) error {
-	if err := t.out.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil {
+	if err := t.out.SetWriteDeadline(time.Now().Add(t.pages.within)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(t.w, events); err != nil {

@@ -4,9 +4,11 @@ package browser
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -190,10 +192,7 @@ func (b *Tab) Heard() []Element {
 	return out
 }
 
-func text(v *accessibility.Value) string {
-	s := string(v.Value)
-	if len(s) > 1 && s[0] == '"' {
-		return s[1 : len(s)-1]
-	}
-	return s
+func text(v *accessibility.Value) (s string) {
+	_ = json.Unmarshal([]byte(v.Value), &s) // what is no text says nothing
+	return strings.TrimSpace(s)
 }
