@@ -19,15 +19,16 @@ const root = "../.."
 
 // runners are who runs blocks of commands, and where.
 var runners = map[string]string{
-	"demo":     "internal/demo: the story of README, with everything in it",
-	"site":     "internal/demo: the built agent on a machine of its own, simulated units, a stand-in for the service manager",
-	"cloud":    "internal/demo: the built upscloud with an agent, on machines of their own",
-	"postgres": "internal/demo: the same with a PostgreSQL server, without an agent",
-	"api":      "internal/cloud/api: requests, sent to the interface",
-	"sim":      "internal/demo: upssim, until it answers",
-	"broker":   "internal/demo: an agent with a broker, mosquitto, and nothing else",
-	"make":     "this test: the Makefile has the target",
-	"guest":    "make test-guest: a Debian with systemd in QEMU",
+	"demo":      "internal/demo: the story of README, with everything in it",
+	"site":      "internal/demo: the built agent on a machine of its own, simulated units, a stand-in for the service manager",
+	"cloud":     "internal/demo: the built upscloud with an agent, on machines of their own",
+	"postgres":  "internal/demo: the same with a PostgreSQL server, without an agent",
+	"api":       "internal/cloud/api: requests, sent to the interface",
+	"sim":       "internal/demo: upssim, until it answers",
+	"broker":    "internal/demo: an agent with a broker, mosquitto, and nothing else",
+	"make":      "this test: the Makefile has the target",
+	"newcomers": "cmd/agent: each really happens, and every word is compared",
+	"guest":     "make test-guest: a Debian with systemd in QEMU",
 }
 
 // readers are who reads blocks of data.
