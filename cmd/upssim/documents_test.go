@@ -40,7 +40,7 @@ func TestCommandsOfTheDocumentsAreCommands(t *testing.T) {
 // parse says what is wrong with a command line; units are made, nothing is opened.
 func parse(t *testing.T, args []string) error {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("upssim"), kong.Vars(vars()), kong.Exit(func(int) {}))
+	parser, err := kong.New(&f, kong.Name("upssim"), kong.Vars(vars()), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package manual
 
 import (
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,10 +20,25 @@ type Command struct {
 func (c Command) String() string { return strings.Join(c.Args, " ") }
 
 // Commands returns every command line of a program in the documents, in blocks of commands and between backquotes, where it may be a synopsis:
-// of [optional] parts the brackets are taken off, of this\|that the first is taken.
+// of [optional] parts the brackets are taken off, of this\|that the first is taken. Between backquotes it also looks where people read of the
+// programs otherwise: changes, architecture, decisions, examples of configurations, what packages print.
 func Commands(t testing.TB, root, program string) (out []Command) {
 	t.Helper()
 	docs := Documents(t, root)
+	for _, pattern := range []string{"*.md", "docs/adr/*.md", "configs/*.yaml", "packaging/post*", "packaging/*.service"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rel, _ := filepath.Rel(root, file)
+			docs[rel] = string(text)
+		}
+	}
 	var names []string
 	for name := range docs {
 		names = append(names, name)
