@@ -218,3 +218,13 @@ func TestEveryPageSaysForWhomItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryPageIsReachedFromTheREADME: by a link of its own.
+func TestEveryPageIsReachedFromTheREADME(t *testing.T) {
+	docs := Documents(t, root)
+	for name := range docs {
+		if name != "README.md" && !strings.Contains(docs["README.md"], "]("+name) {
+			t.Errorf("README.md has no link to %s", name)
+		}
+	}
+}
