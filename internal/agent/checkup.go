@@ -103,19 +103,22 @@ func (c *checkup) checks() []doctor.Check {
 		{Name: "master", About: "no other program has the serial ports", After: []string{conf, "port"}, Look: file(func() []doctor.Finding {
 			return c.root.LookAtMasters(c.cfg.Units, c.agent.PID)
 		})},
-		{Name: "unit", About: "each unit answers", After: []string{conf, "port", "master"}, Look: c.lookAtUnits},
+		{Name: "network", About: "an interface is up, where a network is needed", After: []string{conf}, Look: func(context.Context) []doctor.Finding {
+			return c.root.LookAtNetwork(c.needsNetwork())
+		}},
+		{Name: "unit", About: "each unit answers", After: []string{conf, "port", "master", "network"}, Look: c.lookAtUnits},
 		{Name: "plan", About: "each line can carry what is asked of it", After: []string{conf}, Look: file(c.lookAtPlan)},
 		{Name: "certificate", About: "the agent's certificate and key, and the authorities", After: []string{conf, "clock"}, Look: file(c.lookAtCertificates)},
-		{Name: "dns", About: "the names of broker and cloud are known", After: []string{conf}, Look: func(ctx context.Context) []doctor.Finding {
+		{Name: "dns", About: "the names of broker and cloud are known", After: []string{conf, "network"}, Look: func(ctx context.Context) []doctor.Finding {
 			return c.root.LookAtNames(ctx, c.hosts(), c.dns)
 		}},
-		{Name: "broker", About: "the broker can be reached and takes this agent", After: []string{conf, "clock", "certificate", "dns"}, Look: c.lookAtBroker},
-		{Name: "cloud", About: "the cloud can be reached and knows this box", After: []string{conf, "clock", "certificate", "dns"}, Look: c.lookAtCloud},
-		{Name: "spool", About: "what is recorded is delivered and nothing is lost", After: []string{conf, "disk", "service", "clock", "certificate", "dns", "broker"}, Look: file(c.lookAtSpool)},
+		{Name: "broker", About: "the broker can be reached and takes this agent", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtBroker},
+		{Name: "cloud", About: "the cloud can be reached and knows this box", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtCloud},
+		{Name: "spool", About: "what is recorded is delivered and nothing is lost", After: []string{conf, "disk", "service", "clock", "certificate", "network", "dns", "broker"}, Look: file(c.lookAtSpool)},
 		{Name: "listen", About: "who can reach the pages, and whether their addresses are free", After: []string{conf}, Look: file(func() []doctor.Finding {
 			return c.root.LookAtListeners(c.cfg, c.agent.PID != 0 || c.agent.Silent)
 		})},
-		{Name: "alarms", About: "alarms of the agent itself", After: []string{conf, "disk", "clock", "certificate", "dns", "broker", "cloud", "spool"}, Look: file(c.lookAtAlarms)},
+		{Name: "alarms", About: "alarms of the agent itself", After: []string{conf, "disk", "clock", "certificate", "network", "dns", "broker", "cloud", "spool"}, Look: file(c.lookAtAlarms)},
 	}
 }
 
@@ -242,6 +245,17 @@ func (c *checkup) hosts() (out []string) {
 		out = append(out, at.Hostname())
 	}
 	return out
+}
+
+// needsNetwork reports whether a unit, or the broker, is beyond this box.
+func (c *checkup) needsNetwork() bool {
+	return slices.ContainsFunc(c.hosts(), doctor.Beyond) || slices.ContainsFunc(c.cfg.Units, func(u config.Unit) bool {
+		if u.TCP == nil {
+			return false
+		}
+		host, _, _ := net.SplitHostPort(u.TCP.Address)
+		return doctor.Beyond(host)
+	})
 }
 
 // cloudURL is where the cloud of this box is, nil where it is with none.

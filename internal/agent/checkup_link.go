@@ -164,7 +164,7 @@ func (c *checkup) lookAtBroker(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return nil // the configuration says so
 	}
-	f := doctor.Finding{Level: doctor.OK, Of: broker.Host, At: broker.Hostname()}
+	f := doctor.Finding{Level: doctor.OK, Of: broker.Host, At: doctor.HostAt(broker.Hostname())}
 	if c.status != nil && c.status.Broker.Connected {
 		f.What = "the agent is connected"
 		return []doctor.Finding{f}
@@ -172,7 +172,7 @@ func (c *checkup) lookAtBroker(ctx context.Context) []doctor.Finding {
 	var files *uplink.Credentials
 	if secure(up) {
 		if files, err = brokerTLS(up); err != nil {
-			return []doctor.Finding{{Level: doctor.Note, Of: broker.Host, At: broker.Hostname(), What: "it was not tried: the files of the certificate cannot be used", Do: "see certificate"}}
+			return []doctor.Finding{{Level: doctor.Note, Of: broker.Host, At: doctor.HostAt(broker.Hostname()), What: "it was not tried: the files of the certificate cannot be used", Do: "see certificate"}}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, linkTries)
@@ -220,7 +220,7 @@ func (c *checkup) lookAtCloud(ctx context.Context) []doctor.Finding {
 	if at == nil {
 		return []doctor.Finding{{Level: doctor.OK, What: "this box is enrolled with none"}}
 	}
-	f := doctor.Finding{Level: doctor.OK, Of: at.Host, At: at.Hostname(), What: "it can be reached, and knows this box"}
+	f := doctor.Finding{Level: doctor.OK, Of: at.Host, At: doctor.HostAt(at.Hostname()), What: "it can be reached, and knows this box"}
 	client, err := enroll.NewClient(c.cfg.StateDir, c.cfg.Uplink.CertFile, c.time)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, linkTries)

@@ -55,7 +55,7 @@ const mostLines = 64
 
 func (c *checkup) unitsOfAgent() (out []doctor.Finding) {
 	for _, u := range c.cfg.Units {
-		f := doctor.Finding{Of: u.Name, At: u.LineKey(), Level: doctor.Note, What: "the running agent does not know it", Do: "sudo systemctl reload upsagent"}
+		f := doctor.Finding{Of: u.Name, At: doctor.LineAt(u), Level: doctor.Note, What: "the running agent does not know it", Do: "sudo systemctl reload upsagent"}
 		for _, seen := range c.status.Units {
 			if seen.Name != u.Name {
 				continue
@@ -78,7 +78,7 @@ func (c *checkup) unitsOfAgent() (out []doctor.Finding) {
 // askLine asks the units of a line who they are. A line that somebody else has is not asked: it would disturb both.
 func (c *checkup) askLine(ctx context.Context, units []config.Unit) (out []doctor.Finding) {
 	if u := units[0]; u.Serial != nil && len(c.root.Holders(u.Serial.Device)) > 0 {
-		return []doctor.Finding{{Level: doctor.Note, Of: u.Name, At: u.LineKey(), What: "it was not asked: another program has the port", Do: "see master"}}
+		return []doctor.Finding{{Level: doctor.Note, Of: u.Name, At: doctor.LineAt(u), What: "it was not asked: another program has the port", Do: "see master"}}
 	}
 	cfg := LineConfig(units[0], "doctor", nil, slog.New(slog.DiscardHandler))
 	if units[0].Serial != nil {
@@ -89,7 +89,7 @@ func (c *checkup) askLine(ctx context.Context, units []config.Unit) (out []docto
 	var running sync.WaitGroup
 	running.Go(func() { _ = line.Run(over) }) // returns nil
 	for _, u := range units {
-		f := doctor.Finding{Of: u.Name, At: u.LineKey(), Level: doctor.OK}
+		f := doctor.Finding{Of: u.Name, At: doctor.LineAt(u), Level: doctor.OK}
 		short, cancel := context.WithTimeout(ctx, identifyWithin)
 		id, err := smartups.Identify(short, line, u.UnitID)
 		cancel()
@@ -117,7 +117,7 @@ func (c *checkup) askLine(ctx context.Context, units []config.Unit) (out []docto
 // lookAtPlan says with numbers whether the lines can carry what is asked of them.
 func (c *checkup) lookAtPlan() (out []doctor.Finding) {
 	for _, b := range Budgets(c.cfg.Units) {
-		f := doctor.Finding{Level: doctor.OK, Of: b.Line, At: b.Units[0].LineKey(), What: fmt.Sprintf("%.0f of 1000 ms in each second are asked for", 1000*b.Load)}
+		f := doctor.Finding{Level: doctor.OK, Of: b.Line, At: doctor.LineAt(b.Units[0]), What: fmt.Sprintf("%.0f of 1000 ms in each second are asked for", 1000*b.Load)}
 		if b.Load > 1 {
 			f.Level = doctor.Note
 			f.What += fmt.Sprintf(", more than there are: everything is read up to %.1f times less often than asked; %s", b.Stretch(), b.rates())

@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"upsedge/internal/config"
 )
 
 // A Level says whether a Finding is one to do something about.
@@ -27,7 +31,8 @@ type Finding struct {
 	What  string `json:"what"`         // what is wrong, or what is in order
 	Do    string `json:"do,omitempty"` // what to do about it: a command or a button where there is one
 
-	// At is the line or host that this rests on. A problem hides what it explains at the same place; where one of the two has none, everywhere.
+	// At is the line or host that this rests on, as a path: "net" is the network, "net/host" what is there. A problem hides what it explains at
+	// the same place and below; where one of the two has none, everywhere.
 	At string `json:"-"`
 }
 
@@ -99,10 +104,42 @@ func explained(checks []Check, all []Finding) []Finding {
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
 		return f.Level != OK && slices.ContainsFunc(all, func(cause Finding) bool {
-			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || f.At == "" || cause.At == f.At)
+			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || f.At == "" || cause.At == f.At || strings.HasPrefix(f.At, cause.At+"/"))
 		})
 	})
 }
+
+// LineAt is the At of what rests on the line of a unit.
+func LineAt(u config.Unit) string {
+	if u.TCP == nil {
+		return u.LineKey()
+	}
+	host, _, _ := net.SplitHostPort(u.TCP.Address)
+	if loopback(host) {
+		return u.LineKey()
+	}
+	return network + "/" + u.LineKey()
+}
+
+// HostAt is the At of what rests on a host.
+func HostAt(host string) string {
+	if loopback(host) {
+		return host
+	}
+	return network + "/" + host
+}
+
+// Beyond reports whether a host needs a network.
+func Beyond(host string) bool { return !loopback(host) }
+
+// loopback hosts are there without any network.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// network is the At of what is wrong with all of it.
+const network = "net"
 
 // Worst is the highest level among findings, OK of none.
 func Worst(all []Finding) Level {

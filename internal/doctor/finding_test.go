@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"upsedge/internal/config"
 )
 
 func says(found ...Finding) func(context.Context) []Finding {
@@ -23,6 +25,7 @@ func words(all []Finding) string {
 }
 
 func TestACauseHidesWhatItExplains(t *testing.T) {
+	down := box(t, map[string]string{"sys/class/net/lo/operstate": "unknown\n"})
 	checks := []Check{
 		{Name: "port", Look: says(Finding{Level: Problem, At: "a", What: "gone"}, Finding{Level: OK, At: "b"})},
 		{Name: "unit", After: []string{"port"}, Look: says(Finding{Level: Problem, At: "a", What: "silent"}, Finding{Level: Problem, At: "b", What: "silent"})},
@@ -30,6 +33,14 @@ func TestACauseHidesWhatItExplains(t *testing.T) {
 		{Name: "spool", After: []string{"dns"}, Look: says(Finding{Level: Note, What: "waits"})},
 		{Name: "alarms", After: []string{"unit"}, Look: says(Finding{Level: OK, What: "none"})},
 		{Name: "disk", Look: says(Finding{Level: Note, What: "small"})},
+	}
+	offline := []Check{
+		{Name: "network", Look: says(down.LookAtNetwork(true)...)},
+		{Name: "unit", After: []string{"network"}, Look: says(Finding{Level: Problem, At: LineAt(on("/dev/ttyS0")[0])}, Finding{Level: Problem, At: LineAt(config.Unit{TCP: &config.TCP{}})})},
+		{Name: "dns", After: []string{"network"}, Look: says(Finding{Level: Problem, At: HostAt("cloud.example")})},
+	}
+	if got := Examine(t.Context(), offline); len(got) != 2 || got[1].At != "serial:/dev/ttyS0" {
+		t.Errorf("without a network: %s", words(got))
 	}
 	want := "problem port : gone | \nproblem unit : silent | \nproblem dns : unknown | \nnote disk : small | \nok port :  | \nok alarms : none | \n"
 	if got := words(Examine(t.Context(), checks)); got != want {

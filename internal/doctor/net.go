@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,17 @@ import (
 
 // lookupWithin bounds one look-up: a resolver that is not there is asked twice, with two seconds each.
 const lookupWithin = 4 * time.Second
+
+// LookAtNetwork says whether this box has one. needed: units or an uplink are beyond it.
+func (r Root) LookAtNetwork(needed bool) []Finding {
+	switch {
+	case !needed:
+		return []Finding{{Level: OK, What: "none is needed"}}
+	case !r.linked():
+		return []Finding{{Level: Problem, At: network, What: "no network interface of this box is up", Do: "plug in the network cable, or bring the interface up: ip link"}}
+	}
+	return []Finding{{Level: OK, What: "an interface is up"}}
+}
 
 // LookAtNames says whether names can be looked up. Addresses need no look-up. dns is nil for the system's.
 func (r Root) LookAtNames(ctx context.Context, hosts []string, dns *net.Resolver) (out []Finding) {
@@ -29,7 +41,7 @@ func (r Root) LookAtNames(ctx context.Context, hosts []string, dns *net.Resolver
 			continue
 		}
 		seen[host] = true
-		f := Finding{Level: OK, Of: host, At: host}
+		f := Finding{Level: OK, Of: host, At: HostAt(host)}
 		addrs, err := dns.LookupHost(ctx, host)
 		if err != nil {
 			f.Level = Problem
@@ -49,8 +61,6 @@ func (r Root) LookAtNames(ctx context.Context, hosts []string, dns *net.Resolver
 func (r Root) unnamed(host string, err error) (what, do string) {
 	var d *net.DNSError
 	switch {
-	case !r.linked():
-		return "no network interface of this box is up", "plug in the network cable, or bring the interface up: ip link"
 	case errors.As(err, &d) && d.IsNotFound:
 		return "no name server knows the name " + host, "is it spelt right? " + r.servers()
 	case errors.As(err, &d) && d.IsTimeout:
@@ -75,6 +85,10 @@ func (r Root) servers() string {
 
 // linked reports whether an interface beside loopback is up, or may be: some drivers do not say.
 func (r Root) linked() bool {
+	if r == "/" { // asked of the kernel itself: /sys may show another network's
+		all, err := net.Interfaces()
+		return err != nil || slices.ContainsFunc(all, func(i net.Interface) bool { return i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagRunning != 0 })
+	}
 	names, _ := filepath.Glob(r.path("sys/class/net/*/operstate"))
 	for _, n := range names {
 		state := strings.TrimSpace(string(read(n)))
@@ -96,8 +110,7 @@ func (r Root) LookAtListeners(cfg *config.Config, running bool) (out []Finding) 
 			continue
 		}
 		f := Finding{Level: OK, Of: l.key, What: "at " + l.addr}
-		ip := net.ParseIP(host)
-		if host != "localhost" && (ip == nil || !ip.IsLoopback()) && l.web == "" {
+		if !loopback(host) && l.web == "" {
 			f.Level, f.What, f.Do = Note, "at "+l.addr+" "+l.open, l.do
 		}
 		if !running {

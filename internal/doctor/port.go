@@ -231,10 +231,10 @@ func (r Root) LookAtMasters(units []config.Unit, agent int) (out []Finding) {
 			out = append(out, Finding{Level: OK, Of: device, At: "serial:" + device, What: "nobody else of this user has it; who runs as somebody else, root alone sees: sudo upsagent doctor"})
 		}
 	}
-	if len(names) > 0 {
-		out = append(out, r.restless(out)...)
+	if len(names) == 0 {
+		return []Finding{{Level: OK, What: "no unit is on a serial port"}}
 	}
-	return out
+	return append(out, r.restless(out)...)
 }
 
 // restless are programs that run here and take serial ports when they like, and have none now.
