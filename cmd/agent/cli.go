@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,10 +23,13 @@ type commandLine struct {
 	wrong error // what is wrong with a command whose help was asked for
 }
 
+// inOurOrder has cobra keep the order of the commands, which it holds in a variable of its own.
+var inOurOrder = sync.OnceFunc(func() { cobra.EnableCommandSorting = false })
+
 // newCommandLine makes the commands, in the order in which the help has them. Never set a template of cobra's: with one the linker
 // keeps every exported method of every type, 2 MB of them (ADR 20).
 func newCommandLine(std stdio) *commandLine {
-	cobra.EnableCommandSorting = false
+	inOurOrder()
 	cli := &common{}
 	l := &commandLine{cli: cli, root: &cobra.Command{
 		Use:   "upsagent <command>",

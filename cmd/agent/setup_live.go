@@ -24,15 +24,15 @@ import (
 
 // setupReport is what --json prints.
 type setupReport struct {
-	Config   string           `json:"config"`
-	Changed  bool             `json:"changed"`
-	Units    []found          `json:"units"`
-	Agent    string           `json:"agent,omitempty"`
-	Cloud    string           `json:"cloud,omitempty"`
-	Enrolled bool             `json:"enrolled"` // in this run
-	Service  string           `json:"service"`  // started, reloaded, running, not started
-	Live     []local.Unit     `json:"live,omitempty"`
-	Findings []doctor.Finding `json:"findings"`
+	Config   string           `json:"config"`          // path of the configuration
+	Changed  bool             `json:"changed"`         // whether this run has changed it
+	Units    []found          `json:"units"`           // that this run has looked at; those without a name are not configured
+	Agent    string           `json:"agent,omitempty"` // who the box is by its enrolment
+	Cloud    string           `json:"cloud,omitempty"` // of whom
+	Enrolled bool             `json:"enrolled"`        // in this run
+	Service  string           `json:"service"`         // started, reloaded, running, not started
+	Live     []local.Unit     `json:"live,omitempty"`  // as the running agent has read them, every configured unit
+	Findings []doctor.Finding `json:"findings"`        // of the doctor
 }
 
 // liveTable is what the agent reads now, a line for each unit.

@@ -13,6 +13,7 @@ import (
 
 	"upsedge/internal/config"
 	"upsedge/internal/local"
+	"upsedge/internal/ups"
 )
 
 // A serviceManager is what starts programs on this box.
@@ -222,6 +223,12 @@ func (s *setup) lookedAt() (out []string) {
 	return out
 }
 
+// alive reports whether a unit is read, its measurements, too.
+func alive(u local.Unit) bool {
+	measured := reading1(u.Values, ups.Charge) + reading1(u.Values, ups.InputVoltage) + reading1(u.Values, ups.OutputVoltage)
+	return u.Age != nil && measured != "" && len(u.Condition) > 0 && !slices.Contains(u.Condition, ups.Stale.Names()[0])
+}
+
 // unread names the first unit that the agent has not read, and why; "" where it has read all.
 func unread(st *local.Status, names []string) string {
 	for _, name := range names {
@@ -229,7 +236,7 @@ func unread(st *local.Status, names []string) string {
 		if i < 0 {
 			return fmt.Sprintf("the running agent does not know %s: journalctl -u upsagent -n 30 says why", name)
 		}
-		if seen := st.Units[i]; seen.Age == nil || len(seen.Condition) == 0 {
+		if seen := st.Units[i]; !alive(seen) {
 			return strings.TrimSuffix(fmt.Sprintf("%s is not read yet: %s", name, seen.Failure), ": ")
 		}
 	}
