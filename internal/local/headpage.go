@@ -137,7 +137,7 @@ func list(s *Status, page int) piece {
 		}
 		w.raw("</h2>\n<ul class=\"units\">\n")
 		for _, u := range onPage(s.Units, page) {
-			w.row(&u)
+			w.row(u)
 		}
 		w.raw("</ul>\n")
 		w.pager(page, pagesOf(len(s.Units)))

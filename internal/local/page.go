@@ -106,16 +106,14 @@ func (p *pages) unitPieces(s *Status, v view) ([]piece, bool) {
 
 func pagesOf(units int) int { return max((units+perPage-1)/perPage, 1) }
 
-// worstFirst orders units by what is the matter with them, and otherwise as the configuration does.
-func worstFirst(units []Unit) []Unit {
-	units = slices.Clone(units)
-	slices.SortStableFunc(units, func(a, b Unit) int { return int(b.mood()) - int(a.mood()) })
-	return units
-}
-
-func onPage(units []Unit, page int) []Unit {
-	units = worstFirst(units)
-	return units[min((page-1)*perPage, len(units)):min(page*perPage, len(units))]
+// onPage are the units of a page of the list: by what is the matter with them, and otherwise as in the configuration.
+func onPage(units []Unit, page int) []*Unit {
+	all := make([]*Unit, len(units))
+	for i := range units {
+		all[i] = &units[i]
+	}
+	all = worst(all, (*Unit).mood)
+	return all[min((page-1)*perPage, len(all)):min(page*perPage, len(all))]
 }
 
 // write writes a whole page.

@@ -1,9 +1,9 @@
 package local
 
 import (
-	"cmp"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +27,11 @@ var moods = [...]struct {
 }{{"well", "✓"}, {"look", "!"}, {"act", "‼"}}
 
 // has reports whether the unit's condition has a state.
-func (u *Unit) has(s ups.Status) bool { return slices.Contains(u.Condition, s.Names()[0]) }
+//
+//go:noinline
+func (u *Unit) has(s ups.Status) bool {
+	return slices.Contains(u.Condition, ups.StatusNames[bits.TrailingZeros32(uint32(s))])
+}
 
 func (u *Unit) stale() bool { return u.Age == nil || u.has(ups.Stale) }
 
@@ -158,7 +162,19 @@ func (s *Status) matters() []matter {
 			out = append(out, matter{m, u.Name, u.why()})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b matter) int { return cmp.Compare(b.mood, a.mood) })
+	return worst(out, func(m matter) mood { return m.mood })
+}
+
+// worst puts what is worst first, and leaves the order otherwise. With three moods that takes three looks and no sorting.
+func worst[T any](all []T, of func(T) mood) []T {
+	out := make([]T, 0, len(all))
+	for m := act; m >= well; m-- {
+		for i := range all {
+			if of(all[i]) == m {
+				out = append(out, all[i])
+			}
+		}
+	}
 	return out
 }
 
