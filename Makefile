@@ -21,6 +21,7 @@ FUZZTIME ?= 1m
 SOAK     ?= 10m
 ROUNDS   ?= 1000
 ARGS     ?=
+RUN      ?=
 
 LINTERS := .cache/bin/gofumpt .cache/bin/staticcheck
 # Lint and tests share one build of every dependency, and compiling those is most of a cold run: hence -race for all three,
@@ -132,6 +133,12 @@ packages: .cache/bin/nfpm ## dist/*.deb for amd64, arm64 and armv7
 test-deb: system-packages .cache/bin/nfpm ## install, run, remove and purge the package on a bare system (root)
 	@VERSION=$(VERSION) DIST=.cache/test-deb packaging/build $$(dpkg --print-architecture | sed s/armhf/armv7/)
 	@packaging/test-deb .cache/test-deb
+
+.PHONY: test-guest
+test-guest: .cache/bin/nfpm ## a Debian 12 in QEMU: install, operate, upgrade, power cuts (root; RUN=name for a part)
+	@tools/system-packages base guest
+	@tools/guest-image
+	UPSEDGE_GUEST=1 go test -vet=off -count=1 -v -timeout 2h -run '$(RUN)' ./internal/guest
 
 .PHONY: clean
 clean: ## bin, dist and built tools; fetched packages stay in .cache/debian

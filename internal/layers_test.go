@@ -107,6 +107,7 @@ var layers = []layer{
 	{"internal", []string{"..."}, "", "it holds tests of the whole tree"},
 	{"internal/asyncapi", nil, "", "it holds messages against the document; what it shared with their makers, both could have wrong"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
+	{"internal/guest", []string{"internal/testenv"}, "", "a machine on which whatever is installed; its tests know what"},
 	{"internal/testenv/browser", []string{"internal/testenv"}, "", "it looks at pages; whose, it is not told"},
 	{"internal/rules", nil, "std", "it reads names of tests, and no rule"},
 	{"internal/mutate", []string{"internal/rules"}, "std", "it changes what it tests: what it shared with that, it would change, too"},
@@ -130,8 +131,8 @@ var fences = []fence{
 	{"upsedge/internal/cloud/store/storetest", nil, false, "it opens databases for tests; a program opens its own"},
 	{"upsedge/internal/manual", nil, false, "what documents say is no part of a program"},
 	{"upsedge/internal/rules", []string{"internal/mutate"}, false, "names of tests are no part of a program"},
-	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest", "internal/testenv/browser"}, false, "it skips and fails tests; a program has none"},
-	{"testing", []string{"internal/testenv", "internal/testenv/browser", "internal/ups/upstest", "internal/cloud/store/storetest", "internal/manual"}, false, "it brings its flags and its sleep into the program"},
+	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest", "internal/testenv/browser", "internal/guest"}, false, "it skips and fails tests; a program has none"},
+	{"testing", []string{"internal/testenv", "internal/testenv/browser", "internal/guest", "internal/ups/upstest", "internal/cloud/store/storetest", "internal/manual"}, false, "it brings its flags and its sleep into the program"},
 	{"github.com/alecthomas/kong", []string{"cmd/cloud", "cmd/upssim"}, false, "it calls methods by name, so the linker keeps all there are: 1.6 MB of the agent, which has 20"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
 }
