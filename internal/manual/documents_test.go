@@ -83,7 +83,7 @@ func (b Block) complaints() (out []string) {
 
 // file is the file of the tree that a block shows: one of those that tests hold a program to.
 func (b Block) file() string {
-	if strings.Contains(b.Is, "/testdata/") {
+	if strings.Contains(b.Is, "/testdata/") || strings.HasPrefix(b.Is, "configs/") {
 		return filepath.Join(root, b.Is)
 	}
 	return ""
@@ -175,6 +175,27 @@ func (b Block) same(t *testing.T) {
 	var shown, is bytes.Buffer
 	if err := errors.Join(json.Compact(&shown, []byte(b.Text)), json.Compact(&is, data)); err != nil || shown.String() != is.String() {
 		t.Errorf("%v is not %s: %v\n%s\n%s", b, b.Is, err, shown.String(), is.String())
+	}
+}
+
+// TestSamplesOfShippedFilesAreThose: word for word.
+func TestSamplesOfShippedFilesAreThose(t *testing.T) {
+	n := 0
+	for name, text := range Documents(t, root) {
+		blocks, _ := Blocks(name, text)
+		for _, b := range blocks {
+			if b.Language != "yaml" || b.file() == "" {
+				continue
+			}
+			n++
+			data, err := os.ReadFile(b.file())
+			if err != nil || strings.TrimSpace(b.Text) != strings.TrimSpace(string(data)) {
+				t.Errorf("%v is not %s (%v)", b, b.Is, err)
+			}
+		}
+	}
+	if n < 3 {
+		t.Errorf("only %d samples", n)
 	}
 }
 
