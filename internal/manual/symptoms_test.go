@@ -65,3 +65,26 @@ func readSources(t *testing.T) string {
 	}
 	return all.String()
 }
+
+var metricForm = regexp.MustCompile(`\b(?:ups|upsagent|upscloud)_[a-z_]+[a-z]\b`)
+
+// TestMetricsInTheDocumentsAreThere: those of the agent stand in the table that is made from them, those of the cloud in its source.
+func TestMetricsInTheDocumentsAreThere(t *testing.T) {
+	docs, named := Documents(t, root), 0
+	_, series, _ := strings.Cut(docs["docs/integrate.md"], "<!-- the series")
+	series, _, _ = strings.Cut(series, "<!-- end of the series -->")
+	known := series + readSources(t)
+	for name, text := range docs {
+		for _, metric := range metricForm.FindAllString(text, -1) {
+			for _, end := range []string{"_bucket", "_count", "_sum"} { // of histograms
+				metric = strings.TrimSuffix(metric, end)
+			}
+			if named++; !strings.Contains(known, metric) {
+				t.Errorf("%s: there is no metric %s", name, metric)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d metrics found", named)
+	}
+}
