@@ -209,6 +209,13 @@ func (s *setup) askNames(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if len(added) >= manyUnits {
+		all, err := s.askAllNames(ctx, added)
+		if err != nil || all {
+			s.change.Units = added
+			return err
+		}
+	}
 	var kept []config.Unit
 	for _, u := range added {
 		var f *found
@@ -243,6 +250,30 @@ func (s *setup) askNames(ctx context.Context) error {
 		return errors.New("no unit is left to be configured; nothing was written")
 	}
 	return nil
+}
+
+// manyUnits are not named one by one without need.
+const manyUnits = 4
+
+// askAllNames offers the names of all units at once.
+func (s *setup) askAllNames(ctx context.Context, added []config.Unit) (all bool, err error) {
+	s.say("\nThese names, in metrics and alarms:")
+	for _, u := range added {
+		s.say("  %s: on %s", u.Name, placeName(u))
+	}
+	return all, s.ask.until(ctx, "Enter = take them, n = ask for each:", func(answer string) error {
+		all = answer == ""
+		if !all && strings.ToLower(answer) != "n" {
+			return errors.New("please press Enter, or say n")
+		}
+		return nil
+	})
+}
+
+// placeName is the port or address of a unit, with its slave ID where that says something.
+func placeName(u config.Unit) string {
+	f := foundAt(u)
+	return f.where() + slaveWords(&f)
 }
 
 // askAllow asks which orders from afar are obeyed, where somebody could give any: none unless somebody on site says so (R7).
@@ -363,8 +394,7 @@ func (s *setup) confirm(ctx context.Context) error {
 	}
 	s.say("\nThis comes into %s:", s.cli.Config)
 	for _, u := range s.change.Units {
-		where, _ := strings.CutPrefix(strings.TrimPrefix(u.LineKey(), "serial:"), "tcp:")
-		s.say("  unit %s on %s", u.Name, where)
+		s.say("  unit %s on %s", u.Name, placeName(u))
 	}
 	if a := s.change.Allow; a != nil {
 		s.say("  orders from afar that are obeyed: %s", cmp.Or(strings.Join(*a, ", "), none))

@@ -247,5 +247,31 @@ func TestSetupOffersToTryAgain(t *testing.T) {
 	}
 }
 
+// TestSetupNamesManyUnitsAtOnce: a room of them is one question, and each can still be named.
+func TestSetupNamesManyUnitsAtOnce(t *testing.T) {
+	t.Parallel()
+	room := map[uint8]*upssim.Unit{}
+	for n := range uint8(manyUnits) {
+		room[n+1] = upssim.New(upssim.Options{Seed: 1, Serial: fmt.Sprint("AS213000000", n)})
+	}
+	addr := listen(t, room)
+	for answers, want := range map[string]string{
+		"\n\n\nn\n\n": "ups-1 ups-2 ups-3 ups-4", "\nn\na\nups-1\na\nc\n-\n\nn\n\n": "a ups-1 c",
+	} {
+		p := newPlace(t, commentsAlone)
+		var words bytes.Buffer
+		s := &setup{
+			setupCmd: &setupCmd{Find: probeCmd{TCP: []string{addr}, UnitID: []string{"1-4"}, Baud: 9600, Parity: "none"}, NoStart: true, step: func(string) {}},
+			cli:      &common{Config: p.file}, std: stdio{nil, &words, &words}, words: &words, began: time.Now(), ask: newDialog(strings.NewReader(answers), &words),
+		}
+		if err := s.load(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.byQuestions(t.Context()); err != nil || strings.Join(s.names(), " ") != want {
+			t.Errorf("%q: %v, units %v, want %s\n%s", answers, err, s.names(), want, words.String())
+		}
+	}
+}
+
 // madeUpToken is whole, and of no cloud.
 const madeUpToken = "upsenrol-04106-00000-00000-00000-00000-2be6"

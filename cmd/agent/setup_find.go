@@ -13,6 +13,7 @@ import (
 	"go.bug.st/serial/enumerator"
 
 	"upsedge/internal/config"
+	"upsedge/internal/doctor"
 	"upsedge/internal/local"
 	"upsedge/internal/ups"
 )
@@ -24,8 +25,8 @@ type port struct {
 	not  string // why it is not asked unless somebody names it; "": it is
 }
 
-// thisBox lists the serial ports.
-func thisBox() ([]port, error) {
+// thisBox lists the serial ports. agent is the process that runs with this configuration, 0 without one: it is asked itself.
+func thisBox(agent int) ([]port, error) {
 	list, err := enumerator.GetDetailedPortsList()
 	if err != nil {
 		return nil, fmt.Errorf("list the serial ports: %w", err)
@@ -36,17 +37,27 @@ func thisBox() ([]port, error) {
 		one := port{node: p.Name, name: lasting(p, list, "/dev/serial")}
 		if slices.Contains(strings.Fields(string(active)), filepath.Base(p.Name)) {
 			one.not = "it is the console of this box"
-		} else if who := holders(p.Name); who != "" && !strings.HasPrefix(who, "upsagent ") { // which is asked itself
-			one.not = "it is in use by " + who
+		} else {
+			one.not = taken(p.Name, agent)
 		}
 		out = append(out, one)
 	}
 	return out, nil
 }
 
+// taken says who has a port, and how it is got back; "" where nobody has.
+func taken(node string, agent int) string {
+	for _, f := range doctor.Root("/").LookAtMasters([]config.Unit{{Serial: &config.Serial{Device: node}}}, agent) {
+		if f.Level == doctor.Problem {
+			return f.What + ". " + f.Do
+		}
+	}
+	return ""
+}
+
 // lastingName is the lasting name of a port that somebody named, which may be the same.
 func lastingName(node string) string {
-	all, _ := thisBox() // without a list the name stays
+	all, _ := thisBox(0) // without a list the name stays
 	for _, p := range all {
 		if p.node == node {
 			return p.name
@@ -86,7 +97,8 @@ func lasting(p *enumerator.PortDetails, all []*enumerator.PortDetails, dir strin
 func (s *setup) candidates() (all []candidate, skipped []string, err error) {
 	f := s.Find
 	if f.Serial.all || len(f.Serial.named)+len(f.TCP) == 0 {
-		ports, err := thisBox()
+		agent, _ := local.Peer(s.cfg.Local.Socket) // 0: nobody is there
+		ports, err := thisBox(agent)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -315,7 +327,7 @@ func (s *setup) greet() {
 		s.say("\nConfigured already:")
 	}
 	for _, u := range s.cfg.Units {
-		s.say("  unit %s on %s", u.Name, strings.TrimPrefix(strings.TrimPrefix(u.LineKey(), "serial:"), "tcp:"))
+		s.say("  unit %s on %s", u.Name, placeName(u))
 	}
 	if s.cfg.Uplink != nil {
 		s.say("  uplink to %s", s.cfg.Uplink.Broker)
@@ -350,8 +362,8 @@ func (s *setup) lookAt(ctx context.Context, all []candidate, skipped []string) e
 	}
 	if len(all) > 0 {
 		s.say("\nAsking %s ...", placesOf(all))
-	} else {
-		s.say("\nThere is no serial port to be asked.")
+	} else if s.say("\nThere is no serial port to be asked."); len(s.cfg.Units) == 0 {
+		return nil
 	}
 	r := s.search(ctx, all)
 	if ctx.Err() != nil {
