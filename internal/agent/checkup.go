@@ -88,37 +88,37 @@ func (c *checkup) checks() []doctor.Check {
 		}
 	}
 	return []doctor.Check{
-		{Name: conf, About: "the file is correct and names units", Look: func(context.Context) []doctor.Finding { return c.lookAtConfig() }},
-		{Name: "version", About: "what is kept here is not of a newer version, and the one that runs is the one installed", Look: file(c.lookAtVersions)},
-		{Name: "disk", About: "room, errors, wear of the disk of the state directory", Look: file(func() []doctor.Finding {
+		{Name: conf, Look: func(context.Context) []doctor.Finding { return c.lookAtConfig() }},
+		{Name: "version", Look: file(c.lookAtVersions)},
+		{Name: "disk", Look: file(func() []doctor.Finding {
 			return c.root.LookAtDisk(c.cfg.StateDir, c.cfg.Spool.MaxBytes)
 		})},
-		{Name: "permission", About: "who runs the agent can use its files", After: []string{conf}, Look: file(c.lookAtPermissions)},
-		{Name: "memory", About: "memory of the box and of the service", Look: file(c.root.LookAtMemory)},
-		{Name: "clock", About: "the box knows the time", Look: file(c.lookAtClock)},
-		{Name: "service", About: "the agent runs, and starts with the box", After: []string{conf, "version", "disk", "permission", "memory"}, Look: file(c.lookAtService)},
-		{Name: "port", About: "the serial ports are there and may be opened", After: []string{conf}, Look: file(func() []doctor.Finding {
+		{Name: "permission", After: []string{conf}, Look: file(c.lookAtPermissions)},
+		{Name: "memory", Look: file(c.root.LookAtMemory)},
+		{Name: "clock", Look: file(c.lookAtClock)},
+		{Name: "service", After: []string{conf, "version", "disk", "permission", "memory"}, Look: file(c.lookAtService)},
+		{Name: "port", After: []string{conf}, Look: file(func() []doctor.Finding {
 			return c.root.LookAtPorts(c.cfg.Units, c.who)
 		})},
-		{Name: "master", About: "no other program has the serial ports", After: []string{conf, "port"}, Look: file(func() []doctor.Finding {
+		{Name: "master", After: []string{conf, "port"}, Look: file(func() []doctor.Finding {
 			return c.root.LookAtMasters(c.cfg.Units, c.agent.PID)
 		})},
-		{Name: "network", About: "an interface is up, where a network is needed", After: []string{conf}, Look: func(context.Context) []doctor.Finding {
+		{Name: "network", After: []string{conf}, Look: func(context.Context) []doctor.Finding {
 			return c.root.LookAtNetwork(c.needsNetwork())
 		}},
-		{Name: "unit", About: "each unit answers", After: []string{conf, "port", "master", "network"}, Look: c.lookAtUnits},
-		{Name: "plan", About: "each line can carry what is asked of it", After: []string{conf}, Look: file(c.lookAtPlan)},
-		{Name: "certificate", About: "the agent's certificate and key, and the authorities", After: []string{conf, "clock"}, Look: file(c.lookAtCertificates)},
-		{Name: "dns", About: "the names of broker and cloud are known", After: []string{conf, "network"}, Look: func(ctx context.Context) []doctor.Finding {
+		{Name: "unit", After: []string{conf, "port", "master", "network"}, Look: c.lookAtUnits},
+		{Name: "plan", After: []string{conf}, Look: file(c.lookAtPlan)},
+		{Name: "certificate", After: []string{conf, "clock"}, Look: file(c.lookAtCertificates)},
+		{Name: "dns", After: []string{conf, "network"}, Look: func(ctx context.Context) []doctor.Finding {
 			return c.root.LookAtNames(ctx, c.hosts(), c.dns)
 		}},
-		{Name: "broker", About: "the broker can be reached and takes this agent", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtBroker},
-		{Name: "cloud", About: "the cloud can be reached and knows this box", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtCloud},
-		{Name: "spool", About: "what is recorded is delivered and nothing is lost", After: []string{conf, "disk", "service", "clock", "certificate", "network", "dns", "broker"}, Look: file(c.lookAtSpool)},
-		{Name: "listen", About: "who can reach the pages, and whether their addresses are free", After: []string{conf}, Look: file(func() []doctor.Finding {
+		{Name: "broker", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtBroker},
+		{Name: "cloud", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtCloud},
+		{Name: "spool", After: []string{conf, "disk", "service", "clock", "certificate", "network", "dns", "broker"}, Look: file(c.lookAtSpool)},
+		{Name: "listen", After: []string{conf}, Look: file(func() []doctor.Finding {
 			return c.root.LookAtListeners(c.cfg, c.agent.PID != 0 || c.agent.Silent)
 		})},
-		{Name: "alarms", About: "alarms of the agent itself", After: []string{conf, "disk", "clock", "certificate", "network", "dns", "broker", "cloud", "spool"}, Look: file(c.lookAtAlarms)},
+		{Name: "alarms", After: []string{conf, "disk", "clock", "certificate", "network", "dns", "broker", "cloud", "spool"}, Look: file(c.lookAtAlarms)},
 	}
 }
 

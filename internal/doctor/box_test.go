@@ -163,7 +163,7 @@ func TestTheDisk(t *testing.T) {
 	is(t, "a file system without inodes", func() []Finding { d := well; d.files, d.freeFiles = 0, 0; return d.judge() }(), OK)
 	dir := t.TempDir()
 	is(t, "this one", Root("/").LookAtDisk(filepath.Join(dir, "to", "be", "made"), 16<<20), OK, "are free")
-	if found := Root("/").LookAtDisk(dir, 1<<60); Worst(found) != Note {
+	if found := Root("/").LookAtDisk(dir, 1<<60); worst(found) != Note {
 		t.Errorf("a quota beyond the disk: %s", words(found))
 	}
 	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {

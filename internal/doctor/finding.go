@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -39,7 +38,6 @@ type Finding struct {
 // A Check looks at one thing and changes nothing.
 type Check struct {
 	Name  string
-	About string   // what it looks at, for the help
 	After []string // checks that come before it, and whose problems explain those of this one
 	Look  func(context.Context) []Finding
 }
@@ -54,24 +52,28 @@ func Examine(ctx context.Context, checks []Check, names ...string) []Finding {
 	return examine(ctx, lookWithin, checks, names)
 }
 
-func examine(ctx context.Context, within time.Duration, checks []Check, names []string) []Finding {
-	if len(names) > 0 {
-		checks = slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !slices.Contains(names, c.Name) })
-	}
+func examine(ctx context.Context, within time.Duration, checks []Check, names []string) (out []Finding) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	found := make([][]Finding, len(checks))
 	var all sync.WaitGroup
 	for i, c := range checks {
-		all.Go(func() { found[i] = look(ctx, c, within) })
+		if len(names) == 0 || slices.Contains(names, c.Name) {
+			all.Go(func() { found[i] = look(ctx, c, within) })
+		}
 	}
 	all.Wait()
-	out := explained(checks, slices.Concat(found...))
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
+	for _, level := range []Level{Problem, Note, OK} {
+		for i, c := range checks {
+			for _, f := range found[i] {
+				if f.Level == level && !explained(f, c.After, found) {
+					out = append(out, f)
+				}
+			}
+		}
+	}
 	return out
 }
-
-var rank = map[Level]int{Problem: 0, Note: 1, OK: 2}
 
 // grace is what a check may need to notice that its time is over.
 const grace = 500 * time.Millisecond
@@ -96,17 +98,20 @@ func look(ctx context.Context, c Check, within time.Duration) []Finding {
 	return found
 }
 
-// explained leaves out what rests on a problem that is told anyway.
-func explained(checks []Check, all []Finding) []Finding {
-	after := map[string][]string{}
-	for _, c := range checks {
-		after[c.Name] = c.After
+// explained reports whether a finding rests on a problem that is told anyway, of one of the checks before it.
+func explained(f Finding, after []string, found [][]Finding) bool {
+	if f.Level == OK {
+		return false
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool {
-		return f.Level != OK && slices.ContainsFunc(all, func(cause Finding) bool {
-			return cause.Level == Problem && slices.Contains(after[f.Check], cause.Check) && (cause.At == "" || f.At == "" || cause.At == f.At || strings.HasPrefix(f.At, cause.At+"/"))
-		})
-	})
+	for _, all := range found {
+		for _, cause := range all {
+			if cause.Level == Problem && slices.Contains(after, cause.Check) &&
+				(cause.At == "" || f.At == "" || cause.At == f.At || strings.HasPrefix(f.At, cause.At+"/")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // LineAt is the At of what rests on the line of a unit.
@@ -140,14 +145,3 @@ func loopback(host string) bool {
 
 // network is the At of what is wrong with all of it.
 const network = "net"
-
-// Worst is the highest level among findings, OK of none.
-func Worst(all []Finding) Level {
-	worst := OK
-	for _, f := range all {
-		if rank[f.Level] < rank[worst] {
-			worst = f.Level
-		}
-	}
-	return worst
-}

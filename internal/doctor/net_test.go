@@ -81,7 +81,7 @@ func TestTheListeners(t *testing.T) {
 	is(t, "well", r.LookAtListeners(at("127.0.0.1:0", "localhost:0", ""), false), OK, "127.0.0.1:0")
 	is(t, "none", r.LookAtListeners(at("", "", ""), false), OK, "no page")
 	is(t, "open metrics", r.LookAtListeners(at("0.0.0.0:0", "", ""), true), Note, "metrics.web_config")
-	if found := r.LookAtListeners(at(":0", "", "/etc/web.yaml"), true); Worst(found) != OK {
+	if found := r.LookAtListeners(at(":0", "", "/etc/web.yaml"), true); worst(found) != OK {
 		t.Errorf("with a password: %s", words(found))
 	}
 	is(t, "an open page", r.LookAtListeners(at("", "0.0.0.0:0", "/etc/web.yaml"), true), Note, "serial numbers")

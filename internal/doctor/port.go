@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -98,11 +97,12 @@ func (r Root) groupOf(path string) string {
 }
 
 // numbered names are given in the order in which adapters are found.
-var numbered = regexp.MustCompile(`^/dev/tty(USB|ACM)\d+$`)
+var numbered = []string{"/dev/ttyUSB*", "/dev/ttyACM*"}
 
 // lasting is a name of a port that stays with its adapter, "" where there is none or the port is named so already.
 func (r Root) lasting(device string) string {
-	if !numbered.MatchString(strings.TrimPrefix(device, strings.TrimSuffix(string(r), "/"))) {
+	short := strings.TrimPrefix(device, strings.TrimSuffix(string(r), "/"))
+	if !slices.ContainsFunc(numbered, func(n string) bool { ok, _ := filepath.Match(n, short); return ok }) {
 		return ""
 	}
 	port, _ := filepath.EvalSymlinks(device)
@@ -172,35 +172,32 @@ func farEnd(process, port string) bool {
 	})
 }
 
-// known programs use serial ports on their own account, and how each is kept from it.
+// known programs use serial ports on their own account; what they are, and how each is kept from it.
 var known = []struct {
-	comm  *regexp.Regexp
+	names string // of processes, with blanks around each
 	what  string
-	do    string // %s is the name of the port without /dev/
+	do    string // PORT is the name of the port without /dev/
 	wants bool   // it takes ports that nobody gave it
 }{
-	{regexp.MustCompile(`^upsagent$`), "another upsagent", "sudo systemctl stop upsagent, or end the other one; the running agent can be asked: upsagent status", false},
-	{regexp.MustCompile(`^apcupsd$`), "apcupsd", "sudo systemctl disable --now apcupsd", true},
+	{" upsagent ", "another upsagent", "sudo systemctl stop upsagent, or end the other one; the running agent can be asked: upsagent status", false},
+	{" apcupsd ", "apcupsd", "sudo systemctl disable --now apcupsd", true},
 	{
-		regexp.MustCompile(`^(upsd|upsdrvctl|apcsmart|apc_modbus|genericups|nutdrv_qx|usbhid-ups)$`), "NUT",
+		" upsd upsdrvctl apcsmart apc_modbus genericups nutdrv_qx usbhid-ups ", "NUT",
 		"sudo systemctl disable --now nut-server nut-driver.target, and take the port out of /etc/nut/ups.conf", true,
 	},
-	{regexp.MustCompile(`^ModemManager$`), "ModemManager, which looks for modems at serial ports", "sudo systemctl disable --now ModemManager", true},
-	{regexp.MustCompile(`^a?getty$|^login$`), "a console on this port", "sudo systemctl disable --now serial-getty@%s, and take console=%[1]s out of the kernel's command line", false},
-	{regexp.MustCompile(`^brltty$`), "brltty, which takes serial adapters for braille displays", "sudo apt remove brltty", true},
-	{regexp.MustCompile(`^(minicom|picocom|screen|cu|tio|microcom)$`), "a terminal program", "close it", false},
+	{" ModemManager ", "ModemManager, which looks for modems at serial ports", "sudo systemctl disable --now ModemManager", true},
+	{" agetty getty login ", "a console on this port", "sudo systemctl disable --now serial-getty@PORT, and take console=PORT out of the kernel's command line", false},
+	{" brltty ", "brltty, which takes serial adapters for braille displays", "sudo apt remove brltty", true},
+	{" minicom picocom screen cu tio microcom ", "a terminal program", "close it", false},
 }
 
 // holder says who has a port and how it is got back.
 func holder(h Holder, device string) Finding {
 	f := Finding{Level: Problem, What: h.String() + " has the port, and one at a time may", Do: fmt.Sprintf("end it: sudo kill %s; and keep it from being started again", h.PID)}
 	for _, k := range known {
-		if k.comm.MatchString(h.Name) {
+		if strings.Contains(k.names, " "+h.Name+" ") {
 			f.What = fmt.Sprintf("%s has the port (process %s), and one at a time may", k.what, h.PID)
-			f.Do = k.do
-			if strings.Contains(k.do, "%") {
-				f.Do = fmt.Sprintf(k.do, filepath.Base(device))
-			}
+			f.Do = strings.ReplaceAll(k.do, "PORT", filepath.Base(device))
 		}
 	}
 	return f
@@ -244,7 +241,7 @@ func (r Root) restless(told []Finding) (out []Finding) {
 	for _, c := range comms {
 		name := strings.TrimSpace(string(read(c)))
 		for _, k := range known {
-			if !k.wants || said[k.what] || !k.comm.MatchString(name) || slices.ContainsFunc(told, func(f Finding) bool { return strings.HasPrefix(f.What, k.what) }) {
+			if !k.wants || said[k.what] || !strings.Contains(k.names, " "+name+" ") || isTold(told, k.what) {
 				continue
 			}
 			said[k.what] = true
@@ -252,4 +249,13 @@ func (r Root) restless(told []Finding) (out []Finding) {
 		}
 	}
 	return out
+}
+
+func isTold(told []Finding, what string) bool {
+	for i := range told {
+		if strings.HasPrefix(told[i].What, what) {
+			return true
+		}
+	}
+	return false
 }

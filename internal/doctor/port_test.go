@@ -96,7 +96,7 @@ func TestOtherMasters(t *testing.T) {
 	} {
 		is(t, comm, holds(comm).LookAtMasters(units, 0), Problem, "process 123", has)
 	}
-	if found := holds("upsagent").LookAtMasters(units, 123); Worst(found) != OK {
+	if found := holds("upsagent").LookAtMasters(units, 123); worst(found) != OK {
 		t.Errorf("the running agent is no other master: %s", words(found))
 	}
 	is(t, "nobody", box(t, nil).LookAtMasters(units, 0), OK, "nobody else")
@@ -105,7 +105,7 @@ func TestOtherMasters(t *testing.T) {
 	}
 	idle := box(t, map[string]string{"proc/123/comm": "ModemManager\n"})
 	is(t, "one that may come", idle.LookAtMasters(units, 0), Note, "may take the port")
-	if found := idle.LookAtMasters([]config.Unit{{Name: "a", TCP: &config.TCP{}}}, 0); Worst(found) != OK {
+	if found := idle.LookAtMasters([]config.Unit{{Name: "a", TCP: &config.TCP{}}}, 0); worst(found) != OK {
 		t.Errorf("without a serial port: %s", words(found))
 	}
 	// This process has the port open, and is not told of; a real other one is in the test of the two programs on one port.
