@@ -92,3 +92,25 @@ func TestThePageOfSharingHasTheReasons(t *testing.T) {
 		}
 	}
 }
+
+var routeForm = regexp.MustCompile("`(GET|POST|PUT|PATCH|DELETE) (/api/v1/[^ `?]*)")
+
+// TestRoutesInTheDocumentsAreThere: by method and path, whatever a parameter is called.
+func TestRoutesInTheDocumentsAreThere(t *testing.T) {
+	s, named := newStreet(t, storetest.Open(t, storetest.SQLite(t))), 0
+	parameter := regexp.MustCompile(`\{\w+\}`)
+	known := map[string]bool{"GET /api/v1/openapi.json": true}
+	for _, r := range s.routes {
+		known[r.method+" "+parameter.ReplaceAllString(r.pattern, "{}")] = true
+	}
+	for page, text := range manual.Documents(t, "../../..") {
+		for _, m := range routeForm.FindAllStringSubmatch(text, -1) {
+			if named++; !known[m[1]+" "+parameter.ReplaceAllString(m[2], "{}")] {
+				t.Errorf("%s: there is no %s %s", page, m[1], m[2])
+			}
+		}
+	}
+	if named < 8 {
+		t.Errorf("only %d routes found", named)
+	}
+}
