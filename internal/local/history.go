@@ -7,8 +7,8 @@ import (
 	"upsedge/internal/ups"
 )
 
-// A History is what the plots of one unit show: the last quarter of an hour in steps of ten seconds and the last day in steps of ten
-// minutes, in two rings of a fixed size. It takes 3.3 KB and no more, and Note allocates nothing. It begins empty with each run: what was
+// A History is what the plots of one unit show: the last quarter of an hour in steps of ten seconds and the last day in steps of a quarter
+// of an hour, in two rings of a fixed size. It takes 2 KB and no more, of which a thousand units make two megabytes, and Note allocates nothing. It begins empty with each run: what was
 // before is in the spool, encoded and sealed, and gone from there as soon as the cloud has it.
 //
 // The zero value is empty and ready. It guards nothing: who owns it does.
@@ -23,19 +23,19 @@ type History struct {
 const (
 	fineStep      = 10 * time.Second
 	fineBuckets   = 90
-	coarseStep    = 10 * time.Minute
-	coarseBuckets = 144
+	coarseStep    = 15 * time.Minute
+	coarseBuckets = 96
 )
 
 // A bucket is what was read in one step. Each number is one more than the value in its unit, so that 0 says that there is none: a bucket
 // nobody wrote to is a gap.
 type bucket struct {
 	low, high uint16 // input voltage, 0.1 V
-	load      uint16 // the highest, 0.1 %
-	charge    uint16 // the lowest, 0.1 %
 	runtime   uint16 // the shortest, 4 s: three days
-	warmth    uint16 // the last battery temperature, 0.1 °C above -100 °C
-	flags     uint16
+	load      uint8  // the highest, 1 %
+	charge    uint8  // the lowest, 0.5 %
+	warmth    uint8  // the last battery temperature, 0.5 °C above -40 °C
+	flags     uint8
 }
 
 // Flags of a bucket.
@@ -82,33 +82,34 @@ func advance(buckets []bucket, newest *int32, n int32) *bucket {
 }
 
 func (b *bucket) note(st *ups.State) {
-	if v, ok := packed(st, ups.InputVoltage, 10, 0); ok {
+	if v, ok := packed[uint16](st, ups.InputVoltage, 10, 0); ok {
 		b.high = max(b.high, v)
 		if b.low == 0 || v < b.low {
 			b.low = v
 		}
 	}
-	if v, ok := packed(st, ups.LoadReal, 10, 0); ok {
+	if v, ok := packed[uint8](st, ups.LoadReal, 1, 0); ok {
 		b.load = max(b.load, v)
 	}
-	if v, ok := packed(st, ups.Charge, 10, 0); ok && (b.charge == 0 || v < b.charge) {
+	if v, ok := packed[uint8](st, ups.Charge, 2, 0); ok && (b.charge == 0 || v < b.charge) {
 		b.charge = v
 	}
-	if v, ok := packed(st, ups.Runtime, 0.25, 0); ok && (b.runtime == 0 || v < b.runtime) {
+	if v, ok := packed[uint16](st, ups.Runtime, 0.25, 0); ok && (b.runtime == 0 || v < b.runtime) {
 		b.runtime = v
 	}
-	if v, ok := packed(st, ups.BatteryTemperature, 10, 100); ok {
+	if v, ok := packed[uint8](st, ups.BatteryTemperature, 2, 40); ok {
 		b.warmth = v
 	}
 }
 
 // packed is a value as a bucket has it; what does not fit is the most that does.
-func packed(st *ups.State, p ups.Point, scale, offset float64) (uint16, bool) {
+func packed[T uint8 | uint16](st *ups.State, p ups.Point, scale, offset float64) (T, bool) {
 	v, ok := st.Value(p)
 	if !ok {
 		return 0, false
 	}
-	return uint16(min(max(math.Round((v+offset)*scale), 0), math.MaxUint16-1)) + 1, true
+	most := float64(^T(0) - 1)
+	return T(min(max(math.Round((v+offset)*scale), 0), most)) + 1, true
 }
 
 // A Span is one of the times that plots show, oldest bucket first; the last one is still being written.
@@ -160,7 +161,7 @@ func (b bucket) shown() Bucket {
 	}
 	return Bucket{
 		Read: b.flags&flagRead != 0, OnBattery: b.flags&flagBattery != 0,
-		Low: value(b.low, 10, 0), High: value(b.high, 10, 0), Load: value(b.load, 10, 0), Charge: value(b.charge, 10, 0),
-		Runtime: value(b.runtime, 0.25, 0), Temperature: value(b.warmth, 10, 100),
+		Low: value(b.low, 10, 0), High: value(b.high, 10, 0), Load: value(uint16(b.load), 1, 0), Charge: value(uint16(b.charge), 2, 0),
+		Runtime: value(b.runtime, 0.25, 0), Temperature: value(uint16(b.warmth), 2, 40),
 	}
 }

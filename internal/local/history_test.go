@@ -10,7 +10,7 @@ import (
 )
 
 func TestAHistoryIsSmallAndAllocatesNothing(t *testing.T) {
-	if n := unsafe.Sizeof(History{}); n > 8<<10 {
+	if n := unsafe.Sizeof(History{}); n > 2<<10 {
 		t.Errorf("%d bytes", n)
 	}
 	h, st, at := &History{}, stateWith(ups.UOnline, 230, 40, 100, 1800), time.Now()
