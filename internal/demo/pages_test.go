@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,28 +161,10 @@ func (b *box) run(t *testing.T, blocks []manual.Block) {
 	}
 	t.Logf("%d blocks:\n%s", len(blocks), out)
 	for i, block := range blocks {
-		if lost := b.missing(block, printed[i]); block.Language == "console" && lost != "" {
+		if lost := block.Missing(b.names.Replace, printed[i]); block.Language == "console" && lost != "" {
 			t.Errorf("%v: not printed behind what stands before it: %s\n%s", block, lost, printed[i])
 		}
 	}
-}
-
-// missing returns the first line that a page shows and that was not printed behind those before it. Blanks count as one, … stands for anything.
-func (b *box) missing(block manual.Block, printed string) string {
-	lines := strings.Split(printed, "\n")
-	for _, shown := range strings.Split(strings.TrimSpace(b.names.Replace(block.Text)), "\n") {
-		shown = strings.Join(strings.Fields(shown), " ")
-		if shown == "" || shown == "…" || strings.HasPrefix(shown, "# ") {
-			continue
-		}
-		form := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(shown), "…", ".*") + "$")
-		i := slices.IndexFunc(lines, func(line string) bool { return form.MatchString(strings.Join(strings.Fields(line), " ")) })
-		if i < 0 {
-			return shown
-		}
-		lines = lines[i+1:]
-	}
-	return ""
 }
 
 // TestTheSimulatorsOfThePagesAnswer: each upssim that a page shows, until it says where it answers.
@@ -245,18 +225,6 @@ func tenPorts(t *testing.T) string {
 	}
 	t.Fatal("no ten ports in a row are free")
 	return ""
-}
-
-func TestWhatAPageShowsAndIsNotPrintedIsNoticed(t *testing.T) {
-	b := &box{names: strings.NewReplacer("here", "there")}
-	const printed = "one  is here\nthere\nthree 3\n"
-	for shown, missing := range map[string]string{
-		"# command\none is …\n…\nhere\nthree …": "", "three 3\none is here": "one is there", "four": "four", "one is": "one is",
-	} {
-		if got := b.missing(manual.Block{Text: shown}, strings.ReplaceAll(printed, "is here", "is there")); got != missing {
-			t.Errorf("%q: %q is missing, want %q", shown, got, missing)
-		}
-	}
 }
 
 // TestTheLinesForABrokerDoWhatTheySay: somebody who subscribes sees samples in words.

@@ -249,3 +249,14 @@ func TestEveryPageIsReachedFromTheREADME(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAPageShowsAndIsNotPrintedIsNoticed(t *testing.T) {
+	for shown, missing := range map[string]string{
+		"# command\none is …\n…\nhere\nthree …": "", "three 3\none is here": "one is there", "four": "four", "one is": "one is",
+	} {
+		names := strings.NewReplacer("here", "there").Replace
+		if got := (Block{Text: shown}).Missing(names, "one  is there\nthere\nthree 3\n"); got != missing {
+			t.Errorf("%q: %q is missing, want %q", shown, got, missing)
+		}
+	}
+}
