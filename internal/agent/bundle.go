@@ -44,6 +44,8 @@ func (a *agent) bundleFacts(about string, all bool) *doctor.Facts {
 		Uplink: doctor.Uplink{Configured: a.link.up.Load().cfg != nil, Connected: a.connected.Load(), Cloud: trust.Enrolled(a.Config.StateDir)},
 	}
 	f.Box, f.Left = doctor.ThisBox(a.Config.StateDir)
+	status := a.status(false)
+	f.Checks = checked(Checkup{Config: cfg, Version: a.Version, Built: a.Built, Clock: a.outside.clock}, &status)
 	if words := a.own.failed.Load(); words != nil {
 		f.Uplink.Failure = doctor.Words(*words)
 	}
@@ -210,6 +212,7 @@ func StoppedBundle(cfg *config.Config, version string, built time.Time) (*doctor
 			f.Left = append(f.Left, "certificates.json: the agent's certificate cannot be read")
 		}
 	}
+	f.Checks = checked(Checkup{Config: cfg, Version: version, Built: built}, nil)
 	f.Left = append(f.Left, "units, counts of the spool, orders, metrics and log: no agent runs that could be asked")
 	s := doctor.SecretsOf(cfg)
 	for _, key := range store.Secrets(cfg.StateDir) {

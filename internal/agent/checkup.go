@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,23 @@ type Checkup struct {
 
 	root doctor.Root   // "": this box
 	dns  *net.Resolver // nil: the system's
+}
+
+// quietChecks are those that a support bundle may tell of: they need no network and no line, and look at no other program.
+var quietChecks = []string{conf, "version", "disk", "permission", "memory", "clock", "service", "plan", "certificate"}
+
+// checked is what a support bundle tells of the checks. status is that of the running agent, nil without one.
+func checked(c Checkup, status *local.Status) []doctor.Checked {
+	run := &checkup{Checkup: c, cfg: c.Config, status: status}
+	run.root = "/"
+	run.once.Do(func() { // nobody is asked over the socket
+		if status != nil {
+			run.agent = doctor.Agent{PID: os.Getpid(), Age: run.root.Age(os.Getpid()), Version: status.Version}
+		}
+		run.findWho()
+		run.readClock()
+	})
+	return doctor.CheckedOf(doctor.Examine(context.Background(), run.checks(), quietChecks...))
 }
 
 // conf is the check that nearly all others rest on.
@@ -140,15 +158,20 @@ func (c *checkup) ask(ctx context.Context) {
 			c.agent.Silent = errors.Is(err, fs.ErrPermission)
 		}
 		c.findWho()
-		newClock := c.Clock
-		if newClock == nil {
-			newClock = clock.New
-		}
-		if clk, err := newClock(); err == nil {
-			_ = clk.Remember(c.cfg.StateDir, c.Built) // what cannot be read costs what earlier runs knew of the time
-			c.clockAt = clk
-		}
+		c.readClock()
 	})
+}
+
+// readClock takes the clock that certificates are judged by.
+func (c *checkup) readClock() {
+	newClock := c.Clock
+	if newClock == nil {
+		newClock = clock.New
+	}
+	if clk, err := newClock(); err == nil {
+		_ = clk.Remember(c.cfg.StateDir, c.Built) // what cannot be read costs what earlier runs knew of the time
+		c.clockAt = clk
+	}
 }
 
 // findWho finds out who runs the agent, or would: the process itself knows best, then the unit of the service, else it is who asks.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +155,54 @@ func TestTheCheckOfUnits(t *testing.T) {
 	finds(t, "the agent hangs", running.lookAtUnits(t.Context()), doctor.Note, "cannot be asked")
 	running.agent.PID = 7
 	finds(t, "and that is told", running.lookAtService(), doctor.Problem, "process 7", "gives no answer")
+}
+
+// What a unit does that serves one client and has one, and one that keeps whoever comes waiting.
+func TestTheCheckOfAUnitThatServesAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		has   []string
+	}{
+		"it hangs up":     {func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }, []string{"refused", "Another master is connected"}},
+		"it says nothing": {func(net.Conn) {}, []string{"accepts a connection and nothing answers", "Master IP Addr"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.serve(conn)
+				}
+			}()
+			found := examining(t, fmt.Sprintf("units: [{name: rack-a, tcp: {address: %q}}]\n", l.Addr()), nil).lookAtUnits(t.Context())
+			finds(t, name, found, doctor.Problem, c.has...)
+		})
+	}
+}
+
+// A support bundle tells of checks that need no network, no line and no look at other programs.
+func TestWhatABundleTellsOfTheChecks(t *testing.T) {
+	c := examining(t, oneUnit, nil)
+	var told []string
+	for _, k := range checked(c.Checkup, &local.Status{Version: "0.9"}) {
+		told = append(told, k.Check)
+		if k.Check == "version" && k.Level != doctor.Note {
+			t.Errorf("another version runs: %s", k.Level)
+		}
+	}
+	slices.Sort(told)
+	want := slices.Sorted(slices.Values(quietChecks))
+	if told = slices.Compact(told); !slices.Equal(told, want) {
+		t.Errorf("told is of %v, want %v", told, want)
+	}
 }
 
 func TestTheCheckOfThePlan(t *testing.T) {

@@ -118,6 +118,10 @@ func (f *Facts) parts(left *[]string, share int) (parts []part, err error) {
 	if orders == nil {
 		orders = []Order{}
 	}
+	checks := f.Checks
+	if checks == nil {
+		checks = []Checked{}
+	}
 	for _, v := range []struct {
 		file string
 		of   any
@@ -130,6 +134,7 @@ func (f *Facts) parts(left *[]string, share int) (parts []part, err error) {
 		{fileClock, f.Clock},
 		{fileCertificates, f.Certificates},
 		{fileUplink, f.Uplink},
+		{fileChecks, checks},
 		{fileOrders, orders},
 	} {
 		item := itemOf(v.file)

@@ -19,6 +19,7 @@ const (
 	fileClock        = "clock.json"
 	fileCertificates = "certificates.json"
 	fileUplink       = "uplink.json"
+	fileChecks       = "checks.json"
 	fileOrders       = "orders.json"
 	fileMetrics      = "metrics.txt"
 	fileLog          = "log.txt"
@@ -35,6 +36,7 @@ var Contents = []Item{
 	{fileClock, "whether the box knows the time, by whom, and how far off it is at most", "certificates and orders depend on it", 64 << 10},
 	{fileCertificates, "of the agent's certificate: when it begins and ends; no name, no key", "a link that fails is often a date", 64 << 10},
 	{fileUplink, "whether the link is configured, up, and why the last attempt failed, redacted", "why nothing arrives", 64 << 10},
+	{fileChecks, "of each check of `upsagent doctor` that needs no network, no line and no look at other programs, whether it found something: ok, note or problem, and not a word of it", "what to ask for next", 64 << 10},
 	{fileOrders, "the last 50 orders that ended, as the box shows them itself: no person, no id of one", "what was asked of the unit, and what it said", 256 << 10},
 	{fileMetrics, "what the agent shows to Prometheus, at this moment", "numbers of everything above", 3 << 20},
 	{fileLog, "the last lines of the agent's own log, redacted: units by their name in the configuration, no address, no host, no path", "what happened before", 1 << 20},

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"io"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Facts struct {
 	Clock        Clock
 	Certificates []Certificate
 	Uplink       Uplink
+	Checks       []Checked
 	Orders       []Order
 	Metrics      func(io.Writer) error // in the text form of Prometheus; nil: none
 	Log          []Line
@@ -35,6 +37,23 @@ type Words string
 
 // MarshalText redacts.
 func (w Words) MarshalText() ([]byte, error) { return []byte(Redact(string(w))), nil }
+
+// Checked is what is told of a check: the worst of what it found. What it would say is for who stands at the box.
+type Checked struct {
+	Check string `json:"check"`
+	Level Level  `json:"level"`
+}
+
+// CheckedOf is what is told of findings, in their order.
+func CheckedOf(found []Finding) []Checked {
+	out := []Checked{}
+	for _, f := range found { // problems first
+		if !slices.ContainsFunc(out, func(c Checked) bool { return c.Check == f.Check }) {
+			out = append(out, Checked{f.Check, f.Level})
+		}
+	}
+	return out
+}
 
 // Build is the program.
 type Build struct {

@@ -79,3 +79,11 @@ func TestACheckThatHangsHangsNoOther(t *testing.T) {
 		time.Sleep(time.Hour) // the check that was left behind ends, too
 	})
 }
+
+func TestABundleTellsTheWorstOfACheckAndNotAWord(t *testing.T) {
+	found := []Finding{{Check: "disk", Level: Problem, What: "full"}, {Check: "clock", Level: Note}, {Check: "disk", Level: OK}, {Check: "plan", Level: OK}}
+	want := []Checked{{"disk", Problem}, {"clock", Note}, {"plan", OK}}
+	if got := CheckedOf(found); !slices.Equal(got, want) {
+		t.Errorf("told is %v, want %v", got, want)
+	}
+}
