@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,7 +18,8 @@ import (
 )
 
 type checkCmd struct {
-	JSON bool
+	JSON       bool
+	Configured bool
 }
 
 func checkCommand(cli *common, std stdio) *cobra.Command {
@@ -29,7 +32,21 @@ func checkCommand(cli *common, std stdio) *cobra.Command {
 		RunE:    func(*cobra.Command, []string) error { return c.Run(cli, std) },
 	}
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Machine-readable output.")
+	cmd.Flags().BoolVar(&c.Configured, "configured", false, "Print nothing, and exit with 1 where no unit is configured yet: the service is not started then.")
 	return cmd
+}
+
+// errNotConfigured is what a fresh package has: a configuration without units, or none.
+var errNotConfigured = errors.New("not configured yet: run upsagent setup")
+
+// configured is nil where there is a unit, and where the file is wrong: then it is the start of the service that has to say so. systemd
+// asks it before each start (ExecCondition=, for which 1 to 254 mean that the service is skipped and has not failed).
+func configured(path string) error {
+	cfg, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(cfg.Units) == 0 {
+		return errNotConfigured
+	}
+	return nil
 }
 
 // lineReport is what check says of a line.
@@ -62,6 +79,9 @@ type unitReport struct {
 
 // Run checks the configuration and says what the lines can carry.
 func (c *checkCmd) Run(cli *common, std stdio) error {
+	if c.Configured {
+		return configured(cli.Config)
+	}
 	cfg, err := cli.load()
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ and shows it to Prometheus.`,
 	f.StringVar(&cli.Config, "config", config.DefaultPath, "Configuration `FILE`.")
 	f.BoolP("help", "h", false, "Show the help of the command.")
 	for _, command := range []func(*common, stdio) *cobra.Command{
-		setupCommand, runCommand, checkCommand, probeCommand, readCommand, statusCommand, orderCommand, enrollCommand, blockCommand, doctorCommand, versionCommand,
+		setupCommand, runCommand, checkCommand, probeCommand, readCommand, statusCommand, orderCommand, enrollCommand, reloadCommand, blockCommand, doctorCommand, versionCommand,
 	} {
 		cmd := command(cli, std)
 		cmd.Flags().SortFlags = false

@@ -362,13 +362,20 @@ func (a *agent) watch(ctx context.Context) error {
 	}
 }
 
-// healthy reports whether the loop that puts samples comes round. It goes through the store, the lines' batches and the disk;
-// where it stands still a restart is what helps.
+// standstill is how long a step of the work may take. Every wait for a line, a disk or a peer is bounded by much less.
+const standstill = time.Minute
+
+// healthy reports whether the work goes on: the loop that puts samples comes round, which goes through the store, the lines' batches and
+// the disk, and no line has had one read in hand for too long (T-65). Where one of them stands still a restart is what helps.
 func (a *agent) healthy() error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if behind := time.Since(a.flushed) - a.Config.Spool.Flush; behind > time.Minute {
+	behind := time.Since(a.flushed) - a.Config.Spool.Flush
+	a.mu.Unlock()
+	if behind > standstill {
 		return fmt.Errorf("samples have not been stored for %v", behind.Round(time.Second))
+	}
+	if line, d := a.site.standing(); d > standstill {
+		return fmt.Errorf("the line of %s has had one read in hand for %v", line, d.Round(time.Second))
 	}
 	return nil
 }

@@ -295,6 +295,18 @@ func (s *site) all() []*unit {
 	return slices.Clone(s.units)
 }
 
+// standing returns the line that has had one read in hand for longest, and for how long.
+func (s *site) standing() (line string, most time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.running {
+		if d := r.line.sampler.Standing(); d > most {
+			line, most = r.line.name, d
+		}
+	}
+	return line, most
+}
+
 func (s *site) set(cfg []config.Unit, lines []*running) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -363,5 +363,5 @@ func TestThisMachineHasAClock(t *testing.T) {
 	if got := c.Mono(a.Add(3*time.Second)) - c.Mono(a); got != 3*time.Second {
 		t.Errorf("3 s apart on the process clock, %v apart on the boot clock", got)
 	}
-	t.Logf("%+v, published %+v", c.Status(), published())
+	t.Logf("%+v, published %+v", c.Status(), c.m.Service())
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // A Machine is what a Clock asks of the box: the one seam for tests, which never touch the machine's clocks. The functions are
-// called by any goroutine and answer at once.
+// called by one goroutine at a time and answer at once.
 type Machine struct {
 	Boot    wire.ID              // of this boot of the operating system
 	Mono    func() time.Duration // since the boot, asleep or awake
@@ -53,7 +53,8 @@ func ThisMachine() (Machine, error) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return Machine{}, fmt.Errorf("read the boot clock: %w", err)
 	}
-	return Machine{Boot: boot, Mono: bootTime, Wall: time.Now, Service: published}, nil
+	p := &publication{ask: kernel, mark: timesync, wall: time.Now, mono: bootTime}
+	return Machine{Boot: boot, Mono: bootTime, Wall: time.Now, Service: p.service}, nil
 }
 
 func bootTime() time.Duration {
@@ -77,22 +78,66 @@ func bootID() (wire.ID, error) {
 	return id, nil
 }
 
-// timesyncMark is what systemd-timesyncd touches whenever it has set the clock. It lies on a file system in memory, so it is of
-// this boot.
+// timesyncMark is what systemd-timesyncd touches whenever it has set the clock, and whenever a look at its server has confirmed it: every
+// 34 minutes at least (timesyncd.conf(5), PollIntervalMaxSec). It lies on a file system in memory, so it is of this boot.
 const timesyncMark = "/run/systemd/timesync/synchronized"
 
-// published asks the kernel, which every time service (chrony with rtcsync, ntpd, systemd-timesyncd) tells that it has set the
-// clock. The kernel takes that back when someone else sets it, and when nobody has confirmed it for so long that its bound of
-// the error reaches 16 s (adjtimex(2): STA_UNSYNC, maxerror). Where the kernel may not be asked, or has lost the flag, systemd's
-// mark still says that the clock was set in this boot.
-func published() Service {
-	var s Service
-	var tx unix.Timex
-	if state, err := unix.Adjtimex(&tx); err == nil && state != unix.TIME_ERROR && tx.Status&unix.STA_UNSYNC == 0 {
-		s.Set, s.Error = true, max(time.Duration(tx.Maxerror)*time.Microsecond, time.Millisecond)
+// A publication reads what time services publish. Its method is called by one goroutine at a time: a Clock holds its lock.
+type publication struct {
+	ask  func() (Service, bool) // the kernel; false: it may not be asked, or knows nothing of a time service
+	mark func() (time.Time, bool)
+	wall func() time.Time
+	mono func() time.Duration
+
+	marked time.Time // the mark as it was seen last
+	offset int64     // of the wall clock when it was new
+}
+
+// service asks the kernel, which every time service (chrony with rtcsync, ntpd, systemd-timesyncd) tells that it has set the
+// clock. Where the kernel may not be asked, as in a service under ProtectClock=yes, systemd's mark says it in its place.
+func (p *publication) service() Service {
+	if s, ok := p.ask(); ok {
 		return s
 	}
-	_, err := os.Stat(timesyncMark)
-	s.Was = err == nil
-	return s
+	at, ok := p.mark()
+	if !ok {
+		return Service{}
+	}
+	now := p.wall()
+	offset := now.UnixNano() - int64(p.mono())
+	if !at.Equal(p.marked) {
+		p.marked, p.offset = at, offset
+	}
+	age := now.Sub(at)
+	switch bound := age / 1e6 * drift; {
+	case age < -time.Second, bound > kernelMost: // set back behind it, or nobody has confirmed it for hours
+	case time.Duration(offset-p.offset).Abs() > step+age/1e6*drift: // set by somebody else since
+	default:
+		return Service{Set: true, Error: max(bound, time.Millisecond), Was: true}
+	}
+	return Service{Was: true}
+}
+
+// The kernel takes the word of a time service back when nobody has confirmed it for so long that the error may be 16 s, NTP's
+// NTP_PHASE_LIMIT (adjtimex(2): maxerror), which at 500 ppm is after nine hours. The mark is held to the same.
+const kernelMost = 16 * time.Second
+
+// kernel asks the kernel. It takes the word back when someone else than the time service sets the clock.
+func kernel() (Service, bool) {
+	var tx unix.Timex
+	if state, err := unix.Adjtimex(&tx); err == nil && state != unix.TIME_ERROR && tx.Status&unix.STA_UNSYNC == 0 {
+		return Service{Set: true, Error: max(time.Duration(tx.Maxerror)*time.Microsecond, time.Millisecond)}, true
+	} else if err == nil {
+		_, was := timesync()
+		return Service{Was: was}, true
+	}
+	return Service{}, false
+}
+
+func timesync() (time.Time, bool) {
+	fi, err := os.Stat(timesyncMark)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return fi.ModTime(), true
 }

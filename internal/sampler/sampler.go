@@ -9,6 +9,7 @@ package sampler
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"upsedge/internal/ups"
@@ -66,6 +67,7 @@ type Sampler struct {
 	wake     chan struct{} // holds at most one
 	reading  ups.Reading   // the one in hand; all blocks of all units use it, one after the other
 	schedule schedule
+	inHand   atomic.Int64 // nanoseconds after began at which what is in hand was begun, and one; 0: nothing is
 }
 
 type unit struct {
@@ -112,7 +114,9 @@ func (s *Sampler) Run(ctx context.Context) error {
 		calm := s.bursts(now)
 		t, wait := s.schedule.next(now)
 		if t != nil {
+			s.inHand.Store(int64(now.Sub(s.began)) + 1)
 			s.perform(ctx, t)
+			s.inHand.Store(0)
 			continue
 		}
 		timer.Reset(min(wait, calm))
@@ -123,6 +127,15 @@ func (s *Sampler) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Standing returns for how long one read, with what is made of it, has been in hand; 0 where none is. Any goroutine may ask.
+func (s *Sampler) Standing() time.Duration {
+	since := s.inHand.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(s.began) - time.Duration(since-1)
 }
 
 func (s *Sampler) perform(ctx context.Context, t *task) {
