@@ -133,7 +133,7 @@ func (e *LinkError) Failure() ups.Failure {
 	if f := ups.FailureOf(e.Err); f != ups.FailureUnknown {
 		return f // a link given up because of silence or garbage
 	}
-	if errors.Is(e.Err, syscall.ECONNREFUSED) || e.unanswered && closedByPeer(e.Err) {
+	if errors.Is(e.Err, syscall.ECONNREFUSED) || (e.unanswered || e.Op == "open") && closedByPeer(e.Err) {
 		return ups.FailureRefused
 	}
 	return ups.FailureUnreachable

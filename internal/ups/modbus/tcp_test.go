@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,6 +203,10 @@ func TestRefusedAndSilentPorts(t *testing.T) {
 		if got := ups.FailureOf(err); got != want {
 			t.Errorf("%v (%v), want %v", err, got, want)
 		}
+	}
+	// One that serves another client may reset the connection before connect(2) has returned.
+	if err := (&LinkError{Op: "open", Err: &net.OpError{Op: "dial", Err: syscall.ECONNRESET}}); err.Failure() != ups.FailureRefused {
+		t.Errorf("%v (%v), want %v", err, err.Failure(), ups.FailureRefused)
 	}
 }
 
