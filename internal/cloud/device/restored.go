@@ -3,8 +3,13 @@ package device
 import (
 	"context"
 
+	"upsedge/internal/cloud"
+	"upsedge/internal/cloud/eventlog"
 	"upsedge/internal/cloud/store"
 )
+
+// restored is logged of each device when the database was put back from a copy: what is missing from here on is why.
+var restored = eventlog.Declare("database.restore", eventlog.ByReaders)
 
 // Restored is told that the database was put back from a copy: sites may remember grant versions and epochs that it has forgotten, and take
 // nothing that is not above them. So both go ahead of whatever may have been given since: versions of the devices there are, and epochs of
@@ -27,6 +32,11 @@ func (r *Registry) Restored(ctx context.Context, tx *store.Tx, ahead int64) (int
 	}
 	for i := range devices {
 		if err := devices[i].notePlan(ctx, tx); err != nil {
+			return 0, err
+		}
+		e := entry(cloud.System(""), "", restored)
+		e.Device, e.Outcome = devices[i].ID, eventlog.Done
+		if err := eventlog.Append(ctx, tx, e); err != nil {
 			return 0, err
 		}
 		r.changed(tx, devices[i].Agent)

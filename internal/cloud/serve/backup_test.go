@@ -33,6 +33,9 @@ func TestADatabaseThatWasPutBackGoesAhead(t *testing.T) {
 			_, err := Restored(t.Context(), l.cfg)
 			must(t, err)
 		}
+		if n := l.count(`SELECT COUNT(*) FROM event_log WHERE device = 'd_1' AND action = 'database.restore'`); n != 2 {
+			t.Errorf("%d entries say that the database was put back", n)
+		}
 		for _, query := range []string{
 			`SELECT COUNT(*) FROM devices WHERE grant_version = 2000007 AND epoch = 2`, `SELECT COUNT(*) FROM serials WHERE epoch = 2000002`,
 			`SELECT COUNT(*) FROM serials WHERE serial = 'AS2' AND epoch = 2000000`,
