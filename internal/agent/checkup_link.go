@@ -47,6 +47,12 @@ func (c *checkup) lookAtClock() []doctor.Finding {
 	if c.status != nil && c.status.Clock.Trusted {
 		return []doctor.Finding{{Level: doctor.OK, What: "the agent knows the time" + off(c.status.Clock.Error)}}
 	}
+	if c.status != nil && st.State != wire.ClockUnset {
+		return []doctor.Finding{{
+			Level: doctor.Note, What: "the kernel says that the clock is set, and the agent may not ask it: records carry no time of day",
+			Do: "systemd-timesyncd in place of another time service; or the drop-in of docs/gateways.md, which lets the service ask",
+		}}
+	}
 	if st.State != wire.ClockUnset {
 		e := st.Error.Seconds()
 		return []doctor.Finding{{Level: doctor.OK, What: "a time service sets it" + off(&e)}}

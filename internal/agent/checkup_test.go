@@ -113,6 +113,9 @@ func applicationID(t *testing.T) []byte {
 func TestTheCheckOfTheClock(t *testing.T) {
 	c := examining(t, oneUnit, nil)
 	finds(t, "well", c.lookAtClock(), doctor.OK, "at most 1ms off")
+	c.status = &local.Status{}
+	finds(t, "set, and hidden from the service", c.lookAtClock(), doctor.Note, "may not ask it", "systemd-timesyncd")
+	c.status = nil
 	c.clockAt = boxClock(time.Now(), false)
 	finds(t, "not set", c.lookAtClock(), doctor.Note, "no time service", "timedatectl")
 	chrony := filepath.Join(string(c.root), "proc/9")
@@ -145,12 +148,16 @@ func TestTheCheckOfUnits(t *testing.T) {
 	age := 0.5
 	_, do := Advise(tcpUnit("cold", cold, 1), os.ErrDeadlineExceeded)
 	running := examining(t, text, &local.Status{Units: []local.Unit{
-		{Name: "warm", Model: "Smart-UPS 1500", Age: &age}, {Name: "cold", Failure: "It is so. Do that. (err)", Do: "Do that."},
+		{Name: "warm", Model: "Smart-UPS 1500", Age: &age},
+		{Name: "cold", Failure: "It is so. Do that. (err)", Do: "Do that."},
+		{Name: "none", Failure: "No right. Do that. (operation not permitted)", Do: "Do that."},
 	}})
 	all = running.lookAtUnits(t.Context())
 	finds(t, "answers the agent", all[:1], doctor.OK, "answered 0.5 s ago")
 	finds(t, "does not", all[1:2], doctor.Problem, "It is so. (err) | Do that."+do)
-	finds(t, "not known", all[2:], doctor.Note, "does not know it", "reload")
+	finds(t, "shut out", all[2:], doctor.Problem, "No right. (operation not permitted) | The driver", "restart upsagent")
+	running.status.Units = running.status.Units[:2]
+	finds(t, "not known", running.lookAtUnits(t.Context())[2:], doctor.Note, "does not know it", "reload")
 	running.status, running.hangs = nil, context.DeadlineExceeded
 	finds(t, "the agent hangs", running.lookAtUnits(t.Context()), doctor.Note, "cannot be asked")
 	running.agent.PID = 7

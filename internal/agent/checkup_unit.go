@@ -64,6 +64,9 @@ func (c *checkup) unitsOfAgent() (out []doctor.Finding) {
 			case seen.Failure != "":
 				f.Level, f.Do = doctor.Problem, seen.Do
 				f.What = strings.Replace(seen.Failure, " "+seen.Do, "", 1) // what to do has a line of its own
+				if strings.Contains(f.What, "not permitted") {             // the user of the service may: else the check of the ports would tell
+					f.Do = "The driver of its port was loaded after the service had started: sudo systemctl restart upsagent"
+				}
 			case seen.Age == nil:
 				f.Level, f.What, f.Do = doctor.Note, "it has not answered yet", "ask again in a few seconds"
 			default:

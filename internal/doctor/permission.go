@@ -65,6 +65,8 @@ func (r Root) lookAtState(dir string, who Person) []Finding {
 	}
 	strange := r.strange(dir, who)
 	switch {
+	case r.walledOff(dir):
+		return []Finding{{Level: Problem, Of: dir, What: "the service may write below its own directories alone, and this is none of them", Do: "sudo systemctl edit upsagent, there [Service] and ReadWritePaths=" + dir + "; then sudo systemctl restart upsagent"}}
 	case strange != "":
 		return []Finding{{Level: Problem, Of: dir, What: fmt.Sprintf("user %s, who runs the agent, cannot use %s (it is of %s), as when the agent was once run as somebody else", who.Name, strange, r.owned(strange)), Do: mend}}
 	case fi.Mode().Perm()&0o077 != 0:

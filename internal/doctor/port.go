@@ -59,6 +59,9 @@ func (r Root) lookAtPort(device string, who Person) Finding {
 	if at, err := who.blocked(device, mayRead|mayWrite); err == nil && at != "" {
 		return r.forbidden(at, who)
 	}
+	if what, do := r.shutOut(device, fi); what != "" {
+		return Finding{Level: Problem, What: what, Do: do}
+	}
 	if lasting := r.lasting(device); lasting != "" {
 		return Finding{
 			Level: Note, What: "it is there, but another adapter may have this name after the next start of the box",
