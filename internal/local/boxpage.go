@@ -13,10 +13,27 @@ func lineOf(s *Status, names []string) piece {
 		w.raw("<section class=\"card\" aria-labelledby=\"lines-h\"")
 		w.attr("id", id)
 		w.raw(">\n<h2 id=\"lines-h\">Lines</h2>\n")
+		var lines []*Line
+		trouble := 0
 		for i := range s.Lines {
 			if l := &s.Lines[i]; slices.Contains(names, l.Name) {
-				w.line(s, l)
+				lines = append(lines, l)
+				if l.Load > 1 || l.Errors() > 0 {
+					trouble++
+				}
 			}
+		}
+		many := len(lines) > fewUnits
+		if many {
+			w.raw("<details id=\"lines-all\"><summary>")
+			w.text(count(len(lines), "line") + ", " + strconv.Itoa(trouble) + " with errors or too much to do")
+			w.raw("</summary>\n")
+		}
+		for _, l := range lines {
+			w.line(s, l)
+		}
+		if many {
+			w.raw("</details>\n")
 		}
 		w.raw("</section>\n")
 	}}
@@ -172,7 +189,11 @@ func (w *writer) spool(s *Status) {
 	if s.Disk.Limit > 0 {
 		full = fmt.Sprintf(", %.0f %% of its quota", 100*float64(s.Disk.Used)/float64(s.Disk.Limit))
 	}
-	w.fact("To be delivered", says, size(s.Disk.Bytes)+" on disk"+full)
+	term := "To be delivered"
+	if !s.Broker.Configured {
+		term = "Kept for a cloud"
+	}
+	w.fact(term, says, size(s.Disk.Bytes)+" on disk"+full)
 	if dropped > 0 {
 		w.bad("Dropped", count(dropped, "record"), "since the start; gap records name them")
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"net/url"
 	"strconv"
 )
 
@@ -55,13 +56,28 @@ func (w *writer) matters(s *Status, matters []matter) {
 	}
 	w.raw("<ul>\n")
 	for _, x := range matters[:min(len(matters), mostMatters)] {
-		w.in("li", x.String())
+		w.raw("<li>")
+		if x.who == thisBox {
+			w.text(x.who)
+		} else {
+			w.link(whereIs(s, x.who), x.who)
+		}
+		w.text(": " + x.what)
+		w.raw("</li>")
 		w.raw("\n")
 	}
 	if more := len(matters) - mostMatters; more > 0 {
 		w.in("li", "and "+strconv.Itoa(more)+" more")
 	}
 	w.raw("</ul>\n")
+}
+
+// whereIs is the place of a unit: on the page, where there are few.
+func whereIs(s *Status, name string) string {
+	if len(s.Units) > fewUnits {
+		return unitPath(name)
+	}
+	return "/#unit-" + url.PathEscape(name)
 }
 
 // allOn says of units of which none needs anything how they are.
@@ -149,14 +165,12 @@ func (w *writer) row(u *Unit) {
 	m := u.mood()
 	w.raw("<li class=\"" + moods[m].class + "\"")
 	w.attr("id", "row-"+u.Name)
-	w.raw("><a")
-	w.attr("href", unitPath(u.Name))
-	w.raw("><span class=\"mark\" aria-hidden=\"true\">" + moods[m].mark + "</span> ")
-	w.text(u.Name)
-	w.raw("</a> <span>")
+	w.raw("><span><span class=\"mark\" aria-hidden=\"true\">" + moods[m].mark + "</span> ")
+	w.link(unitPath(u.Name), u.Name)
+	w.raw("</span> <span>")
 	w.text(u.State())
-	if m > well && u.why() != "on battery" && !u.stale() && u.Age != nil {
-		w.text(", " + u.why())
+	if a := u.worst(); a != nil && a.ID != 101 && !u.stale() { // that the state says
+		w.text(", " + lower(a.Text))
 	}
 	w.raw("</span> <span>")
 	old := ""

@@ -84,12 +84,16 @@ func (p *pages) pieces(s *Status, v view) ([]piece, bool) {
 			lines = append(lines, u.Line)
 		}
 	}
-	if len(lines) > 0 {
+	few := len(lines) > 0 && len(lines) <= fewUnits
+	if few {
 		out = append(out, lineOf(s, lines))
 	}
 	out = append(out, box(s))
 	if o := orders(s); o != nil {
 		out = append(out, *o)
+	}
+	if len(lines) > 0 && !few {
+		out = append(out, lineOf(s, lines))
 	}
 	return out, true
 }

@@ -129,7 +129,7 @@ func TestThePageEscapesEveryText(t *testing.T) {
 		s.Lines[i].Failed = &age
 	}
 	for _, v := range []view{{page: 1}, {unit: nasty}} {
-		body := pageOfStatus(t, s, v)
+		body := strings.ReplaceAll(pageOfStatus(t, s, v), "%3Ci%3E&amp;", "") // in an address
 		const escaped = "&#34;&#39;&gt;&lt;i&gt;&amp;"
 		if n := strings.Count(body, escaped); n < 30 || texts < 30 {
 			t.Errorf("%d of %d texts are there:\n%s", n, texts, body)

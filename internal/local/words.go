@@ -188,13 +188,7 @@ func (u *Unit) why() string {
 	case u.has(ups.Stale):
 		return "does not answer"
 	}
-	var worst *Alarm
-	for i := range u.Alarms {
-		if a := &u.Alarms[i]; a.mood() > well && (worst == nil || a.mood() > worst.mood()) {
-			worst = a
-		}
-	}
-	switch {
+	switch worst := u.worst(); {
 	case worst != nil:
 		return lower(worst.Text)
 	case u.Failure != "":
@@ -207,6 +201,16 @@ func (u *Unit) why() string {
 		return "on bypass"
 	}
 	return "fault"
+}
+
+// worst is the first of its worst alarms, nil where none is more than informational.
+func (u *Unit) worst() (out *Alarm) {
+	for i := range u.Alarms {
+		if a := &u.Alarms[i]; a.mood() > well && (out == nil || a.mood() > out.mood()) {
+			out = a
+		}
+	}
+	return out
 }
 
 // lower begins a text in lower case where that is a word and no abbreviation.

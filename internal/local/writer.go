@@ -67,6 +67,15 @@ func (w *writer) in(element markup, text string) {
 	w.raw("</" + element + ">")
 }
 
+// link writes a link to a place of ours.
+func (w *writer) link(to, text string) {
+	w.raw("<a")
+	w.attr("href", to)
+	w.raw(">")
+	w.text(text)
+	w.raw("</a>")
+}
+
 // marked writes an element of a class with a text in it.
 //
 //go:noinline
