@@ -125,13 +125,14 @@ bench: bin/upsagent bin/upscloud ## measured against the targets and against oth
 	@exec .cache/bin/bench $(ARGS)
 
 .PHONY: packages
-packages: .cache/bin/nfpm ## dist/*.deb for amd64, arm64 and armv7
+packages: .cache/bin/nfpm ## dist/: .deb and .rpm of upsagent, upscloud and upssim for amd64, arm64 and armv7
 	@VERSION=$(VERSION) packaging/build $(ARCHS)
 
 # Only this machine's architecture can run here.
 .PHONY: test-deb
-test-deb: system-packages .cache/bin/nfpm ## install, run, remove and purge the package on a bare system (root)
-	@VERSION=$(VERSION) DIST=.cache/test-deb packaging/build $$(dpkg --print-architecture | sed s/armhf/armv7/)
+test-deb: .cache/bin/nfpm ## lintian, install, run, upgrade, downgrade, remove and purge the packages on a bare system (root)
+	@tools/system-packages base packages
+	@VERSION=$(VERSION) FORMATS=deb DIST=.cache/test-deb packaging/build $$(dpkg --print-architecture | sed s/armhf/armv7/)
 	@packaging/test-deb .cache/test-deb
 
 .PHONY: test-guest
