@@ -1,0 +1,246 @@
+package guest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"upsedge/internal/testenv"
+)
+
+// A story is what happens to one box, told as it goes: what was done, how long it took, and what its journal said meanwhile.
+type story struct {
+	*Guest
+	began, since time.Time
+	cursor       string // how far the journal was shown
+}
+
+func tell(t *testing.T) *story {
+	return &story{Guest: Boot(t), began: time.Now(), since: time.Now()}
+}
+
+// chapter ends what went before: its time, and all that the journal has of it but what the kernel and Debian's own say at every boot.
+func (s *story) chapter(what string) {
+	s.t.Helper()
+	after := ""
+	if s.cursor != "" {
+		after = " --after-cursor='" + s.cursor + "'"
+	}
+	said := s.Run("journalctl --no-pager -o short-iso --show-cursor -p info -u upsagent" + after).Out
+	if i := strings.LastIndex(said, "-- cursor: "); i >= 0 {
+		s.cursor = strings.TrimSpace(said[i+len("-- cursor: "):])
+		said = said[:i]
+	}
+	loud := s.Run("journalctl -b --no-pager -o short-iso -p warning -q | tail -n 20").Out
+	s.t.Logf("== minute %.1f: %s (took %.1f s)\n-- journal of upsagent\n%s-- warnings of this boot\n%s", time.Since(s.began).Minutes(), what, time.Since(s.since).Seconds(), said, loud)
+	s.since = time.Now()
+}
+
+// shows runs a command, and puts it into the story with what it printed.
+func (s *story) shows(script string) Result {
+	s.t.Helper()
+	began := time.Now()
+	r := s.Run(script)
+	s.t.Logf("# %s   (%.1f s)\n%v", script, time.Since(began).Seconds(), r)
+	return r
+}
+
+// says is shows of a command that must end with a code and print some words.
+func (s *story) says(script string, code int, words ...string) {
+	s.t.Helper()
+	r := s.shows(script)
+	if r.Code != code {
+		s.t.Errorf("%s: exit code %d, want %d", script, r.Code, code)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.Out+r.Err, w) {
+			s.t.Errorf("%s does not say %q", script, w)
+		}
+	}
+}
+
+// healthy waits until everything is as it should be, as somebody on site would look.
+func (s *story) healthy() {
+	s.t.Helper()
+	s.Await(3*time.Minute, "systemctl is-active upsagent")
+	s.Await(3*time.Minute, "curl -fsS http://127.0.0.1:9811/readyz")
+	s.Await(3*time.Minute, `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-a"} 1'`)
+	s.Await(time.Minute, "upsagent status")
+}
+
+// simulator starts upssim outside and returns its pseudo terminal.
+func simulator(t *testing.T) string {
+	t.Helper()
+	pty := filepath.Join(t.TempDir(), "ups")
+	cmd := exec.Command(testenv.Build(t, "./cmd/upssim"), "--pty", pty)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := cmd.StdinPipe() // its end would end nothing, but it takes orders there
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := testenv.Bound(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Process.Kill()
+		<-done
+	})
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+		}
+	}()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(pty); err == nil {
+			return pty
+		}
+		if time.Now().After(end) {
+			t.Fatal("upssim makes no port")
+		}
+	}
+}
+
+// makePackage builds the agent's package in some version.
+func makePackage(t *testing.T, version string) string {
+	t.Helper()
+	root, dist := testenv.ModuleRoot(t), t.TempDir()
+	build := exec.Command(filepath.Join(root, "packaging", "build"), "amd64")
+	build.Env = append(os.Environ(), "VERSION="+version, "DIST="+dist)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("packaging/build: %v\n%s", err, out)
+	}
+	debs, _ := filepath.Glob(filepath.Join(dist, "upsagent_*_amd64.deb"))
+	if len(debs) != 1 {
+		t.Fatalf("packages: %v", debs)
+	}
+	if info, err := os.Stat(debs[0]); err == nil {
+		t.Logf("%s: %d bytes", filepath.Base(debs[0]), info.Size())
+	}
+	return debs[0]
+}
+
+// TestABoxFromInstallToPurge: the life of one box, on a real Debian with a real systemd, udev, dpkg and kernel; the unit alone is simulated.
+func TestABoxFromInstallToPurge(t *testing.T) {
+	if os.Getenv(Wanted) != "1" {
+		t.Skip("a machine is booted by `make test-guest` alone")
+	}
+	older, newer := makePackage(t, "1.0.0"), makePackage(t, "1.0.1")
+	pty, c := simulator(t), newCloud(t)
+	s := tell(t)
+	s.Join(pty)
+	const inventory = `(cd / && find bin etc home lib opt root run/systemd/system sbin srv usr var -xdev \( -path var/lib/dpkg -o -path var/log -o -path var/cache -o -path var/lib/apt -o -path 'etc/*-' -o -path var/tmp -o -path var/lib/systemd \) -prune -o -printf '%p %M %u:%g\n'; cut -d: -f1 /etc/passwd; cut -d: -f1,4 /etc/group) | grep -v '^root/' | sort`
+	before := s.Must(inventory)
+	s.PutFile(older, "/root/older.deb", 0o644)
+	s.PutFile(newer, "/root/newer.deb", 0o644)
+	s.chapter("a Debian 12, and two packages copied to it")
+
+	s.says("apt-get install -y /root/older.deb", 0, "upsagent setup")
+	if r := s.shows("systemctl is-active upsagent; systemctl is-failed upsagent; systemctl is-enabled upsagent; pgrep -a upsagent"); strings.Contains(r.Out, "active\nactive") || strings.Contains(r.Out, "upsagent run") {
+		t.Error("something was started before it is configured")
+	}
+	s.shows("ls -la /etc/upsagent /var/lib/upsagent /dev/ttyS1; id upsagent")
+	s.says("systemctl start upsagent; systemctl status upsagent --no-pager | head -20", 0)
+	s.chapter("installed")
+
+	s.says("upsagent setup --yes --serial /dev/ttyS1 --name rack-a", 0)
+	s.shows("cat /etc/upsagent/agent.yaml; ls -la /etc/upsagent /var/lib/upsagent /dev/ttyS1")
+	s.healthy()
+	s.shows("upsagent status; upsagent read rack-a")
+	s.chapter("first reading")
+
+	s.says(fmt.Sprintf("printf %%s '%s' | upsagent setup --yes --cloud %s --token -", c.token(), c.url), 0)
+	device := c.claim()
+	c.online(device)
+	c.fresh()
+	s.healthy()
+	s.shows("upsagent status; upsagent doctor; systemctl show upsagent -p MemoryCurrent,MemoryPeak,CPUUsageNSec,TasksCurrent")
+	s.chapter("enrolled, values in the cloud")
+
+	s.Reboot()
+	s.chapter("rebooted")
+	s.healthy()
+	c.online(device)
+	c.fresh()
+	s.t.Logf("the cloud's books:\n%s", c.books())
+	s.chapter("healthy without a hand")
+
+	state := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum")
+	s.says("apt-get install -y /root/newer.deb", 0)
+	s.healthy()
+	s.says("upsagent version", 0, "1.0.1")
+	c.online(device)
+	c.fresh()
+	if now := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum"); now != state {
+		t.Errorf("an upgrade changed keys or configuration:\n%s\n%s", state, now)
+	}
+	s.t.Logf("the cloud's books:\n%s", c.books())
+	s.chapter("upgraded")
+
+	if r := s.shows("dpkg -i /root/older.deb"); r.Code == 0 {
+		t.Error("a downgrade is not refused")
+	}
+	s.says("upsagent version; systemctl is-active upsagent; dpkg --audit; dpkg -l upsagent", 0, "1.0.1", "active")
+	s.healthy()
+	s.chapter("a downgrade is refused")
+
+	s.PowerCut()
+	s.Start()
+	s.healthy()
+	c.online(device)
+	c.fresh()
+	s.t.Logf("the cloud's books:\n%s", c.books())
+	s.chapter("the power was cut, healthy again")
+
+	s.Part()
+	s.Await(2*time.Minute, `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-a"} 0'`)
+	s.shows("upsagent status; upsagent doctor")
+	s.Join(pty)
+	s.healthy()
+	s.chapter("the plug was pulled and put back")
+
+	s.shows("ls -l /dev/ttyS1; udevadm info /dev/ttyS1")
+	s.Must("useradd -m visitor")
+	if r := s.shows("runuser -u visitor -- upsagent probe --serial /dev/ttyS1"); r.Code == 0 {
+		t.Error("a user without rights has the port")
+	}
+	if r := s.shows("runuser -u visitor -- upsagent status"); r.Code == 0 {
+		t.Error("a user without rights has the local socket")
+	}
+	if r := s.shows("runuser -u visitor -- sh -c 'cat /etc/upsagent/agent.yaml; ls /var/lib/upsagent'"); r.Out != "" {
+		t.Error("a user without rights reads what is the agent's")
+	}
+	if r := s.shows("upsagent probe --serial /dev/ttyS1"); r.Code == 0 {
+		t.Error("two programs have one port")
+	}
+	s.shows("systemctl stop upsagent; (flock /dev/ttyS1 sleep 60 & echo $! >/run/other); sleep 2; systemctl start upsagent; sleep 5; upsagent status; upsagent doctor; kill $(cat /run/other); pkill sleep")
+	s.healthy()
+	s.Must("userdel -r visitor 2>/dev/null; rm -f /run/other")
+	s.chapter("others at the port")
+
+	s.shows("systemd-analyze security --no-pager upsagent")
+	s.chapter("exposure")
+
+	s.says("apt-get remove -y upsagent", 0)
+	s.says("ls /etc/upsagent /var/lib/upsagent; systemctl status upsagent --no-pager", 4, "agent.yaml")
+	s.says("apt-get install -y /root/newer.deb", 0)
+	s.healthy()
+	c.online(device)
+	s.chapter("removed, and installed again")
+
+	s.says("apt-get purge -y upsagent", 0)
+	s.Put([]byte(before), "/root/before", 0o600)
+	if r := s.shows(inventory + " | diff /root/before -"); r.Code != 0 {
+		t.Error("purge leaves something")
+	}
+	s.says("systemctl list-units --all 'upsagent*' --no-legend; systemctl --failed --no-legend; ls /run/upsagent", 2)
+	s.chapter("purged")
+}
