@@ -149,7 +149,10 @@ func (r Root) Age(pid int) float64 {
 }
 
 // timeServices set clocks.
-var timeServices = []string{"chronyd", "systemd-timesyn", "ntpd", "ntpd-rs", "openntpd", "ptp4l", "phc2sys"} // comm has 15 characters
+var timeServices = []string{"chronyd", timesyncd, "ntpd", "ntpd-rs", "openntpd", "ptp4l", "phc2sys"}
+
+// timesyncd is the name of systemd-timesyncd, of which the kernel keeps 15 characters.
+const timesyncd = "systemd-timesyn"
 
 // TimeServices names those that run.
 func (r Root) TimeServices() string {
@@ -160,5 +163,5 @@ func (r Root) TimeServices() string {
 			out = append(out, name)
 		}
 	}
-	return strings.Join(out, ", ")
+	return strings.ReplaceAll(strings.Join(out, ", "), timesyncd, "systemd-timesyncd")
 }

@@ -218,5 +218,10 @@ func (c *cloud) books() string {
 		}
 		fmt.Fprintf(&text, "gap: %s, unit %q, about %d, %d to %d\n", reason, unit, about, first, last)
 	}
+	var longest int64
+	if err := c.db.QueryRow(`SELECT COALESCE(MAX(first_at - before), 0) FROM (SELECT first_at, LAG(last_at) OVER (ORDER BY first_at) AS before FROM blocks)`).Scan(&longest); err != nil {
+		c.t.Fatal(err)
+	}
+	fmt.Fprintf(&text, "longest time between the end of one block of samples and the beginning of the next: %.1f s\n", float64(longest)/1000)
 	return text.String()
 }

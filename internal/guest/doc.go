@@ -4,6 +4,7 @@
 //
 //	g := guest.Boot(t)                             // skips without UPSEDGE_GUEST=1, which `make test-guest` sets
 //	g.Join(pty)                                    // /dev/ttyS1 inside is this pseudo terminal now; Part pulls the plug
+//	g.PlugAdapter(pty)                             // a USB adapter, /dev/ttyUSB0; PullAdapter takes it out
 //	g.PutFile("dist/upsagent.deb", "/root/upsagent.deb", 0o644)
 //	out := g.Must("apt-get install -y /root/upsagent.deb")
 //	r := g.Run("systemctl is-active upsagent")     // r.Out, r.Err, r.Code

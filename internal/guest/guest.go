@@ -27,7 +27,8 @@ type Guest struct {
 	t    testing.TB
 	cmd  *exec.Cmd
 	done chan struct{} // closed when QEMU is gone; nil while off
-	port *port
+	port *port         // the second serial port
+	usb  *port         // what an adapter in the USB socket leads to
 	ask  *agent
 	qmp  *qmp
 }
@@ -103,9 +104,10 @@ func (g *Guest) Start() {
 		g.t.Fatalf("qemu: %v: %s", err, g.text("qemu"))
 	}
 	if g.port == nil {
-		g.port = newPort(g.path("port"))
+		g.port, g.usb = newPort(g.path("port")), newPort(g.path("usb"))
 	}
 	g.port.start()
+	g.usb.start()
 	g.ready(began)
 }
 
@@ -138,6 +140,7 @@ func (g *Guest) off() {
 func (g *Guest) shut() {
 	g.done = nil
 	g.port.stop()
+	g.usb.stop()
 	if g.ask != nil {
 		g.ask.close()
 	}
@@ -271,3 +274,24 @@ func (g *Guest) Join(pty string) {
 
 // Part pulls the plug: what is written to /dev/ttyS1 goes nowhere, and nothing answers.
 func (g *Guest) Part() { g.port.part() }
+
+// PlugAdapter puts a USB serial adapter (FTDI's) into the machine, whose far end is a pseudo terminal: the kernel finds it, and udev makes
+// /dev/ttyUSB0. It does not stay over a power cut.
+func (g *Guest) PlugAdapter(pty string) {
+	g.t.Helper()
+	if err := g.usb.join(pty); err != nil {
+		g.t.Fatalf("join %s: %v", pty, err)
+	}
+	if err := g.qmp.call("device_add", map[string]any{"driver": "usb-serial", "chardev": "usb", "id": "adapter", "always-plugged": true}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// PullAdapter takes it out, whoever uses it.
+func (g *Guest) PullAdapter() {
+	g.t.Helper()
+	if err := g.qmp.call("device_del", map[string]any{"id": "adapter"}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.usb.part()
+}

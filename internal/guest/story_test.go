@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -36,16 +37,20 @@ func (s *story) chapter(what string) {
 		s.cursor = strings.TrimSpace(said[i+len("-- cursor: "):])
 		said = said[:i]
 	}
-	loud := s.Run("journalctl -b --no-pager -o short-iso -p warning -q | tail -n 20").Out
+	loud := s.Run("journalctl -b --no-pager -o short-iso -p warning -q | grep -v -e ' kernel: ' -e '^ ' | tail -n 20").Out
 	s.t.Logf("== minute %.1f: %s (took %.1f s)\n-- journal of upsagent\n%s-- warnings of this boot\n%s", time.Since(s.began).Minutes(), what, time.Since(s.since).Seconds(), said, loud)
 	s.since = time.Now()
 }
+
+// progress is what dpkg shows while it reads its database.
+var progress = regexp.MustCompile(`\(Reading database \.\.\. (\d+%)?`)
 
 // shows runs a command, and puts it into the story with what it printed.
 func (s *story) shows(script string) Result {
 	s.t.Helper()
 	began := time.Now()
 	r := s.Run(script)
+	r.Out = progress.ReplaceAllString(r.Out, "")
 	s.t.Logf("# %s   (%.1f s)\n%v", script, time.Since(began).Seconds(), r)
 	return r
 }
@@ -74,10 +79,10 @@ func (s *story) healthy() {
 }
 
 // simulator starts upssim outside and returns its pseudo terminal.
-func simulator(t *testing.T) string {
+func simulator(t *testing.T, args ...string) string {
 	t.Helper()
 	pty := filepath.Join(t.TempDir(), "ups")
-	cmd := exec.Command(testenv.Build(t, "./cmd/upssim"), "--pty", pty)
+	cmd := exec.Command(testenv.Build(t, "./cmd/upssim"), append(args, "--pty", pty)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +119,7 @@ func makePackage(t *testing.T, version string) string {
 	t.Helper()
 	root, dist := testenv.ModuleRoot(t), t.TempDir()
 	build := exec.Command(filepath.Join(root, "packaging", "build"), "amd64")
-	build.Env = append(os.Environ(), "VERSION="+version, "DIST="+dist)
+	build.Env = append(os.Environ(), "VERSION="+version, "DIST="+dist, "FORMATS=deb")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("packaging/build: %v\n%s", err, out)
 	}
@@ -207,7 +212,23 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	s.healthy()
 	s.chapter("the plug was pulled and put back")
 
-	s.shows("ls -l /dev/ttyS1; udevadm info /dev/ttyS1")
+	second := simulator(t, "--seed", "2")
+	s.PlugAdapter(second)
+	s.Await(time.Minute, "test -e /dev/ttyUSB0")
+	s.shows("ls -l /dev/ttyS1 /dev/ttyUSB0 /dev/serial/by-id; udevadm info /dev/ttyUSB0 | grep -e TAGS -e ID_")
+	s.says("upsagent setup --yes --serial /dev/ttyUSB0 --name rack-b", 0)
+	const b = `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-b"} `
+	s.Await(3*time.Minute, b+"1'")
+	s.chapter("a second unit, on a USB adapter")
+	s.PullAdapter()
+	s.Await(3*time.Minute, b+"0'")
+	s.shows("ls /dev/ttyUSB*; upsagent status; upsagent doctor")
+	s.PlugAdapter(second)
+	s.Await(3*time.Minute, b+"1'")
+	s.shows("ls -l /dev/ttyUSB*; cat /etc/upsagent/agent.yaml; upsagent status")
+	s.healthy()
+	s.chapter("the adapter was pulled and plugged")
+
 	s.Must("useradd -m visitor")
 	if r := s.shows("runuser -u visitor -- upsagent probe --serial /dev/ttyS1"); r.Code == 0 {
 		t.Error("a user without rights has the port")
@@ -218,15 +239,21 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	if r := s.shows("runuser -u visitor -- sh -c 'cat /etc/upsagent/agent.yaml; ls /var/lib/upsagent'"); r.Out != "" {
 		t.Error("a user without rights reads what is the agent's")
 	}
-	if r := s.shows("upsagent probe --serial /dev/ttyS1"); r.Code == 0 {
-		t.Error("two programs have one port")
-	}
-	s.shows("systemctl stop upsagent; (flock /dev/ttyS1 sleep 60 & echo $! >/run/other); sleep 2; systemctl start upsagent; sleep 5; upsagent status; upsagent doctor; kill $(cat /run/other); pkill sleep")
+	s.says("upsagent probe --serial /dev/ttyS1", 0, "rack-a") // the agent answers, who has it
+	s.Must("systemctl stop upsagent; systemd-run -q --unit=other flock /dev/ttyS1 sleep infinity; systemctl start upsagent; sleep 5")
+	s.says("upsagent status", 0, "Another program has the port")
+	s.says("upsagent doctor", 1, "flock (process")
+	s.says("systemctl stop upsagent; upsagent probe --serial /dev/ttyS1", 1, "It is")
+	s.Must("systemctl start upsagent; systemctl stop other")
+	s.healthy()
+	s.Must("systemd-run -q --unit=other sh -c 'exec cat /dev/ttyS1'; sleep 5") // like a program that knows of no locks
+	s.shows("upsagent status; upsagent doctor")
+	s.Must("systemctl stop other || true; systemctl reset-failed")
 	s.healthy()
 	s.Must("userdel -r visitor 2>/dev/null; rm -f /run/other")
 	s.chapter("others at the port")
 
-	s.shows("systemd-analyze security --no-pager upsagent")
+	s.shows("systemd-analyze security --no-pager upsagent | grep -v '✓'")
 	s.chapter("exposure")
 
 	s.says("apt-get remove -y upsagent", 0)
@@ -236,7 +263,7 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	c.online(device)
 	s.chapter("removed, and installed again")
 
-	s.says("apt-get purge -y upsagent", 0)
+	s.says("apt-get purge -y upsagent", 0, "/var/lib/upsagent")
 	s.Put([]byte(before), "/root/before", 0o600)
 	if r := s.shows(inventory + " | diff /root/before -"); r.Code != 0 {
 		t.Error("purge leaves something")
