@@ -240,7 +240,7 @@ func (s *searcher) done(f found, fail failure) {
 	f.have = fail.have
 	if fail.err == nil {
 		s.units = append(s.units, f)
-	} else if !fail.have {
+	} else {
 		s.failures = append(s.failures, fail)
 	}
 	s.progress.step(len(s.units))

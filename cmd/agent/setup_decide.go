@@ -105,61 +105,6 @@ func (s *setup) decideByFlags() error {
 	return config.CheckApply(s.cli.Config, s.change)
 }
 
-// rename gives the units the names of --name: one for the only unit, or by serial number or place. A unit that has a name keeps it: it is in
-// every metric and record.
-func (s *setup) rename(added []config.Unit) ([]config.Unit, error) {
-	for _, n := range s.Names {
-		which, want, several := strings.Cut(n, "=")
-		if !several {
-			which, want = "", n
-		}
-		f, err := s.meant(which)
-		if err != nil {
-			return nil, fmt.Errorf("--name %s: %w", n, err)
-		}
-		i := slices.IndexFunc(added, func(u config.Unit) bool { return u.Name == f.Unit })
-		switch {
-		case f.Unit == want:
-		case i < 0:
-			return nil, fmt.Errorf("--name %s: the unit on %s is configured as %s; another name is another unit to whoever collects its values. Change it in %s if that is meant",
-				n, f.where(), f.Unit, s.cli.Config)
-		case s.taken(want, added):
-			return nil, fmt.Errorf("--name %s: another unit has the name", n)
-		default:
-			added[i].Name, f.Unit, f.cfg.Name = want, want, want
-		}
-	}
-	return added, nil
-}
-
-// meant is the unit with this serial number or at this place; of no words the only one that was looked at.
-func (s *setup) meant(which string) (*found, error) {
-	byName := map[string]*found{} // a unit that was found twice is one
-	for i := range s.units {
-		f := &s.units[i]
-		if which == "" && !f.have || which != "" && (which == f.Number || which == f.where()) {
-			if byName[f.Unit] == nil || f.SameAs == "" {
-				byName[f.Unit] = f
-			}
-		}
-	}
-	for _, f := range byName {
-		if len(byName) == 1 {
-			return f, nil
-		}
-	}
-	if which == "" {
-		return nil, fmt.Errorf("there are %s; say which one, SERIALNUMBER=NAME or PLACE=NAME", count(len(byName), "unit"))
-	}
-	return nil, fmt.Errorf("no unit with the serial number or at the place %s has answered", which)
-}
-
-// taken reports whether a unit has the name, in the configuration or among those that come into it.
-func (s *setup) taken(name string, added []config.Unit) bool {
-	is := func(u config.Unit) bool { return u.Name == name }
-	return slices.ContainsFunc(s.cfg.Units, is) || slices.ContainsFunc(added, is)
-}
-
 // checkFedBy says what is wrong with an outlet: a wrong one would let an order leave this box dark.
 func (s *setup) checkFedBy(by config.FedBy) error {
 	if by == (config.FedBy{}) {
@@ -202,78 +147,6 @@ func (s *setup) decideByQuestions(ctx context.Context) error {
 		return err
 	}
 	return s.confirm(ctx)
-}
-
-func (s *setup) askNames(ctx context.Context) error {
-	added, err := name(s.units, s.cli.Config)
-	if err != nil {
-		return usageError{err}
-	}
-	if len(added) >= manyUnits {
-		all, err := s.askAllNames(ctx, added)
-		if err != nil || all {
-			s.change.Units = added
-			return err
-		}
-	}
-	var kept []config.Unit
-	for _, u := range added {
-		var f *found
-		for i := range s.units {
-			if placeOf(s.units[i].cfg) == placeOf(u) {
-				f = &s.units[i]
-			}
-		}
-		words := fmt.Sprintf("Its name in metrics and alarms; - leaves it out [%s]:", u.Name)
-		s.say("\nThe unit on %s%s: %s", f.where(), slaveWords(f), cmp.Or(f.Model, "no model"))
-		if err := s.ask.until(ctx, words, func(answer string) error {
-			answer = cmp.Or(answer, u.Name)
-			if answer == "-" {
-				f.Unit = ""
-				return nil
-			}
-			if s.taken(answer, kept) {
-				return fmt.Errorf("another unit has the name %s", answer)
-			}
-			if err := config.CheckName(answer); err != nil {
-				return err
-			}
-			u.Name, f.Unit, f.cfg.Name = answer, answer, answer
-			kept = append(kept, u)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	s.change.Units = kept
-	if len(kept)+len(s.cfg.Units) == 0 {
-		return errors.New("no unit is left to be configured; nothing was written")
-	}
-	return nil
-}
-
-// manyUnits are not named one by one without need.
-const manyUnits = 4
-
-// askAllNames offers the names of all units at once.
-func (s *setup) askAllNames(ctx context.Context, added []config.Unit) (all bool, err error) {
-	s.say("\nThese names, in metrics and alarms:")
-	for _, u := range added {
-		s.say("  %s: on %s", u.Name, placeName(u))
-	}
-	return all, s.ask.until(ctx, "Enter = take them, n = ask for each:", func(answer string) error {
-		all = answer == ""
-		if !all && strings.ToLower(answer) != "n" {
-			return errors.New("please press Enter, or say n")
-		}
-		return nil
-	})
-}
-
-// placeName is the port or address of a unit, with its slave ID where that says something.
-func placeName(u config.Unit) string {
-	f := foundAt(u)
-	return f.where() + slaveWords(&f)
 }
 
 // askAllow asks which orders from afar are obeyed, where somebody could give any: none unless somebody on site says so (R7).
@@ -389,12 +262,15 @@ func outletWords(g ups.Group, values []local.Value) string {
 
 // confirm shows what will be written and done. Nothing has been until here.
 func (s *setup) confirm(ctx context.Context) error {
-	if len(s.change.Units) == 0 && s.change.Allow == nil && s.change.FedBy == nil && s.enrol == nil {
+	if len(s.change.Units)+len(s.change.Move) == 0 && s.change.Allow == nil && s.change.FedBy == nil && s.enrol == nil {
 		return nil
 	}
 	s.say("\nThis comes into %s:", s.cli.Config)
 	for _, u := range s.change.Units {
 		s.say("  unit %s on %s", u.Name, placeName(u))
+	}
+	for _, u := range s.change.Move {
+		s.say("  unit %s, which is on %s now", u.Name, placeName(u))
 	}
 	if a := s.change.Allow; a != nil {
 		s.say("  orders from afar that are obeyed: %s", cmp.Or(strings.Join(*a, ", "), none))

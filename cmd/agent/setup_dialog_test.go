@@ -273,5 +273,76 @@ func TestSetupNamesManyUnitsAtOnce(t *testing.T) {
 	}
 }
 
+// TestSetupFindsAUnitAgainAtAnotherPort: its adapter has another name than the configuration says. An agent that has read it knows it by its serial
+// number; else somebody says who it is, by its name.
+func TestSetupFindsAUnitAgainAtAnotherPort(t *testing.T) {
+	t.Parallel()
+	addr := listen(t, one(upssim.New(upssim.Options{Seed: 1})))
+	configured := func(p *place) string {
+		cfg, err := config.Load(p.file)
+		if err != nil || len(cfg.Units) != 1 || cfg.Units[0].Name != "rack-a" || cfg.Units[0].Thresholds.Load != 70 {
+			t.Fatalf("%v: %+v", err, cfg)
+		}
+		return placeName(cfg.Units[0])
+	}
+	gone := func() *place {
+		return newPlace(t, "units:\n  - {name: rack-a, serial: {device: /dev/no-such-port}, thresholds: {load: 70}}\n")
+	}
+	for name, answers := range map[string]string{"its name is said": "\nrack-a\n\nn\n\n", "a new one": "\n\n\nn\n\n"} {
+		p := gone()
+		var words bytes.Buffer
+		s := &setup{
+			setupCmd: &setupCmd{Find: probeCmd{TCP: []string{addr}, UnitID: []string{"1"}, Baud: 9600, Parity: "none"}, NoStart: true, step: func(string) {}},
+			cli:      &common{Config: p.file}, std: stdio{nil, &words, &words}, words: &words, began: time.Now(), ask: newDialog(strings.NewReader(answers), &words),
+		}
+		if err := s.load(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.byQuestions(t.Context()); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, words.String())
+		}
+		if name == "a new one" {
+			if got := strings.Join(s.names(), " "); got != "rack-a ups-1" {
+				t.Errorf("units %s", got)
+			}
+		} else if at := configured(p); at != addr || !strings.Contains(words.String(), "unit rack-a, which is on "+addr+" now") {
+			t.Errorf("%s: it is on %s\n%s", name, at, words.String())
+		}
+	}
+	p := gone()
+	for again := range 2 {
+		out, words, code := p.upsagent("setup", "--yes", "--tcp", addr, "--name", "rack-a", "--json")
+		if code != 0 || configured(p) != addr || strings.Contains(out, `"changed": true`) != (again == 0) {
+			t.Errorf("by flags, %d: exit code %d\n%s%s", again, code, out, words)
+		}
+	}
+
+	// The agent has read it at its port, which is gone then: here its address.
+	p = gone()
+	unit := upssim.New(upssim.Options{Seed: 1})
+	unplugged := func() string {
+		first := plug(t, filepath.Join(p.dir, "ttyUPS"), one(unit))
+		p.replace("/dev/no-such-port", filepath.Join(p.dir, "ttyUPS"))
+		agent := p.start()
+		agent.showing(`ups_up{ups="rack-a"}`, "1")
+		first.unplug()
+		agent.await("unit does not answer")
+		return listen(t, one(unit))
+	}
+	addr = unplugged()
+	c := p.sit(t, "dumb", "setup", "--tcp", addr)
+	c.asked("the same unit as on")
+	c.says("r = look again:", "\n")
+	c.says("Enter = change the configuration to that, n = leave it:", "\n")
+	c.says("[none]:", "\n")
+	c.says("I do not know:", "n\n")
+	c.says("Enter = yes, n = no:", "\n")
+	c.asked("Live values. Enter goes on:")
+	c.says("rack-a  online", "\n")
+	if code := c.end(); code != 0 || configured(p) != addr {
+		t.Errorf("exit code %d, it is on %s:\n%s", code, configured(p), c.text())
+	}
+}
+
 // madeUpToken is whole, and of no cloud.
 const madeUpToken = "upsenrol-04106-00000-00000-00000-00000-2be6"

@@ -1,97 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"go.bug.st/serial/enumerator"
-
 	"upsedge/internal/config"
-	"upsedge/internal/doctor"
 	"upsedge/internal/local"
-	"upsedge/internal/ups"
 )
-
-// A port is a serial port of this box.
-type port struct {
-	node string // /dev/ttyUSB0
-	name string // lasting, where there is such a name
-	not  string // why it is not asked unless somebody names it; "": it is
-}
-
-// thisBox lists the serial ports. agent is the process that runs with this configuration, 0 without one: it is asked itself.
-func thisBox(agent int) ([]port, error) {
-	list, err := enumerator.GetDetailedPortsList()
-	if err != nil {
-		return nil, fmt.Errorf("list the serial ports: %w", err)
-	}
-	active, _ := os.ReadFile("/sys/class/tty/console/active")
-	var out []port
-	for _, p := range list {
-		one := port{node: p.Name, name: lasting(p, list, "/dev/serial")}
-		if slices.Contains(strings.Fields(string(active)), filepath.Base(p.Name)) {
-			one.not = "it is the console of this box"
-		} else {
-			one.not = taken(p.Name, agent)
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
-// taken says who has a port, and how it is got back; "" where nobody has.
-func taken(node string, agent int) string {
-	for _, f := range doctor.Root("/").LookAtMasters([]config.Unit{{Serial: &config.Serial{Device: node}}}, agent) {
-		if f.Level == doctor.Problem {
-			return f.What + ". " + f.Do
-		}
-	}
-	return ""
-}
-
-// lastingName is the lasting name of a port that somebody named, which may be the same.
-func lastingName(node string) string {
-	all, _ := thisBox(0) // without a list the name stays
-	for _, p := range all {
-		if p.node == node {
-			return p.name
-		}
-	}
-	return node
-}
-
-// lasting is the name under which udev finds a USB adapter again after it was plugged in anew: by who it is, where no other adapter here
-// calls itself the same, else by the socket it is in. Other ports keep their names.
-func lasting(p *enumerator.PortDetails, all []*enumerator.PortDetails, dir string) string {
-	if !p.IsUSB {
-		return p.Name
-	}
-	alike := 0
-	for _, o := range all {
-		if o.IsUSB && o.VID == p.VID && o.PID == p.PID && o.SerialNumber == p.SerialNumber {
-			alike++
-		}
-	}
-	kinds := []string{"by-path", "by-id"}
-	if alike == 1 || p.SerialNumber != "" { // several ports of one adapter have the same number, and names that end differently
-		kinds = []string{"by-id", "by-path"}
-	}
-	for _, kind := range kinds {
-		links, _ := filepath.Glob(filepath.Join(dir, kind, "*"))
-		for _, link := range links {
-			if to, err := filepath.EvalSymlinks(link); err == nil && to == p.Name {
-				return link
-			}
-		}
-	}
-	return p.Name
-}
 
 // candidates are the places that the flags name, with lasting names where every port is meant. skipped says which ports are not asked.
 func (s *setup) candidates() (all []candidate, skipped []string, err error) {
@@ -137,7 +56,7 @@ func (s *setup) search(ctx context.Context, all []candidate) *searcher {
 		name := s.configured(f.unit)
 		if name != "" {
 			u := foundAt(f.unit)
-			u.Unit, u.silent = name, explain(f.unit, f.err)
+			u.Unit, u.silent, u.have = name, explain(f.unit, f.err), f.have
 			found.units = append(found.units, u)
 		}
 		return name != ""
@@ -203,42 +122,6 @@ func (s *setup) absent(all failures) (out failures) {
 	return out
 }
 
-// list shows what was found, so that somebody who stands in front of the units knows which is which.
-func (s *setup) list() {
-	number := 0
-	for i := range s.units {
-		f := &s.units[i]
-		if f.have {
-			continue
-		}
-		number++
-		if f.silent != "" {
-			s.say("\n%d. %s on %s%s is configured already, and cannot be read now: %s", number, f.Unit, f.where(), slaveWords(f), f.silent)
-			continue
-		}
-		s.say("\n%d. %s", number, strings.Join(nonempty(cmp.Or(f.Model, "a unit that does not say its model"), f.SKU, numbered("serial number ", f.Number), numbered("firmware ", f.Firmware)), ", "))
-		s.say("   on %s%s%s", f.where(), slaveWords(f), map[bool]string{true: ", through a network card"}[f.Via == "card"])
-		if words := f.state(); words != "" {
-			s.say("   %s", words)
-		}
-		if name := s.configured(f.cfg); name != "" {
-			s.say("   configured already: %s", name)
-		} else if f.SameAs != "" {
-			s.say("   the same unit as on %s, %s", f.SameAs, s.better(f.SameAs))
-		}
-	}
-}
-
-// better says why a unit is not taken at a second place, when the first may be one where it was once.
-func (s *setup) better(first string) string {
-	for i := range s.units {
-		if f := &s.units[i]; f.where() == first && f.silent != "" {
-			return fmt.Sprintf("where it is configured as %s and cannot be read now: plug it back, or change its place in %s", f.Unit, s.cli.Config)
-		}
-	}
-	return "which is the better way to it"
-}
-
 // configured is the name that a place has in the configuration.
 func (s *setup) configured(u config.Unit) string {
 	for _, have := range s.cfg.Units {
@@ -247,91 +130,6 @@ func (s *setup) configured(u config.Unit) string {
 		}
 	}
 	return ""
-}
-
-func nonempty(words ...string) []string {
-	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
-}
-
-func numbered(what, value string) string {
-	if value == "" {
-		return ""
-	}
-	return what + value
-}
-
-func slaveWords(f *found) string {
-	if f.UnitID == 1 {
-		return ""
-	}
-	return fmt.Sprintf(", slave ID %d", f.UnitID)
-}
-
-// state says how a unit is: "online; battery 100 %, 54 min; load 23 %".
-func (f *found) state() string { return stateWords(f.condition, f.values) }
-
-func stateWords(condition []string, values []local.Value) string {
-	battery := strings.Join(nonempty(reading1(values, ups.Charge), minutes(values)), ", ")
-	return strings.Join(nonempty(strings.ReplaceAll(strings.Join(condition, ", "), "_", " "), numbered("battery ", battery),
-		numbered("load ", reading1(values, ups.LoadReal))), "; ")
-}
-
-// valueOf returns the value of a point.
-func valueOf(values []local.Value, p ups.Point) *local.Value {
-	i := slices.IndexFunc(values, func(v local.Value) bool { return v.Point == p.Info().Name })
-	if i < 0 {
-		return nil
-	}
-	return &values[i]
-}
-
-// reading1 is a measurement without digits behind the point, "" where there is none.
-func reading1(values []local.Value, p ups.Point) string {
-	v := valueOf(values, p)
-	if v == nil || v.Number == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.0f %s", *v.Number, v.Unit)
-}
-
-func minutes(values []local.Value) string {
-	v := valueOf(values, ups.Runtime)
-	if v == nil || v.Number == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.0f min", *v.Number/60)
-}
-
-// groups are the outlet groups that a unit has, nil where that is not known.
-func (f *found) groups() (out []ups.Group) {
-	v := valueOf(f.values, ups.OutletConfig)
-	if v == nil || v.Raw == nil {
-		return nil
-	}
-	for i, g := range ups.Groups {
-		if *v.Raw&(1<<i) != 0 && g != ups.SOG3 { // about which no order can be given
-			out = append(out, g)
-		}
-	}
-	return out
-}
-
-// greet says what this is, and what is configured already.
-func (s *setup) greet() {
-	what := "This finds the UPS, writes %s and starts the service."
-	if s.NoStart {
-		what = "This finds the UPS and writes %s."
-	}
-	s.say(what+" From the UPS it only reads. Ctrl-C stops it at any point; run again, it goes on.", s.cli.Config)
-	if len(s.cfg.Units) > 0 {
-		s.say("\nConfigured already:")
-	}
-	for _, u := range s.cfg.Units {
-		s.say("  unit %s on %s", u.Name, placeName(u))
-	}
-	if s.cfg.Uplink != nil {
-		s.say("  uplink to %s", s.cfg.Uplink.Broker)
-	}
 }
 
 // findAndAsk looks where the flags say, else on every serial port, shows who is there, and looks on until somebody is content.

@@ -16,6 +16,7 @@ import (
 // A Change is what a setup adds to a file, all of it or nothing.
 type Change struct {
 	Units []Unit    // behind those that are there
+	Move  []Unit    // units that are there, by their names, and where they are now
 	Allow *[]string // orders.allow; nil: as it is
 	FedBy *FedBy    // orders.fed_by; nil: as it is; a zero FedBy says that no unit feeds this box
 }
@@ -96,7 +97,15 @@ func (ch Change) on(name string, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nothing was written, the configuration has errors already: %w", err)
 	}
+	for _, u := range ch.Move {
+		if data, err = moved(name, data, u); err != nil {
+			return nil, fmt.Errorf("nothing was written: %w", err)
+		}
+	}
 	if len(ch.Units) > 0 {
+		if before, err = Parse(name, data); err != nil {
+			return nil, fmt.Errorf("nothing was written: %w", err)
+		}
 		if data, err = appendUnits(name, before, data, ch.Units); err != nil {
 			return nil, fmt.Errorf("nothing was written: %w", err)
 		}
@@ -182,14 +191,17 @@ func orderProposals(old []byte, root, section *yaml.Node, key, words string) (al
 	return all
 }
 
-// value replaces what stands behind the colon of a key, on its line and on those below that its value goes on to. A comment behind it stays.
-func (t text) value(k, v *yaml.Node, words string) []byte {
+// value replaces what stands behind the colon of a key.
+func (t text) value(k, v *yaml.Node, words string) []byte { return t.entry(k, v, k.Value+": "+words) }
+
+// entry replaces a key and its value, on the line of the key and on those below that the value goes on to. A comment behind the key stays.
+func (t text) entry(k, v *yaml.Node, words string) []byte {
 	line := t.line(k.Line)
-	head := line[:min(len(line), k.Column-1+len(k.Value))]
+	head := line[:min(len(line), k.Column-1)]
 	tail := ""
 	if i := strings.Index(line, " #"); i >= 0 {
 		tail = " " + strings.TrimSpace(line[i:])
 	}
 	more := text{slices.Concat(t.lines[:k.Line-1], t.lines[max(k.Line, lastLine(v)):]), t.eol}
-	return more.with(k.Line-1, head+": "+words+tail+"\n")
+	return more.with(k.Line-1, head+words+tail+"\n")
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.bug.st/serial/enumerator"
+
+	"upsedge/internal/config"
+	"upsedge/internal/doctor"
+)
+
+// A port is a serial port of this box.
+type port struct {
+	node string // /dev/ttyUSB0
+	name string // lasting, where there is such a name
+	not  string // why it is not asked unless somebody names it; "": it is
+}
+
+// thisBox lists the serial ports. agent is the process that runs with this configuration, 0 without one: it is asked itself.
+func thisBox(agent int) ([]port, error) {
+	list, err := enumerator.GetDetailedPortsList()
+	if err != nil {
+		return nil, fmt.Errorf("list the serial ports: %w", err)
+	}
+	active, _ := os.ReadFile("/sys/class/tty/console/active")
+	var out []port
+	for _, p := range list {
+		one := port{node: p.Name, name: lasting(p, list, "/dev/serial")}
+		if slices.Contains(strings.Fields(string(active)), filepath.Base(p.Name)) {
+			one.not = "it is the console of this box"
+		} else {
+			one.not = holderOf(p.Name, agent)
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// holderOf says who has a port, and how it is got back; "" where nobody has.
+func holderOf(node string, agent int) string {
+	for _, f := range doctor.Root("/").LookAtMasters([]config.Unit{{Serial: &config.Serial{Device: node}}}, agent) {
+		if f.Level == doctor.Problem {
+			return f.What + ". " + f.Do
+		}
+	}
+	return ""
+}
+
+// lastingName is the lasting name of a port that somebody named, which may be the same.
+func lastingName(node string) string {
+	all, _ := thisBox(0) // without a list the name stays
+	for _, p := range all {
+		if p.node == node {
+			return p.name
+		}
+	}
+	return node
+}
+
+// lasting is the name under which udev finds a USB adapter again after it was plugged in anew: by who it is, where no other adapter here
+// calls itself the same, else by the socket it is in. Other ports keep their names.
+func lasting(p *enumerator.PortDetails, all []*enumerator.PortDetails, dir string) string {
+	if !p.IsUSB {
+		return p.Name
+	}
+	alike := 0
+	for _, o := range all {
+		if o.IsUSB && o.VID == p.VID && o.PID == p.PID && o.SerialNumber == p.SerialNumber {
+			alike++
+		}
+	}
+	kinds := []string{"by-path", "by-id"}
+	if alike == 1 || p.SerialNumber != "" { // several ports of one adapter have the same number, and names that end differently
+		kinds = []string{"by-id", "by-path"}
+	}
+	for _, kind := range kinds {
+		links, _ := filepath.Glob(filepath.Join(dir, kind, "*"))
+		for _, link := range links {
+			if to, err := filepath.EvalSymlinks(link); err == nil && to == p.Name {
+				return link
+			}
+		}
+	}
+	return p.Name
+}
