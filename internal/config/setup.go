@@ -92,9 +92,8 @@ func writable(path string, was fs.FileInfo) error {
 }
 
 // on returns the file with the change.
-func (ch Change) on(name string, data []byte) ([]byte, error) {
-	before, err := Parse(name, data)
-	if err != nil {
+func (ch Change) on(name string, data []byte) (_ []byte, err error) {
+	if _, err = Parse(name, data); err != nil {
 		return nil, fmt.Errorf("nothing was written, the configuration has errors already: %w", err)
 	}
 	for _, u := range ch.Move {
@@ -103,7 +102,8 @@ func (ch Change) on(name string, data []byte) ([]byte, error) {
 		}
 	}
 	if len(ch.Units) > 0 {
-		if before, err = Parse(name, data); err != nil {
+		before, err := Parse(name, data)
+		if err != nil {
 			return nil, fmt.Errorf("nothing was written: %w", err)
 		}
 		if data, err = appendUnits(name, before, data, ch.Units); err != nil {
