@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -75,9 +75,10 @@ func (s *searcher) run(ctx context.Context, all []candidate) {
 			return nil
 		})
 	}
-	_ = g.Wait() // its functions return nil
-	slices.SortFunc(s.units, func(a, b found) int {
-		return cmp.Or(cmp.Compare(a.where(), b.where()), cmp.Compare(a.UnitID, b.UnitID))
+	_ = g.Wait()                              // its functions return nil
+	sort.Slice(s.units, func(i, j int) bool { // ADR 20
+		a, b := &s.units[i], &s.units[j]
+		return a.where() < b.where() || a.where() == b.where() && a.UnitID < b.UnitID
 	})
 }
 

@@ -3,6 +3,7 @@ package command
 import (
 	"maps"
 	"slices"
+	"sort"
 	"sync"
 
 	"upsedge/internal/wire"
@@ -65,5 +66,7 @@ func (f *follow) tell(results ...wire.Result) {
 func (x *Executor) Unended() []wire.Result {
 	x.follow.mu.Lock()
 	defer x.follow.mu.Unlock()
-	return slices.SortedFunc(maps.Values(x.follow.hand), func(a, b wire.Result) int { return slices.Compare(a.Order[:], b.Order[:]) })
+	all := slices.Collect(maps.Values(x.follow.hand))
+	sort.Slice(all, func(i, j int) bool { return slices.Compare(all[i].Order[:], all[j].Order[:]) < 0 }) // ADR 20
+	return all
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -231,11 +232,9 @@ func (t text) scalar(n *yaml.Node, words string) (edit, bool) {
 // apply makes the edits, the last one first.
 func (t text) apply(edits []edit) []byte {
 	lines := slices.Clone(t.lines)
-	slices.SortStableFunc(edits, func(a, b edit) int {
-		if a.line != b.line {
-			return b.line - a.line
-		}
-		return b.column - a.column
+	sort.SliceStable(edits, func(i, j int) bool { // ADR 20
+		a, b := edits[i], edits[j]
+		return a.line > b.line || a.line == b.line && a.column > b.column
 	})
 	for _, e := range edits {
 		l := lines[e.line]

@@ -1,8 +1,7 @@
 package metrics
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ func newUnits(src Sources) *units {
 	u.sets = append(u.sets, outletSet(), testSet())
 	u.sets = append(u.sets, pointSets()...)
 	for _, s := range u.sets {
-		slices.SortFunc(s.members, func(a, b member) int { return cmp.Compare(a.label, b.label) })
+		sort.Slice(s.members, func(i, j int) bool { return s.members[i].label < s.members[j].label })
 	}
 	return u
 }
@@ -68,7 +67,7 @@ func (u *units) families() []*family {
 			all = append(all, shown{x, label("ups", x.Name)})
 		}
 	}
-	slices.SortFunc(all, func(a, b shown) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name }) // slices.SortFunc is compiled anew for each type (ADR 20)
 	const help = "Who the unit is, always 1; with metrics.serial_label a label serial as well."
 	out := []*family{{"ups_info", help, "gauge", func(t *text) { u.info(t, all) }}}
 	for _, s := range u.sets {

@@ -1,9 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"database/sql"
-	"slices"
+	"sort"
 
 	"upsedge/internal/ups"
 )
@@ -71,7 +70,7 @@ func (t *tx) mendRaises() {
 	}
 	t.damagedRows("raises", damaged)
 	t.exec("DELETE FROM raises")
-	slices.SortFunc(sound, func(a, b raise) int { return cmp.Compare(a.seq, b.seq) })
+	sort.Slice(sound, func(i, j int) bool { return sound[i].seq < sound[j].seq }) // ADR 20
 	for _, r := range sound {
 		t.putRaise(r.unit, r.alarm, r.seq)
 	}
