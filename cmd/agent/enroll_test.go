@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"upsedge/internal/cloud"
@@ -34,6 +35,7 @@ type cloudHere struct {
 	db    *store.DB
 	owner *authority.Authority
 	ada   cloud.Actor
+	end   func() // ends it before the test's end
 }
 
 func newCloud(t testing.TB) *cloudHere {
@@ -52,11 +54,12 @@ func newCloud(t testing.TB) *cloudHere {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		stop()
 		<-done
 	})
-	c := &cloudHere{t: t, url: cfg.URL, ada: cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_ada", Request: "r_1"}}
+	t.Cleanup(end)
+	c := &cloudHere{t: t, url: cfg.URL, end: end, ada: cloud.Actor{Ref: "u_ada", Account: "a_ada", Org: "o_ada", Request: "r_1"}}
 	if c.db, err = store.Open(ctx, cfg.Database); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"upsedge/internal/cloud/store"
 	"upsedge/internal/testenv"
 )
 
@@ -32,11 +31,9 @@ func TestPrometheusServerScrapesASite(t *testing.T) {
 	server := testenv.Prometheus(t, monitoring(t, agent.addr, second.addr, ca, told.addr))
 	began := time.Now()
 
-	out, words, code := p.upsagent("enroll", "--cloud", c.url, "--token", c.token())
-	if code != 0 {
+	if _, words, code := p.upsagent("enroll", "--cloud", c.url, "--token", c.token()); code != 0 {
 		t.Fatalf("enroll: %s", words)
 	}
-	id := strings.Fields(out)[4]
 	agent.showing("upsagent_mqtt_connected", "1")
 	agent.showing("upsagent_clock_trusted", "1")
 	for _, unit := range []string{"rack-a", "rack-b"} {
@@ -58,8 +55,11 @@ func TestPrometheusServerScrapesASite(t *testing.T) {
 	told.await("UPSLowBattery")
 	sim.say(1, "mains-return")
 	agent.showing(`ups_alarm_active{alarm="101",ups="rack-a"}`, "0")
-	c.write(func(ctx context.Context, tx *store.Tx) error { return c.owner.Revoke(ctx, tx, c.ada, id) })
+	c.end()
 	agent.showing("upsagent_mqtt_connected", "0")
+	p.replace("flush: 200ms", "flush: soon")
+	agent.signal(syscall.SIGHUP)
+	agent.await("alarm=814") // and waits, as nothing of its units does: nobody has registered them
 
 	d := readDashboard(t)
 	var table strings.Builder
