@@ -97,9 +97,9 @@ func TestThePageIsRenewedInPlace(t *testing.T) {
 	tab.Look(360, 640, false)
 	tab.Go("http://" + st.address + "/")
 	tab.Await(`document.body.innerText.includes("All is well")`)
-	browser.Eval[bool](tab, `document.querySelector("#unit-rack-a-values summary").focus(), window.kept = document.getElementById("unit-rack-a-now"), true`)
+	browser.Eval[bool](tab, `document.querySelector("#unit-rack-a_values summary").focus(), window.kept = document.getElementById("unit-rack-a_now"), true`)
 	tab.Keys("\r")
-	tab.Await(`document.getElementById("unit-rack-a-values-all").open`)
+	tab.Await(`document.getElementById("unit-rack-a_values_all").open`)
 	browser.Eval[bool](tab, `scrollTo(0, 900), true`)
 	tab.Await(`scrollY > 800`)
 	browser.Eval[bool](tab, `window.was = scrollY, true`)
@@ -109,11 +109,11 @@ func TestThePageIsRenewedInPlace(t *testing.T) {
 		u.Alarms = []Alarm{{ID: 101, Severity: "warning", Text: "UPS on battery", Do: ups.AlarmByID(101).Do}}
 	})
 	tab.Await(`document.getElementById("headline").innerText.includes("rack-a: UPS on battery")`)
-	tab.Await(`document.getElementById("unit-rack-a-now").innerText.includes("On battery for")`)
+	tab.Await(`document.getElementById("unit-rack-a_now").innerText.includes("On battery for")`)
 	for what, is := range map[string]string{
-		"the page was not loaded anew":      `window.kept === document.getElementById("unit-rack-a-now")`,
-		"what was unfolded is":              `document.getElementById("unit-rack-a-values-all").open`,
-		"what had the focus has it":         focused + ` === "unit-rack-a-values-all"`,
+		"the page was not loaded anew":      `window.kept === document.getElementById("unit-rack-a_now")`,
+		"what was unfolded is":              `document.getElementById("unit-rack-a_values_all").open`,
+		"what had the focus has it":         focused + ` === "unit-rack-a_values_all"`,
 		"the title says it":                 `document.title.startsWith("rack-a: UPS on battery")`,
 		"what was read is where it was":     `Math.abs(document.activeElement.getBoundingClientRect().top) < 2000 && scrollY > 0`,
 		"alarms say what to do":             `document.body.innerText.includes("What to do: find out")`,
@@ -130,7 +130,7 @@ func TestThePageIsRenewedInPlace(t *testing.T) {
 		s.Units = append(s.Units, u)
 	})
 	tab.Await(`!!document.getElementById("unit-rack-b")`)
-	if !browser.Eval[bool](tab, `document.getElementById("unit-rack-a-values-all").open && window.kept === document.getElementById("unit-rack-a-now")`) {
+	if !browser.Eval[bool](tab, `document.getElementById("unit-rack-a_values_all").open && window.kept === document.getElementById("unit-rack-a_now")`) {
 		t.Error("another unit folded up what was open")
 	}
 	if said := tab.Said(); len(said) > 0 {

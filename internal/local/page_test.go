@@ -268,6 +268,15 @@ func TestT52OldValuesAreSaidToBeOld(t *testing.T) {
 	}
 }
 
+// Names that are beginnings of each other are no two of one id.
+func TestEveryPieceHasAnIdOfItsOwn(t *testing.T) {
+	s := many(3)
+	for i, name := range []string{"a", "a-now", "a-values"} {
+		s.Units[i].Name, s.Units[i].Line, s.Lines[i].Name, s.Units[i].Values = name, name, name, Values(someState())
+	}
+	balanced(t, pageOfStatus(t, s, view{page: 1}))
+}
+
 func TestABoxWithoutUnitsSaysWhatToDo(t *testing.T) {
 	body := pageOfStatus(t, Status{Version: "1", Clock: Clock{Trusted: true}, Now: time.Now()}, view{page: 1})
 	for _, want := range []string{"No UPS is set up yet", "sudo upsagent setup", "Modbus on at the unit"} {

@@ -56,7 +56,7 @@ func (w *writer) plots(u *shown, id string) {
 	w.open("div", id, "")
 	for i, sp := range u.spans {
 		w.raw("<details")
-		w.attr("id", id+"-"+strconv.Itoa(i))
+		w.attr("id", id+"_"+strconv.Itoa(i))
 		if i == 0 {
 			w.raw(" open")
 		}

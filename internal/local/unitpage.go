@@ -16,17 +16,17 @@ func (p *pages) unit(u Unit, heading markup) []piece {
 			full = shown{x, spans}
 		}
 	}
-	id := "unit-" + u.Name
+	id := "unit-" + u.Name // what is behind it begins with a character that no name has
 	return []piece{
 		{"", 0, func(w *writer, _ string) {
 			w.raw("<section class=\"unit\"")
 			w.attr("id", id)
-			w.attr("aria-labelledby", id+"-name")
+			w.attr("aria-labelledby", id+"_name")
 			w.raw(">\n")
 		}},
-		{id + "-now", often, func(w *writer, at string) { w.how(&full.Unit, at, id+"-name", heading) }},
-		{id + "-plots", soon, func(w *writer, at string) { w.plots(&full, at) }},
-		{id + "-values", often, func(w *writer, at string) { w.values(&full.Unit, at) }},
+		{id + "_now", often, func(w *writer, at string) { w.how(&full.Unit, at, id+"_name", heading) }},
+		{id + "_plots", soon, func(w *writer, at string) { w.plots(&full, at) }},
+		{id + "_values", often, func(w *writer, at string) { w.values(&full.Unit, at) }},
 		{"", 0, func(w *writer, _ string) { w.raw("</section>\n") }},
 	}
 }
@@ -131,7 +131,7 @@ func (w *writer) values(u *Unit, id string) {
 		return
 	}
 	w.raw("<details")
-	w.attr("id", id+"-all")
+	w.attr("id", id+"_all")
 	w.raw("><summary>All ")
 	w.text(strconv.Itoa(len(u.Values)))
 	w.raw(" values</summary>\n<table>\n<caption class=\"unseen\">Values of ")
