@@ -109,6 +109,9 @@ func (s *searcher) line(ctx context.Context, all []candidate) {
 		if lost := (&modbus.LinkError{}); len(all) > 1 && errors.As(err, &lost) && ups.FailureOf(err) == ups.FailureNoAnswer && pause(ctx, relink) {
 			f, err = ask(ctx, line, c) // the line was given up because of the slaves before this one
 		}
+		if s.full && len(all) == 1 && ups.FailureOf(err) == ups.FailureNoAnswer && ctx.Err() == nil {
+			f, err = ask(ctx, line, c) // somebody waits in front of this one, and a request may be missed
+		}
 		if s.full && err == nil {
 			f.readAll(ctx, line)
 		}

@@ -85,6 +85,7 @@ type setup struct {
 	cfg    *config.Config // as the file says it now; of no file, what an empty one means
 	units  []found
 	change config.Change
+	anew   bool       // the service has been told already and does not read the units
 	enrol  *enrolment // nil: none is wanted
 	done   setupReport
 }

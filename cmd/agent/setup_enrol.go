@@ -54,7 +54,7 @@ func (s *setup) enrolNow(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("not enrolled with %s: %w", s.enrol.cloud, err)
 	}
-	s.done.Agent, s.done.Cloud, s.done.Enrolled = done.Agent, done.Cloud, true
+	s.done.Agent, s.done.Cloud, s.done.Enrolled, s.done.Changed = done.Agent, done.Cloud, true, true
 	s.say("This box is agent %s of %s.", done.Agent, done.Cloud)
 	return s.load()
 }

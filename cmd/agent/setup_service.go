@@ -99,7 +99,7 @@ func (s *setup) startUnit(ctx context.Context, runs bool) error {
 	}
 	verb := "reload"
 	switch {
-	case inactive != nil:
+	case inactive != nil, s.anew:
 		verb = "restart"
 		s.say("Starting the service ...")
 	case runs && !s.behind(ctx):
@@ -165,6 +165,7 @@ func (s *setup) startUntil(ctx context.Context) error {
 			return errStopped
 		}
 		s.say("\n%s", err)
+		s.anew = true // ports of a kind that was not there when it started are shut to a service until it is started anew
 		answer, stopped := s.ask.question(ctx, "Enter = try again, s = go on as it is:")
 		if stopped != nil {
 			return stopped
