@@ -168,6 +168,7 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`/dev/pts/\d+`), "/dev/ttyUSB0"},
 	{regexp.MustCompile(`(took|after) [\d.]+m?s`), "$1 1s"},
+	{regexp.MustCompile(`\(begins [0-9a-f ]+\)`), "(begins 0d 0a 6c …)"},
 	{regexp.MustCompile(`(process|kill) \d+`), "$1 4711"},
 	{regexp.MustCompile(`agent [0-9a-f]{32}`), "agent d53e79d761e68daf922c1676b095aba7"},
 	{regexp.MustCompile(`\bg_[0-9A-Za-z]+`), "g_5Xk2mWqZ"},

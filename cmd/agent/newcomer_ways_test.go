@@ -273,7 +273,10 @@ func clockAt1970(t *testing.T) string {
 	n.names = append(n.names, token, "TOKEN")
 	n.says(0, "enroll", "--cloud", c.url, "--token", token)
 	stop = n.runInside()
-	until(t, "the time, by the cloud", func() bool { out, _ := n.command("", "status"); return strings.Contains(out, "clock set") }, nil)
+	until(t, "the time, by the cloud", func() bool {
+		out, _ := n.command("", "status")
+		return strings.Contains(out, "clock set") && strings.Contains(out, "807") && strings.Contains(out, "broker connected")
+	}, nil)
 	n.status()
 	n.examined("note", 0, 1)
 	stop()

@@ -160,7 +160,13 @@ func TestTheCheckOfUnits(t *testing.T) {
 	finds(t, "not known", running.lookAtUnits(t.Context())[2:], doctor.Note, "does not know it", "reload")
 	running.status, running.hangs = nil, context.DeadlineExceeded
 	finds(t, "the agent hangs", running.lookAtUnits(t.Context()), doctor.Note, "cannot be asked")
-	running.agent.PID = 7
+	running.hangs = nil
+	procs := filepath.Join(string(running.root), "sys/fs/cgroup/system.slice/upsagent.service")
+	if err := errors.Join(os.MkdirAll(procs, 0o755), os.WriteFile(filepath.Join(procs, "cgroup.procs"), []byte("7\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	finds(t, "a service that has no socket", running.lookAtUnits(t.Context()), doctor.Note, "cannot be asked")
+	running.agent.PID, running.hangs = 7, context.DeadlineExceeded
 	finds(t, "and that is told", running.lookAtService(), doctor.Problem, "process 7", "gives no answer")
 }
 

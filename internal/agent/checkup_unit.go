@@ -30,7 +30,7 @@ func (c *checkup) lookAtUnits(ctx context.Context) []doctor.Finding {
 	switch {
 	case c.status != nil:
 		return c.unitsOfAgent()
-	case c.hangs != nil || c.agent.Silent:
+	case c.hangs != nil || c.agent.Silent || c.root.ServiceRuns():
 		return []doctor.Finding{{Level: doctor.Note, What: "the running agent has the lines and cannot be asked", Do: "sudo upsagent doctor unit"}}
 	}
 	groups := lines(c.cfg.Units)

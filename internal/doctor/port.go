@@ -212,13 +212,14 @@ const mostHolders = 4
 // LookAtMasters says who else is at the serial ports, or may get there. agent is the process of the running agent, 0 without one.
 func (r Root) LookAtMasters(units []config.Unit, agent int) (out []Finding) {
 	names, _ := devices(units)
+	own := r.serviceProcesses() // it may have no socket, or none yet
 	for _, device := range names {
 		if !exists(device) {
 			continue
 		}
 		clean := true
 		for i, h := range r.Holders(device) {
-			if h.PID == fmt.Sprint(agent) || i >= mostHolders {
+			if h.PID == fmt.Sprint(agent) || slices.Contains(own, h.PID) || i >= mostHolders {
 				continue
 			}
 			f := holder(h, device)

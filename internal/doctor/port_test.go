@@ -99,6 +99,10 @@ func TestOtherMasters(t *testing.T) {
 	if found := holds("upsagent").LookAtMasters(units, 123); worst(found) != OK {
 		t.Errorf("the running agent is no other master: %s", words(found))
 	}
+	service := box(t, map[string]string{"proc/123/fd/5": "-> " + tty, "proc/123/comm": "upsagent\n", "sys/fs/cgroup/system.slice/upsagent.service/cgroup.procs": "122\n123\n"})
+	if found := service.LookAtMasters(units, 0); worst(found) != OK {
+		t.Errorf("the service without a socket is no other master: %s", words(found))
+	}
 	is(t, "nobody", box(t, nil).LookAtMasters(units, 0), OK, "nobody else")
 	if found := box(t, nil).LookAtMasters(on("/dev/ttyUSB77"), 0); len(found) != 0 {
 		t.Errorf("of a port that is not there: %s", words(found))

@@ -85,6 +85,9 @@ func (r Root) serviceProcesses() []string {
 	return strings.Fields(string(read(r.path("sys/fs/cgroup/system.slice", serviceName, "cgroup.procs"))))
 }
 
+// ServiceRuns reports whether systemd has a process of the service, whether that answers or not.
+func (r Root) ServiceRuns() bool { return len(r.serviceProcesses()) > 0 }
+
 // An Agent is what is known of the one that runs.
 type Agent struct {
 	PID     int     // 0: none answers
@@ -97,7 +100,7 @@ type Agent struct {
 func (r Root) LookAtService(a Agent, configured bool) []Finding {
 	const log = "journalctl -u upsagent -n 30 says why"
 	unit := r.Unit()
-	running := a.PID != 0 || a.Silent || len(r.serviceProcesses()) > 0
+	running := a.PID != 0 || a.Silent || r.ServiceRuns()
 	by := fmt.Sprintf("it runs (process %d)", a.PID)
 	if a.PID == 0 {
 		by = "it runs"
