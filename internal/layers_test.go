@@ -48,6 +48,7 @@ var layers = []layer{
 	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
 	{"internal/config/strict", nil, "", "it knows no key"},
 	{"internal/manual", []string{"internal/config/strict"}, "", "what a program takes only the program knows: its tests ask, this package reads documents"},
+	{"internal/manpage", nil, "", "it writes down any command tree; whose, it is handed"},
 	{"internal/config", []string{"internal/config/strict", "internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
 
 	{"internal/sampler", shared, "", apart},
@@ -130,10 +131,11 @@ var fences = []fence{
 	{"upsedge/internal/asyncapi", nil, false, "a check of tests is no part of a program"},
 	{"upsedge/internal/cloud/store/storetest", nil, false, "it opens databases for tests; a program opens its own"},
 	{"upsedge/internal/manual", nil, false, "what documents say is no part of a program"},
+	{"upsedge/internal/manpage", nil, false, "man pages are made by tests"},
 	{"upsedge/internal/rules", []string{"internal/mutate"}, false, "names of tests are no part of a program"},
 	{"upsedge/internal/testenv", []string{"internal/cloud/store/storetest", "internal/testenv/browser", "internal/guest"}, false, "it skips and fails tests; a program has none"},
-	{"testing", []string{"internal/testenv", "internal/testenv/browser", "internal/guest", "internal/ups/upstest", "internal/cloud/store/storetest", "internal/manual"}, false, "it brings its flags and its sleep into the program"},
-	{"github.com/alecthomas/kong", []string{"cmd/cloud", "cmd/upssim"}, false, "it calls methods by name, so the linker keeps all there are: 1.6 MB of the agent, which has 20"},
+	{"testing", []string{"internal/testenv", "internal/testenv/browser", "internal/guest", "internal/ups/upstest", "internal/cloud/store/storetest", "internal/manual", "internal/manpage"}, false, "it brings its flags and its sleep into the program"},
+	{"github.com/alecthomas/kong", []string{"cmd/cloud", "cmd/upssim", "internal/manpage"}, false, "it calls methods by name, so the linker keeps all there are: 1.6 MB of the agent, which has 20"},
 	{"github.com/mochi-mqtt/server/...", []string{"internal/demo", "internal/bench", "internal/cloud/front"}, false, "the agent is a client; a broker inside it would acknowledge what nobody has"},
 }
 

@@ -21,6 +21,8 @@ import (
 // version is set at build time.
 var version = "development"
 
+const description = "The control plane of upsedge: HTTP for people, MQTT for agents, one SQL database."
+
 type commands struct {
 	Config string `help:"Configuration file." default:"${config}" placeholder:"FILE"`
 
@@ -67,7 +69,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	parser, err := kong.New(
 		&cli,
 		kong.Name("upscloud"),
-		kong.Description("The control plane of upsedge: HTTP for people, MQTT for agents, one SQL database."),
+		kong.Description(description),
 		kong.Vars{"config": serve.DefaultPath},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),

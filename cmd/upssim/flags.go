@@ -67,6 +67,12 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
+	_, err := fmt.Fprint(ctx.Stdout, behind())
+	return err
+}
+
+// behind is what stands behind the flags.
+func behind() string {
 	var models, variants strings.Builder
 	for _, f := range upssim.Families() {
 		fmt.Fprintf(&models, "  %-20s %s\n", f.SKU, f.From)
@@ -74,8 +80,7 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	for _, v := range upssim.Variants {
 		fmt.Fprintf(&variants, "  %-20s %s\n", v.Name, v.Help)
 	}
-	_, err := fmt.Fprint(ctx.Stdout, "\nModels:\n", &models, "\nVariants:\n", &variants, epilogue, upssim.Words())
-	return err
+	return fmt.Sprint("\nModels:\n", &models, "\nVariants:\n", &variants, epilogue, upssim.Words())
 }
 
 // build checks the flags and makes the units; nothing is opened yet.

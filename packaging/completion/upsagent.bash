@@ -1,0 +1,42 @@
+# bash completion of upsagent, made from its command tree by its tests (-update).
+_upsagent() {
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    COMPREPLY=()
+    case "$before" in
+    --allow|--baud|--bundle|--ca|--cloud|--config|--fed-by|--name|--parity|--pid|--record|--serial|--tcp|--token|--unit-id) return ;;
+    esac
+    local at="" word offered
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$at/$word" in
+        "/setup") at="setup" ;;
+        "/run") at="run" ;;
+        "/check") at="check" ;;
+        "/probe") at="probe" ;;
+        "/read") at="read" ;;
+        "/status") at="status" ;;
+        "/order") at="order" ;;
+        "/enroll") at="enroll" ;;
+        "/reload") at="reload" ;;
+        "/block") at="block" ;;
+        "/doctor") at="doctor" ;;
+        "/version") at="version" ;;
+        esac
+    done
+    case "$at" in
+    "") offered="setup run check probe read status order enroll reload block doctor version --config --help" ;;
+    "setup") offered="--allow --baud --ca --cloud --fed-by --json --name --no-start --parity --serial --tcp --token --unit-id --yes --config --help" ;;
+    "run") offered="--config --help" ;;
+    "check") offered="--configured --json --config --help" ;;
+    "probe") offered="--baud --json --parity --serial --tcp --unit-id --write --config --help" ;;
+    "read") offered="--json --keep-names --record --watch --config --help" ;;
+    "status") offered="--json --config --help" ;;
+    "order") offered="--json --yes --config --help" ;;
+    "enroll") offered="--ca --cloud --force --token --config --help" ;;
+    "reload") offered="--pid --config --help" ;;
+    "block") offered="--config --help" ;;
+    "doctor") offered="--bundle --json --config --help" ;;
+    "version") offered="--config --help" ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$offered" -- "$current")
+}
+complete -o default -F _upsagent upsagent
