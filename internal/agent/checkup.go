@@ -187,6 +187,11 @@ func (c *checkup) findWho() {
 			return
 		}
 	}
+	if c.agent.Silent { // somebody else's runs
+		if c.who, ok = c.root.Owner(c.cfg.StateDir); ok {
+			return
+		}
+	}
 	c.who = c.root.Myself()
 }
 

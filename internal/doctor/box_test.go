@@ -83,6 +83,9 @@ func TestWhoRunsTheAgent(t *testing.T) {
 	if _, ok := box(t, with(systemd, "etc/passwd", "")).Service(nil); ok {
 		t.Error("a user that is not there")
 	}
+	if p, ok := r.Owner(string(r)); os.Geteuid() == 0 && (!ok || p.Name != "root" || p.UID != 0) {
+		t.Errorf("by a file: %+v, %v", p, ok)
+	}
 	if me := Root("/").Myself(); int(me.UID) != os.Geteuid() || me.Name == "" {
 		t.Errorf("I am %+v", me)
 	}

@@ -58,18 +58,36 @@ func (r Root) Process(pid int) (p Person, ok bool) {
 
 // Service is whom the package's unit runs the agent as, with the groups that the unit adds; false where there is no such user.
 func (r Root) Service(unit *ServiceUnit) (p Person, ok bool) {
-	p.Name = ServiceUser
+	name := ServiceUser
 	if u := unit.last("User"); u != "" {
-		p.Name = u
+		name = u
 	}
+	return r.user(name, strings.Fields(unit.last("SupplementaryGroups")))
+}
+
+// Owner is whom a file belongs to; false where it cannot be seen.
+func (r Root) Owner(path string) (p Person, ok bool) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return p, false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return p, false
+	}
+	return r.user(r.nameOf("passwd", st.Uid), nil)
+}
+
+// user is one of the system, in more groups than it says itself.
+func (r Root) user(name string, extra []string) (p Person, ok bool) {
+	p.Name = name
 	for _, f := range r.table("passwd") {
-		if len(f) > 3 && f[0] == p.Name {
+		if len(f) > 3 && f[0] == name {
 			p.UID, p.Groups, ok = number(f[2]), []uint32{number(f[3])}, true
 		}
 	}
-	extra := strings.Fields(unit.last("SupplementaryGroups"))
 	for _, f := range r.table("group") {
-		if len(f) > 3 && (slices.Contains(strings.Split(f[3], ","), p.Name) || slices.Contains(extra, f[0])) {
+		if len(f) > 3 && (slices.Contains(strings.Split(f[3], ","), name) || slices.Contains(extra, f[0])) {
 			p.Groups = append(p.Groups, number(f[2]))
 		}
 	}
