@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,19 @@ func TestALossAndAnOutageAreSeenAsAnIncrease(t *testing.T) {
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s before it happens", want)
+		}
+	}
+}
+
+// TestThePageListsTheValuesOfOrders, word for word and in their order.
+func TestThePageListsTheValuesOfOrders(t *testing.T) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label, values := range map[string][]string{"`action`": OrderActions[:], "`reason` of `upsagent_orders_refused_total`": OrderReasons[:]} {
+		if want := "| " + label + " | " + strings.Join(values, ", ") + " |\n"; !strings.Contains(string(text), want) {
+			t.Errorf("%s has no line %s", page, want)
 		}
 	}
 }
