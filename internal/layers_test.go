@@ -109,6 +109,7 @@ var layers = []layer{
 	{"internal/asyncapi", nil, "", "it holds messages against the document; what it shared with their makers, both could have wrong"},
 	{"internal/testenv", nil, "", "every test may use it, those of the lowest packages too"},
 	{"internal/guest", []string{"internal/testenv"}, "", "a machine on which whatever is installed; its tests know what"},
+	{"internal/guest/probe", nil, "", "it stands in the agent's place and is none of it"},
 	{"internal/testenv/browser", []string{"internal/testenv"}, "", "it looks at pages; whose, it is not told"},
 	{"internal/rules", nil, "std", "it reads names of tests, and no rule"},
 	{"internal/mutate", []string{"internal/rules"}, "std", "it changes what it tests: what it shared with that, it would change, too"},
