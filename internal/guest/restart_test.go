@@ -175,7 +175,7 @@ func TestT65AStoppedAgentAndOneOfTooMuchMemoryComeBack(t *testing.T) {
 		if n := lost(was, last); n != 0 || len(was) == 0 {
 			t.Errorf("%s: of %d records on disk at the end, %d are lost", dir, len(was), n)
 		}
-		t.Logf("%s: %d records on disk at the end, 0 lost of them; %d now", dir, len(was), len(last))
+		t.Logf("%s: %d records on disk at the end, %d of them lost; %d now", dir, len(was), lost(was, last), len(last))
 	}
 	gaps := 0
 	for _, r := range last {

@@ -151,6 +151,7 @@ func (p *probed) without(settings ...string) map[string]string {
 		p.t.Fatalf("without %q: %v: %v\n%s", key, err, r, p.Run("journalctl -n 30 --no-pager -u upsagent").Out)
 	}
 	p.came[key] = came
+	p.t.Logf("%3d: without %q", len(p.came), key)
 	return came
 }
 
@@ -206,6 +207,13 @@ systemd-run -q --unit=peer --uid=upsagent sleep infinity`)
 		t.Logf("network-only.conf: serial port: %s", alone["serial port"])
 	}
 	g.Must("rm " + dropIns + "/network-only.conf")
+	// docs/gateways.md, for a box with chrony or ntpd.
+	g.Put([]byte("[Service]\nProtectClock=no\nSystemCallFilter=adjtimex clock_adjtime\n"), dropIns+"/clock.conf", 0o644)
+	clear(p.came)
+	if asks := p.without(); asks["ask the kernel about the clock"] != "" || asks["set the clock"] == "" {
+		t.Errorf("with leave to ask about the clock: %v", asks)
+	}
+	g.Must("rm " + dropIns + "/clock.conf")
 	t.Log(g.Run("systemctl daemon-reload; systemd-analyze security --no-pager upsagent | tail -n 1").Out)
 
 	// More memory than its share ends it, and it is started again; without the limit it gets what it wants.
