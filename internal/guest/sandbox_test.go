@@ -168,7 +168,7 @@ systemd-run -q --unit=peer --uid=upsagent sleep infinity`)
 	peer := strings.TrimSpace(g.Must("systemctl show -P MainPID peer"))
 	g.Put([]byte("[Service]\nEnvironment=PROBE_FILES=/usr/share/probe PROBE_MODULE=dummy PROBE_PEER="+peer+"\n"), dropIns+"/asked.conf", 0o644)
 
-	whole := p.without()
+	whole := maps.Clone(p.without())
 	for _, name := range given {
 		if why, tried := whole[name]; !tried || why != "" {
 			t.Errorf("%s: refused to the agent: %s", name, why)
