@@ -48,6 +48,7 @@ var layers = []layer{
 	{"internal/clock", []string{"internal/wire"}, "", "every part takes its stamps from it"},
 	{"internal/config/strict", nil, "", "it knows no key"},
 	{"internal/manual", []string{"internal/config/strict"}, "", "what a program takes only the program knows: its tests ask, this package reads documents"},
+	{"internal/sbom", nil, "std", "it reads what Go wrote into a program"},
 	{"internal/manpage", nil, "", "it writes down any command tree; whose, it is handed"},
 	{"internal/config", []string{"internal/config/strict", "internal/ups"}, "", "a file's shape is known to the agent alone; parts have options of their own"},
 
