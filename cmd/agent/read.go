@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,7 +184,7 @@ func fromAgent(st *local.Status, name string) (*reading, error) {
 			continue
 		}
 		if u.Age == nil {
-			return nil, fmt.Errorf("the agent runs and has not read %s yet: %s", name, u.Failure)
+			return nil, fmt.Errorf("the agent runs and has not read %s yet: %s", name, cmp.Or(u.Failure, "it has just begun"))
 		}
 		return &reading{Unit: name, Source: "agent", At: time.Now(), Age: *u.Age, Values: u.Values}, nil
 	}
