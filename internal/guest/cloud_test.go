@@ -184,8 +184,9 @@ func (c *cloud) fresh() {
 	})
 }
 
-// books says what the cloud has of each lane, and fails where a number is missing that nobody gave account of.
-func (c *cloud) books() string {
+// books says what the cloud has of each lane, and how long there were no samples since some moment, and fails where a number is missing
+// that nobody gave account of.
+func (c *cloud) books(since time.Time) string {
 	c.t.Helper()
 	var text strings.Builder
 	rows, err := c.db.Query(`SELECT l.lane, l.highest, (SELECT COUNT(*) FROM covered v WHERE v.lane = l.id), (SELECT MIN(first) FROM covered v WHERE v.lane = l.id),
@@ -219,9 +220,9 @@ func (c *cloud) books() string {
 		fmt.Fprintf(&text, "gap: %s, unit %q, about %d, %d to %d\n", reason, unit, about, first, last)
 	}
 	var longest int64
-	if err := c.db.QueryRow(`SELECT COALESCE(MAX(first_at - before), 0) FROM (SELECT first_at, LAG(last_at) OVER (ORDER BY first_at) AS before FROM blocks)`).Scan(&longest); err != nil {
+	if err := c.db.QueryRow(`SELECT COALESCE(MAX(first_at - before), 0) FROM (SELECT first_at, LAG(last_at) OVER (ORDER BY first_at) AS before FROM blocks) WHERE first_at > ?`, since.UnixMilli()).Scan(&longest); err != nil {
 		c.t.Fatal(err)
 	}
-	fmt.Fprintf(&text, "longest time between the end of one block of samples and the beginning of the next: %.1f s\n", float64(longest)/1000)
+	fmt.Fprintf(&text, "longest time without samples in this chapter: %.1f s\n", float64(longest)/1000)
 	return text.String()
 }

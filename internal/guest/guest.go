@@ -80,7 +80,7 @@ func (g *Guest) Start() {
 	share := filepath.Join(testenv.ModuleRoot(g.t), ".cache", "debian", "root-guest", "usr", "share")
 	g.cmd = testenv.Command(g.t, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "pc,usb=on", "-smp", "2", "-m", "768",
 		"-L", filepath.Join(share, "qemu"), "-L", filepath.Join(share, "seabios"),
-		"-nodefaults", "-no-user-config", "-display", "none",
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-kernel", filepath.Join(image, "vmlinuz"), "-initrd", filepath.Join(image, "initrd"),
 		"-append", "root=/dev/vda rw console=ttyS0 quiet loglevel=4 panic=5",
 		"-drive", "if=none,id=disk,format=qcow2,file="+g.path("disk"), "-device", "virtio-blk-pci,drive=disk",
@@ -108,6 +108,9 @@ func (g *Guest) Start() {
 	}
 	g.port.start()
 	g.usb.start()
+	if g.usb.joined() {
+		g.plug()
+	}
 	g.ready(began)
 }
 
@@ -154,6 +157,12 @@ func (g *Guest) PowerCut() { g.off() }
 func (g *Guest) PowerOff() {
 	g.t.Helper()
 	g.begin("systemctl poweroff")
+	g.down()
+}
+
+// down waits until the machine has ended by itself.
+func (g *Guest) down() {
+	g.t.Helper()
 	select {
 	case <-g.done:
 		g.shut()
@@ -162,25 +171,13 @@ func (g *Guest) PowerOff() {
 	}
 }
 
-// Reboot shuts the machine down and waits until it has booted again.
+// Reboot has the machine reboot itself, and waits until it has booted again. QEMU ends where the machine begins anew, and is started again: that
+// is two minutes faster than its own way to begin anew.
 func (g *Guest) Reboot() {
 	g.t.Helper()
-	began, boot := time.Now(), g.Must("cat /proc/sys/kernel/random/boot_id")
 	g.begin("systemctl reboot")
-	for time.Since(began) < bootWithin {
-		g.ask.close()
-		var err error
-		if g.ask, err = dialAgent(g.path("ask"), began.Add(bootWithin), g.done); err != nil {
-			break
-		}
-		if r, err := g.ask.run("cat /proc/sys/kernel/random/boot_id"); err == nil && r.Out != boot {
-			g.ask.close()
-			g.ready(began)
-			return
-		}
-		time.Sleep(time.Second) // it is still on its way down
-	}
-	g.t.Fatalf("the machine does not reboot:\n%s", g.text("console"))
+	g.down()
+	g.Start()
 }
 
 // begin runs what ends the one who would answer.
@@ -276,12 +273,17 @@ func (g *Guest) Join(pty string) {
 func (g *Guest) Part() { g.port.part() }
 
 // PlugAdapter puts a USB serial adapter (FTDI's) into the machine, whose far end is a pseudo terminal: the kernel finds it, and udev makes
-// /dev/ttyUSB0. It does not stay over a power cut.
+// /dev/ttyUSB0. It stays in over reboots and power cuts.
 func (g *Guest) PlugAdapter(pty string) {
 	g.t.Helper()
 	if err := g.usb.join(pty); err != nil {
 		g.t.Fatalf("join %s: %v", pty, err)
 	}
+	g.plug()
+}
+
+func (g *Guest) plug() {
+	g.t.Helper()
 	if err := g.qmp.call("device_add", map[string]any{"driver": "usb-serial", "chardev": "usb", "id": "adapter", "always-plugged": true}); err != nil {
 		g.t.Fatal(err)
 	}

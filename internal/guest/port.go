@@ -78,6 +78,12 @@ func (p *port) join(path string) error {
 	return nil
 }
 
+func (p *port) joined() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pty != nil
+}
+
 func (p *port) part() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -170,48 +170,6 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	s.shows("upsagent status; upsagent doctor; systemctl show upsagent -p MemoryCurrent,MemoryPeak,CPUUsageNSec,TasksCurrent")
 	s.chapter("enrolled, values in the cloud")
 
-	s.Reboot()
-	s.chapter("rebooted")
-	s.healthy()
-	c.online(device)
-	c.fresh()
-	s.t.Logf("the cloud's books:\n%s", c.books())
-	s.chapter("healthy without a hand")
-
-	state := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum")
-	s.says("apt-get install -y /root/newer.deb", 0)
-	s.healthy()
-	s.says("upsagent version", 0, "1.0.1")
-	c.online(device)
-	c.fresh()
-	if now := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum"); now != state {
-		t.Errorf("an upgrade changed keys or configuration:\n%s\n%s", state, now)
-	}
-	s.t.Logf("the cloud's books:\n%s", c.books())
-	s.chapter("upgraded")
-
-	if r := s.shows("dpkg -i /root/older.deb"); r.Code == 0 {
-		t.Error("a downgrade is not refused")
-	}
-	s.says("upsagent version; systemctl is-active upsagent; dpkg --audit; dpkg -l upsagent", 0, "1.0.1", "active")
-	s.healthy()
-	s.chapter("a downgrade is refused")
-
-	s.PowerCut()
-	s.Start()
-	s.healthy()
-	c.online(device)
-	c.fresh()
-	s.t.Logf("the cloud's books:\n%s", c.books())
-	s.chapter("the power was cut, healthy again")
-
-	s.Part()
-	s.Await(2*time.Minute, `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-a"} 0'`)
-	s.shows("upsagent status; upsagent doctor")
-	s.Join(pty)
-	s.healthy()
-	s.chapter("the plug was pulled and put back")
-
 	second := simulator(t, "--seed", "2")
 	s.PlugAdapter(second)
 	s.Await(time.Minute, "test -e /dev/ttyUSB0")
@@ -228,6 +186,56 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	s.shows("ls -l /dev/ttyUSB*; cat /etc/upsagent/agent.yaml; upsagent status")
 	s.healthy()
 	s.chapter("the adapter was pulled and plugged")
+
+	s.Reboot()
+	s.healthy()
+	c.online(device)
+	c.fresh()
+	s.t.Logf("the cloud's books:\n%s", c.books(s.since))
+	s.chapter("rebooted, healthy without a hand")
+
+	state := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum")
+	s.says("apt-get install -y /root/newer.deb", 0)
+	s.healthy()
+	s.says("upsagent version", 0, "1.0.1")
+	c.online(device)
+	c.fresh()
+	if now := s.Must("find /var/lib/upsagent /etc/upsagent -name '*.pem' -o -name '*.key' -o -name agent.yaml | sort | xargs sha256sum"); now != state {
+		t.Errorf("an upgrade changed keys or configuration:\n%s\n%s", state, now)
+	}
+	s.t.Logf("the cloud's books:\n%s", c.books(s.since))
+	s.chapter("upgraded")
+
+	if r := s.shows("dpkg -i /root/older.deb"); r.Code == 0 {
+		t.Error("a downgrade is not refused")
+	}
+	s.says("upsagent version; systemctl is-active upsagent; dpkg --audit; dpkg -l upsagent", 0, "1.0.1", "active")
+	s.healthy()
+	s.chapter("a downgrade is refused")
+
+	s.PowerCut()
+	s.Start()
+	s.healthy()
+	c.online(device)
+	c.fresh()
+	s.t.Logf("the cloud's books:\n%s", c.books(s.since))
+	s.chapter("the power was cut, healthy again")
+
+	s.Part()
+	s.Await(2*time.Minute, `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-a"} 0'`)
+	s.shows("upsagent status; upsagent doctor")
+	s.Join(pty)
+	s.healthy()
+	s.chapter("the plug was pulled and put back")
+
+	// Without the group dialout the package's own rule is what gives the port to the agent. Its tool is not on this Debian; package acl brings it.
+	s.PutFile(testenv.Command(t, "setfacl").Path, "/usr/bin/setfacl", 0o755)
+	s.Must("udevadm trigger --settle --subsystem-match=tty --action=change; gpasswd -d upsagent dialout; mkdir -p /run/systemd/system/upsagent.service.d; printf '[Service]\\nSupplementaryGroups=\\n' >/run/systemd/system/upsagent.service.d/t.conf; systemctl daemon-reload; systemctl restart upsagent")
+	s.shows("ls -l /dev/ttyS1 /dev/ttyUSB0; id upsagent; grep -h Groups /proc/$(systemctl show -P MainPID upsagent)/status")
+	s.healthy()
+	s.Must("rm -r /usr/bin/setfacl /run/systemd/system/upsagent.service.d; systemctl daemon-reload; gpasswd -a upsagent dialout; systemctl restart upsagent")
+	s.healthy()
+	s.chapter("the port by udev's rule alone")
 
 	s.Must("useradd -m visitor")
 	if r := s.shows("runuser -u visitor -- upsagent probe --serial /dev/ttyS1"); r.Code == 0 {
@@ -253,7 +261,8 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	s.Must("userdel -r visitor 2>/dev/null; rm -f /run/other")
 	s.chapter("others at the port")
 
-	s.shows("systemd-analyze security --no-pager upsagent | grep -v '✓'")
+	s.says("systemd-analyze security --no-pager --threshold=13 upsagent | grep -v '✓'; systemd-analyze security --no-pager --threshold=13 upsagent >/dev/null", 0)
+	s.says("find / -xdev -name network-only.conf | grep . && mkdir -p /etc/systemd/system/upsagent.service.d && cp $(find / -xdev -name network-only.conf) /etc/systemd/system/upsagent.service.d/ && systemctl daemon-reload && systemd-analyze security --no-pager --threshold=11 upsagent | tail -n 1; systemd-analyze security --no-pager --threshold=11 upsagent >/dev/null; x=$?; rm -r /etc/systemd/system/upsagent.service.d; systemctl daemon-reload; exit $x", 0)
 	s.chapter("exposure")
 
 	s.says("apt-get remove -y upsagent", 0)

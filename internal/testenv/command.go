@@ -101,7 +101,7 @@ func find(name, root string) (path string, unpacked bool) {
 }
 
 func fetchedPath(root string) []string {
-	return []string{filepath.Join(root, "usr/bin"), filepath.Join(root, "usr/sbin"), filepath.Join(root, "sbin")}
+	return []string{filepath.Join(root, "usr/bin"), filepath.Join(root, "usr/sbin"), filepath.Join(root, "bin"), filepath.Join(root, "sbin")}
 }
 
 // fetchedEnv adds the unpacked programs and libraries to an environment. Only libraries that the system lacks are
