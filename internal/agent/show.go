@@ -90,8 +90,10 @@ func (a *agent) waiting(l wire.Lane, s store.LaneStats, now time.Time) local.Lan
 		age := (at.Mono - s.Oldest.Mono).Round(time.Second).Seconds()
 		out.Age = &age
 	}
-	for _, n := range s.Dropped {
-		out.Dropped += n
+	for why, n := range s.Dropped {
+		if why != wire.GapErasure { // what was erased on purpose, as that of nobody's unit when it gets an owner, is not lost
+			out.Dropped += n
+		}
 	}
 	return out
 }
