@@ -141,10 +141,17 @@ test-guest: .cache/bin/nfpm ## a Debian 12 in QEMU: install, operate, upgrade, p
 	@tools/guest-image
 	UPSEDGE_GUEST=1 go test -vet=off -count=1 -v -timeout 2h -run '$(RUN)' ./internal/guest
 
+.PHONY: test-packages
+test-packages: .cache/bin/nfpm ## test-deb, and the .rpm put into a bare system by rpm (root)
+	@tools/system-packages base packages
+	@VERSION=$(VERSION) DIST=.cache/test-packages packaging/build $$(dpkg --print-architecture | sed s/armhf/armv7/)
+	@packaging/test-deb .cache/test-packages
+	@packaging/test-rpm .cache/test-packages
+
 .PHONY: test-reproducible
 test-reproducible: .cache/bin/nfpm ## builds the packages of HEAD twice, in two directories, and compares the bytes (minutes)
 	@nice packaging/test-reproducible $(ARCHS)
 
 .PHONY: clean
 clean: ## bin, dist and built tools; fetched packages stay in .cache/debian
-	rm -rf bin dist .cache/bin .cache/packages .cache/test-deb .cache/test-programs
+	rm -rf bin dist .cache/bin .cache/test-packages .cache/test-deb .cache/test-programs
