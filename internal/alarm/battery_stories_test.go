@@ -30,6 +30,10 @@ var batteryStories = []story{
 		3..4 status U=2          -> clear 101 @4; event 102 @4; clear 201 @4; event 202 @4
 		5    live
 		6    live                -> raise 203`},
+	{"201 of a unit whose first word of the runtime is 0", `
+		0    status U=244        -> raise 101
+		1    live runtime=0
+		2    live                -> raise 201 "runtime 0 s, limit 120 s"`},
 	{"208 five minutes above the limit, and three degrees below it to end", `
 		0    live temperature=40
 		1    live temperature=40.5

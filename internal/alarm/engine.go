@@ -142,6 +142,9 @@ func (e *Engine) Observe(st *ups.State, r *ups.Reading) []ups.Event {
 func (e *Engine) compare(r *ups.Reading) {
 	if e.look.st != e.heldFor {
 		e.heldFor, e.restless = e.look.st, e.set.all
+		for i := range e.values {
+			e.values[i] = ups.Absent // as the new state has it: a first 0 is news
+		}
 	}
 	for i, c := range r.Layout.Columns {
 		if int(c.Point) < len(e.values) && e.values[c.Point] != r.Raw[i] {
