@@ -18,9 +18,11 @@ const (
 	MostHeader = 16 << 10
 )
 
-// Bound has server, which is to serve what is returned, keep at most `most` connections of l. Where another one comes, the oldest on
-// which no request is answered goes: one that has not said what it wants, or is kept for a next request. Where all are in use, the
-// new one is closed. Call it once, when the server's handler stands and before it serves.
+// Bound has server, which is to serve what is returned, keep at most `most` connections of l. Where another one comes, one goes on which
+// no request is answered, because it has not said what it wants or is kept for a next request: the oldest of the address that has the most
+// of those. Where all are in use, the oldest of the address that has the most goes if that has two more than who comes: who asks sixty times
+// and reads slowly shuts the door for nobody else. Otherwise the new one is closed. Call it once, when the server's handler stands and
+// before it serves.
 func Bound(server *http.Server, l net.Listener, most int) net.Listener {
 	d := &door{Listener: l, most: most}
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -55,7 +57,8 @@ type door struct {
 type conn struct {
 	net.Conn
 	door *door
-	used int // requests that are answered; guarded by the door's mu
+	from string // its address
+	used int    // requests that are answered; guarded by the door's mu
 }
 
 // Accept implements net.Listener.
@@ -76,27 +79,45 @@ func (d *door) Accept() (net.Conn, error) {
 func (d *door) admit(c net.Conn) *conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	from := address(c.RemoteAddr().String())
 	if len(d.conns) >= d.most {
-		spare := d.spare()
+		spare := d.spare(from)
 		if spare < 0 {
 			return nil
 		}
 		d.conns[spare].Conn.Close() // the server finds out, and closes ours
 		d.conns = append(d.conns[:spare], d.conns[spare+1:]...)
 	}
-	mine := &conn{Conn: c, door: d}
+	mine := &conn{Conn: c, door: d, from: from}
 	d.conns = append(d.conns, mine)
 	return mine
 }
 
-// spare is the oldest connection that is not in use, -1 for none. The caller holds mu.
-func (d *door) spare() int {
-	for i, c := range d.conns {
+// spare is the connection that goes when one from an address comes, -1 for none. The caller holds mu.
+func (d *door) spare(from string) int {
+	all, idle := map[string]int{}, map[string]int{}
+	for _, c := range d.conns {
+		all[c.from]++
 		if c.used == 0 {
-			return i
+			idle[c.from]++
 		}
 	}
-	return -1
+	out, most := -1, 0
+	for i, c := range d.conns {
+		if c.used == 0 && idle[c.from] > most {
+			out, most = i, idle[c.from]
+		}
+	}
+	if out >= 0 {
+		return out
+	}
+	most = all[from] + 1
+	for i, c := range d.conns {
+		if all[c.from] > most {
+			out, most = i, all[c.from]
+		}
+	}
+	return out
 }
 
 func (d *door) use(c *conn, on bool) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -34,7 +35,13 @@ func serve(t *testing.T) (address string, began chan struct{}, letGo chan struct
 
 func ask(t *testing.T, address, path string) (string, error) {
 	t.Helper()
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return askFrom(t, "127.0.0.1", address, path)
+}
+
+func askFrom(t *testing.T, from, address, path string) (string, error) {
+	t.Helper()
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + address + path)
 	if err != nil {
 		return "", err
@@ -86,4 +93,60 @@ func TestT64AConnectionInUseIsNotTaken(t *testing.T) {
 	if body, err := ask(t, address, "/"); err != nil || body != "here" {
 		t.Errorf("when they are gone: %q, %v", body, err)
 	}
+}
+
+// Whoever keeps every connection in use from one address shuts the door for no other.
+func TestT64OneAddressKeepsNoOtherOut(t *testing.T) {
+	address, began, letGo := serve(t)
+	answers := make(chan error, 4)
+	for range 4 {
+		go func() {
+			_, err := ask(t, address, "/held")
+			answers <- err
+		}()
+		<-began
+	}
+	if body, err := askFrom(t, "127.0.0.2", address, "/"); err != nil || body != "here" {
+		t.Errorf("another address: %q, %v", body, err)
+	}
+	close(letGo)
+	cut := 0
+	for range 4 {
+		if <-answers != nil {
+			cut++
+		}
+	}
+	if cut != 1 {
+		t.Errorf("%d of the four were cut off, want the oldest", cut)
+	}
+}
+
+func TestT64TurnsAreSharedByAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(2, 1, 5*time.Second)
+		from := func(address string) func() {
+			return turns.Take(&http.Request{RemoteAddr: address + ":40000"})
+		}
+		one, begin := from("192.0.2.1"), time.Now()
+		if from("192.0.2.1") != nil || time.Since(begin) != 5*time.Second {
+			t.Errorf("a second of one address, after %v", time.Since(begin))
+		}
+		two := from("192.0.2.2")
+		if one == nil || two == nil || turns.Taken() != 2 {
+			t.Fatal("two addresses do not get two turns")
+		}
+		if from("192.0.2.3") != nil {
+			t.Error("a third of two")
+		}
+		time.AfterFunc(time.Second, one)
+		three := from("192.0.2.3")
+		if three == nil {
+			t.Fatal("who waits does not get the turn that is given back")
+		}
+		two()
+		three()
+		if len(turns.of) != 0 || turns.Taken() != 0 {
+			t.Errorf("%d addresses are remembered", len(turns.of))
+		}
+	})
 }

@@ -109,11 +109,16 @@ func served(t *testing.T, status func(bool) Status) (*pages, string) {
 // watch opens a stream.
 func watch(t *testing.T, url string) *http.Response {
 	t.Helper()
+	return watchFrom(t, url, "127.0.0.1")
+}
+
+func watchFrom(t *testing.T, url, address string) *http.Response {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/live", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := from(address).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,24 +155,73 @@ func TestT64WhoDoesNotReadIsLetGo(t *testing.T) {
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 	fmt.Fprint(conn, "GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-	await(t, "somebody watches", func() bool { return len(p.streams) == 1 })
-	await(t, "they are let go", func() bool { return len(p.streams) == 0 })
+	await(t, "somebody watches", func() bool { return p.streams.Taken() == 1 })
+	await(t, "they are let go", func() bool { return p.streams.Taken() == 0 })
 }
 
 func TestT64OnlySoManyWatch(t *testing.T) {
 	_, url := served(t, func(bool) Status { return many(1) })
-	for i := range mostStreams {
-		if resp := watch(t, url); resp.StatusCode != http.StatusOK {
-			t.Fatalf("watcher %d: %s", i+1, resp.Status)
+	for _, x := range []struct {
+		from  string
+		watch int
+	}{{"127.0.0.1", eachStreams}, {"127.0.0.2", mostStreams - eachStreams}} {
+		for i := range x.watch {
+			if resp := watchFrom(t, url, x.from); resp.StatusCode != http.StatusOK {
+				t.Fatalf("watcher %d from %s: %s", i+1, x.from, resp.Status)
+			}
 		}
-	}
-	resp := watch(t, url)
-	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("one more: %s", resp.Status)
+		resp := watchFrom(t, url, x.from)
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("one more from %s: %s", x.from, resp.Status)
+		}
 	}
 	if page, err := http.Get(url + "/"); err != nil || page.StatusCode != http.StatusOK {
 		t.Errorf("the page itself: %v, %v", page, err)
 	}
+}
+
+// Whoever asks for all there is and reads slowly has one copy of it at a time, and keeps nobody else waiting.
+func TestT64WhoReadsSlowlyHoldsOneAnswer(t *testing.T) {
+	var made atomic.Int64
+	s, err := Listen(Ways{Address: "127.0.0.1:0"}, Sources{Status: func(bool) Status {
+		made.Add(1)
+		st := many(1)
+		st.Units[0].Failure = strings.Repeat("x", 8<<20) // more than fits between the two
+		return st
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	for range 10 {
+		conn, err := net.Dial("tcp", s.Addrs()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /v1/status?values HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	}
+	await(t, "the first is answered", func() bool { return made.Load() == 1 })
+	resp, err := from("127.0.0.2").Get("http://" + s.Addrs()[0] + "/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("another is answered %s, %v", resp.Status, err)
+	}
+	if n := made.Load(); n != 2 {
+		t.Errorf("%d answers were made", n)
+	}
+}
+
+// from is a client at an address.
+func from(address string) *http.Client {
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	return &http.Client{Transport: &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}}
 }
 
 // Nobody watches, nothing happens: an agent that nobody looks at is not woken. And who watches is told what changed alone.
@@ -195,7 +249,7 @@ func TestNothingHappensWhileNobodyWatches(t *testing.T) {
 		t.Errorf("where nothing changes it was told %v", seen)
 	}
 	resp.Body.Close()
-	await(t, "nobody watches", func() bool { return len(p.streams) == 0 })
+	await(t, "nobody watches", func() bool { return p.streams.Taken() == 0 })
 	n := asked.Load()
 	time.Sleep(5 * p.every)
 	if got := asked.Load(); got != n {

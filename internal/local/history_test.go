@@ -2,6 +2,7 @@ package local
 
 import (
 	"math"
+	"strconv"
 	"testing"
 	"time"
 	"unsafe"
@@ -82,5 +83,20 @@ func TestAPlotSaysItsExtremesInWords(t *testing.T) {
 	}
 	if words := s.words(spans[0], of); words == "" || of.last < 230 {
 		t.Errorf("%q", words)
+	}
+}
+
+// BenchmarkHistory says what the plots of so many units take of memory.
+func BenchmarkHistory(b *testing.B) {
+	for _, units := range []int{1, 16, 1000} {
+		b.Run(strconv.Itoa(units), func(b *testing.B) {
+			b.ReportAllocs()
+			all := make([]*History, units)
+			for b.Loop() {
+				for i := range all {
+					all[i] = &History{}
+				}
+			}
+		})
 	}
 }

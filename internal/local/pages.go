@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"upsedge/internal/doors"
 )
 
 //go:embed page.css
@@ -48,7 +50,7 @@ type pages struct {
 	host      string
 	every     time.Duration // between two looks of who watches
 	within    time.Duration // sendWithin
-	streams   chan struct{} // holds one for each who watches
+	streams   *doors.Turns  // one for each who watches
 	rendering chan struct{} // and one for each page that is being made: what many ask for at once waits
 	seed      maphash.Seed
 }
@@ -56,6 +58,8 @@ type pages struct {
 const (
 	// mostStreams watch at a time. A browser has one per tab that is in front.
 	mostStreams = 16
+	// eachStreams of them from one address: who takes all that they can leaves some to others.
+	eachStreams = 12
 	// mostRendering keeps a site of a thousand units from making sixty pages at a time.
 	mostRendering = 2
 	// streamFor is how long somebody is told without asking again: whoever may not any more is refused then.
@@ -67,7 +71,7 @@ const (
 func newPages(src Sources) *pages {
 	host, _ := os.Hostname()
 	return &pages{
-		src: src, host: host, every: time.Second, within: sendWithin, streams: make(chan struct{}, mostStreams), rendering: make(chan struct{}, mostRendering), seed: maphash.MakeSeed(),
+		src: src, host: host, every: time.Second, within: sendWithin, streams: doors.NewTurns(mostStreams, eachStreams, 0), rendering: make(chan struct{}, mostRendering), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -131,14 +135,13 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v view) {
 // The first event is the whole view; behind it come single pieces, or the whole again where there are other ones. Nothing happens while
 // nobody watches.
 func (p *pages) live(w http.ResponseWriter, r *http.Request) {
-	select {
-	case p.streams <- struct{}{}:
-		defer func() { <-p.streams }()
-	default:
+	done := p.streams.Take(r)
+	if done == nil {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "too many watch already; reload to see what is now", http.StatusServiceUnavailable)
 		return
 	}
+	defer done()
 	v := view{unit: r.URL.Query().Get("unit"), page: pageOf(r)}
 	told := watcher{pages: p, view: v, out: http.NewResponseController(w), w: w, said: map[string]uint64{}}
 	_ = told.out.SetReadDeadline(time.Time{}) // nothing more is read; what was asked for lasts

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"upsedge/internal/doors"
@@ -58,7 +59,7 @@ func Listen(ways Ways, src Sources) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("local.listen: %w", err)
 		}
-		mux := looks(src)
+		mux := looks(src, doors.NewTurns(mostAnswers, 1, waitForTurn))
 		newPages(src).routes(mux)
 		s.open(l, guard(mux, ways.Names), ways.Serve)
 	}
@@ -68,7 +69,7 @@ func Listen(ways Ways, src Sources) (*Server, error) {
 			s.close()
 			return nil, fmt.Errorf("local.socket: %w", err)
 		}
-		mux := looks(src)
+		mux := looks(src, doors.NewTurns(mostAnswers, mostAnswers, waitForTurn))
 		if src.Bundle != nil {
 			mux.HandleFunc("GET /v1/bundle", bundle(src.Bundle))
 		}
@@ -113,22 +114,48 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
+const (
+	// mostAnswers are in hand at a time: of a thousand units with all their values one is 13 MB of text and 23 of values, and who reads slowly
+	// keeps them for as long as that takes. On the page's door there is one for an address.
+	mostAnswers = 2
+	// waitForTurn is how long another waits.
+	waitForTurn = 5 * time.Second
+)
+
 // looks are the routes that change nothing.
-func looks(src Sources) *http.ServeMux {
+func looks(src Sources, turns *doors.Turns) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, src.Status(r.URL.Query().Has("values")))
+	look := func(path string, of func(*http.Request) (what any, long int)) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			done := turns.Take(r)
+			if done == nil {
+				w.Header().Set("Retry-After", strconv.Itoa(int(waitForTurn.Seconds())))
+				http.Error(w, "others are being answered; ask again later", http.StatusServiceUnavailable)
+				return
+			}
+			defer done()
+			what, long := of(r)
+			answer(w, what, long <= perPage)
+		})
+	}
+	look("/v1/status", func(r *http.Request) (any, int) {
+		s := src.Status(r.URL.Query().Has("values"))
+		return s, len(s.Units)
 	})
-	mux.HandleFunc("GET /v1/layouts", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, layoutsJSON(src.Layouts()))
+	look("/v1/layouts", func(*http.Request) (any, int) {
+		all := layoutsJSON(src.Layouts())
+		return all, len(all)
 	})
 	return mux
 }
 
-func answer(w http.ResponseWriter, v any) {
+// answer writes JSON, for people where it is not long: indented it is twice the text, and made twice.
+func answer(w http.ResponseWriter, v any, indented bool) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
+	if indented {
+		enc.SetIndent("", "  ")
+	}
 	_ = enc.Encode(v) // the only error is a peer that has gone
 }
 

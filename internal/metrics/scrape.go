@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"compress/gzip"
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,11 +11,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"upsedge/internal/doors"
 )
 
 const (
 	// mostScrapes are written at a time. One holds a copy of every unit, a few megabytes for a thousand of them, and the last of a
-	// hundred that come at once should not end the agent.
+	// hundred that come at once should not end the agent. Of one address there is one, so that who reads slowly stops no other's.
 	mostScrapes = 2
 	// waitForTurn is how long another waits for its turn. Prometheus gives up after 10 s by default.
 	waitForTurn = 5 * time.Second
@@ -25,12 +26,12 @@ const (
 // A scraper answers /metrics.
 type scraper struct {
 	reg    *Registry
-	turns  chan struct{} // one each for the scrapes under way
+	turns  *doors.Turns // one each for the scrapes under way
 	errors *prometheus.CounterVec
 }
 
 func newScraper(reg *Registry) *scraper {
-	s := &scraper{reg: reg, turns: make(chan struct{}, mostScrapes)}
+	s := &scraper{reg: reg, turns: doors.NewTurns(mostScrapes, 1, waitForTurn)}
 	s.errors = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "promhttp_metric_handler_errors_total", // of the library's handler, whose place this takes
 		Help: "Total number of internal errors encountered by the promhttp metric handler.",
@@ -45,12 +46,13 @@ func newScraper(reg *Registry) *scraper {
 // ServeHTTP answers with the text format, whatever else is accepted: every scraper reads it. The parameter name[], which may be
 // repeated, picks families.
 func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.turn(r.Context()) {
+	done := s.turns.Take(r)
+	if done == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(waitForTurn.Seconds())))
 		http.Error(w, fmt.Sprintf("%d scrapes are under way, try again later", mostScrapes), http.StatusServiceUnavailable)
 		return
 	}
-	defer func() { <-s.turns }()
+	defer done()
 	families, err := s.reg.families(picked(r))
 	if err != nil {
 		s.errors.WithLabelValues("gathering").Inc()
@@ -79,18 +81,6 @@ func (s *scraper) send(w http.ResponseWriter, r *http.Request, families []*famil
 		return err
 	}
 	return z.Close()
-}
-
-// turn waits for its turn and reports whether it came; then s.turns is to be read from once.
-func (s *scraper) turn(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, waitForTurn)
-	defer cancel()
-	select {
-	case s.turns <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // picked returns what tells the families that a request wants, nil for all.

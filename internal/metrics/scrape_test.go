@@ -151,13 +151,20 @@ func TestScrapesTakeTurns(t *testing.T) {
 		s := newScraper(registry(Sources{}, site(2)...))
 		let := make(chan struct{})
 		ended := make(chan struct{}, mostScrapes)
-		for range mostScrapes {
+		begun := func(from string) {
+			r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			r.RemoteAddr = from
 			go func() {
-				s.ServeHTTP(slow{httptest.NewRecorder(), let}, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+				s.ServeHTTP(slow{httptest.NewRecorder(), let}, r)
 				ended <- struct{}{}
 			}()
+			synctest.Wait()
 		}
-		synctest.Wait()
+		begun("192.0.2.7:40000")
+		if w := ask(s, "/metrics"); w.Code != http.StatusOK {
+			t.Errorf("beside one of another address: %d", w.Code)
+		}
+		begun("192.0.2.8:40000")
 		begin := time.Now()
 		w := ask(s, "/metrics")
 		if took := time.Since(begin); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || took != waitForTurn {
