@@ -319,6 +319,30 @@ func TestDEV4ARegistrationAfterADeletionRaisesTheEpoch(t *testing.T) {
 	})
 }
 
+// TestDEV4AUnitThatTheCopyHasNeverSeenBeginsBehindWhatSitesRemember: it may have been registered, and have changed hands, in what was lost
+// when the database was put back from the copy.
+func TestDEV4AUnitThatTheCopyHasNeverSeenBeginsBehindWhatSitesRemember(t *testing.T) {
+	each(t, func(w *world) {
+		w.report("g_1", unit("rack-a", "AS1"))
+		before := w.mustRegister(w.ada, "AS1")
+		for range 2 {
+			w.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := w.r.Restored(ctx, tx, 1000)
+				return err
+			})
+		}
+		w.report("g_2", unit("rack-b", "AS2"))
+		if d := w.mustRegister(w.bob, "AS2"); d.Epoch != 2001 {
+			t.Errorf("never seen: epoch %d, want 2001", d.Epoch)
+		}
+		w.end(before)
+		w.report("g_1", unit("rack-a", "AS1"))
+		if d := w.mustRegister(w.ada, "AS1"); d.Epoch <= before.Epoch+2000 {
+			t.Errorf("known: epoch %d after %d", d.Epoch, before.Epoch)
+		}
+	})
+}
+
 func TestDEV6AnAgentServesOneOrganisation(t *testing.T) {
 	each(t, func(w *world) {
 		w.report("g_1", unit("rack-a", "AS1"), unit("rack-b", "AS2"))

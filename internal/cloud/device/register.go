@@ -154,11 +154,12 @@ func (r *Registry) proof(ctx context.Context, tx *store.Tx, actor cloud.Actor, w
 	return s, err
 }
 
-// bind gives the device its epoch and its plan. The row of the serial is what two who register it at once wait for.
+// bind gives the device its epoch and its plan. The row of the serial is what two who register it at once wait for. A serial number that
+// this database has never had begins behind what Restored has set.
 func (r *Registry) bind(ctx context.Context, tx *store.Tx, d *Device, now time.Time) error {
 	var epoch, trial int64
-	err := tx.QueryRow(ctx, `INSERT INTO serials (serial, epoch) VALUES ($1, 1) ON CONFLICT (serial) DO UPDATE SET epoch = serials.epoch + 1
-		RETURNING epoch, trial`, d.Serial).Scan(&epoch, &trial)
+	err := tx.QueryRow(ctx, `INSERT INTO serials (serial, epoch) VALUES ($1, 1 + COALESCE((SELECT s.epoch FROM serials s WHERE s.serial = $2), 0))
+		ON CONFLICT (serial) DO UPDATE SET epoch = serials.epoch + 1 RETURNING epoch, trial`, d.Serial, everyOther).Scan(&epoch, &trial)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,10 @@ import (
 // restored is logged of each device when the database was put back from a copy: what is missing from here on is why.
 var restored = eventlog.Declare("database.restore", eventlog.ByReaders)
 
+// everyOther stands in the place of a serial number in the row whose epoch every unit begins behind that has no row. No unit has it: a
+// registration names one.
+const everyOther = ""
+
 // Restored is told that the database was put back from a copy: sites may remember grant versions and epochs that it has forgotten, and take
 // nothing that is not above them. So both go ahead of whatever may have been given since: versions of the devices there are, and epochs of
 // what is registered from now on. It returns how many devices there are.
@@ -18,8 +22,8 @@ func (r *Registry) Restored(ctx context.Context, tx *store.Tx, ahead int64) (int
 	if _, err := tx.Exec(ctx, `UPDATE serials SET epoch = epoch + $1`, ahead); err != nil {
 		return 0, err
 	}
-	// A unit that nobody had then may have been somebody's since.
-	_, err := tx.Exec(ctx, `INSERT INTO serials (serial, epoch) SELECT DISTINCT serial, CAST($1 AS BIGINT) FROM sightings WHERE serial <> '' ON CONFLICT (serial) DO NOTHING`, ahead)
+	// A unit that nobody had then, or that nobody had seen, may have been somebody's since.
+	_, err := tx.Exec(ctx, `INSERT INTO serials (serial, epoch) VALUES ($1, $2) ON CONFLICT (serial) DO NOTHING`, everyOther, ahead)
 	if err != nil {
 		return 0, err
 	}

@@ -75,7 +75,7 @@ func (b *Book) Session(ctx context.Context, tx *store.Tx, agent string, session 
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO order_agents (agent, counter, session, nonce, stated, allow) VALUES ($1, 0, $2, $3, 0, '')
+	_, err = tx.Exec(ctx, `INSERT INTO order_agents (agent, counter, session, nonce, stated, allow) VALUES ($1, COALESCE((SELECT o.counter FROM order_agents o WHERE o.agent = ''), 0), $2, $3, 0, '')
 		ON CONFLICT (agent) DO UPDATE SET stated = CASE WHEN order_agents.session = excluded.session THEN order_agents.stated ELSE 0 END,
 			session = excluded.session, nonce = excluded.nonce`, agent, session, nonce[:])
 	if err != nil {
