@@ -340,13 +340,9 @@ func idle(t *testing.T, name string, has *os.File) *exec.Cmd {
 	if err != nil {
 		t.Skip("no program that sleeps")
 	}
-	text, err := os.ReadFile(sleep)
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, text, 0o755); err != nil {
-		t.Fatal(err)
+	if out, err := exec.Command("cp", sleep, path).CombinedOutput(); err != nil { // not written here: what another test starts meanwhile would have it open, and it could not be started
+		t.Fatalf("%v: %s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), path, "600")
 	cmd.ExtraFiles = []*os.File{has}
