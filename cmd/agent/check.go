@@ -104,7 +104,7 @@ func (c *checkCmd) Run(cli *common, std stdio) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(reports)
 	}
-	fmt.Fprintf(std.out, "%s: correct, %s on %s\n", cli.Config, count(len(cfg.Units), "unit"), count(len(reports), "line"))
+	fmt.Fprintf(std.out, "%s: correct, %s on %s\n", cli.Config, ups.Count(len(cfg.Units), "unit"), ups.Count(len(reports), "line"))
 	for _, r := range reports {
 		r.print(std.out)
 	}
@@ -186,14 +186,6 @@ func often(perSecond float64) string {
 		every = short + "h"
 	}
 	return "every " + every
-}
-
-// count says how many: "1 unit", "2 units".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func kind(u config.Unit) string {

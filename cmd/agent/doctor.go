@@ -18,6 +18,7 @@ import (
 	"upsedge/internal/config"
 	"upsedge/internal/doctor"
 	"upsedge/internal/local"
+	"upsedge/internal/ups"
 )
 
 type doctorCmd struct {
@@ -64,7 +65,7 @@ func (c *doctorCmd) Run(ctx context.Context, cli *common, std stdio, names []str
 		return err
 	}
 	if bad := problems(found); bad > 0 {
-		return errors.New(count(bad, "problem"))
+		return errors.New(ups.Count(bad, "problem"))
 	}
 	return nil
 }

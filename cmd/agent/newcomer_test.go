@@ -178,7 +178,7 @@ var varying = []struct {
 	{regexp.MustCompile(`(?m)^where +`), "where         "},
 	{regexp.MustCompile(`there are /dev/\S.*asks them all\)`), "no adapter is plugged in that this box knows (sudo dmesg | tail, lsusb)"},
 	{regexp.MustCompile(`[\d.]+ s ago`), "0.4 s ago"},
-	{regexp.MustCompile(`\d+ (events|samples)\b`), "1 $1"},
+	{regexp.MustCompile(`\d+ (event|sample)s?\b`), "2 ${1}s"},
 	{regexp.MustCompile(`(user|dialout) nobody`), "$1 upsagent"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+->`), "192.0.2.7:40000->"},
 }

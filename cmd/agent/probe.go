@@ -15,6 +15,7 @@ import (
 
 	"upsedge/internal/config"
 	"upsedge/internal/local"
+	"upsedge/internal/ups"
 )
 
 type probeCmd struct {
@@ -112,7 +113,7 @@ func (c *probeCmd) Run(ctx context.Context, cli *common, std stdio) error {
 	case unwritten != nil:
 		return unwritten
 	case c.Write:
-		fmt.Fprintf(std.err, "%s added to %s\n", count(len(added), "unit"), cli.Config)
+		fmt.Fprintf(std.err, "%s added to %s\n", ups.Count(len(added), "unit"), cli.Config)
 	}
 	return nil
 }

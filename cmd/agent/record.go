@@ -123,5 +123,5 @@ func (r *recording) say(w io.Writer, requests int) {
 	if r.header.Names == "kept" {
 		names = "It has the serial number and the names that somebody gave."
 	}
-	fmt.Fprintf(w, "%s recorded in %s. %s\n", count(requests, "request"), r.path, names)
+	fmt.Fprintf(w, "%s recorded in %s. %s\n", ups.Count(requests, "request"), r.path, names)
 }

@@ -284,7 +284,7 @@ func onTerminal(w io.Writer) io.Writer {
 
 func (p *progress) step(units int) {
 	p.done++
-	fmt.Fprintf(p.w, "\r%d of %d asked, %s found", p.done, p.total, count(units, "unit"))
+	fmt.Fprintf(p.w, "\r%d of %d asked, %s found", p.done, p.total, ups.Count(units, "unit"))
 }
 
 func (p *progress) end() { fmt.Fprint(p.w, "\r\033[K") }

@@ -10,6 +10,7 @@ import (
 
 	"upsedge/internal/config"
 	"upsedge/internal/local"
+	"upsedge/internal/ups"
 )
 
 // candidates are the places that the flags name, with lasting names where every port is meant. skipped says which ports are not asked.
@@ -198,7 +199,7 @@ func placesOf(all []candidate) string {
 		}
 	}
 	if len(lines) > 4 {
-		return count(len(lines), "place")
+		return ups.Count(len(lines), "place")
 	}
 	return strings.Join(lines, ", ")
 }

@@ -131,7 +131,7 @@ func (s *setup) examine(ctx context.Context) {
 			told = append(told, f)
 		}
 	}
-	s.say("\nChecked: %d in order, %s, %s.", fine, count(problems(told), "problem"), count(len(told)-problems(told), "note"))
+	s.say("\nChecked: %d in order, %s, %s.", fine, ups.Count(problems(told), "problem"), ups.Count(len(told)-problems(told), "note"))
 	if onTerminal(s.words) == io.Discard {
 		printFindings(s.words, told)
 		return

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"upsedge/internal/config"
+	"upsedge/internal/ups"
 )
 
 // rename gives the units the names of --name: one for the only unit, or by serial number or place. A unit that has a name keeps it: it is in
@@ -105,7 +106,7 @@ func (s *setup) meant(which string) (*found, error) {
 		}
 	}
 	if which == "" {
-		return nil, fmt.Errorf("there are %s; say which one, SERIALNUMBER=NAME or PLACE=NAME", count(len(byName), "unit"))
+		return nil, fmt.Errorf("there are %s; say which one, SERIALNUMBER=NAME or PLACE=NAME", ups.Count(len(byName), "unit"))
 	}
 	return nil, fmt.Errorf("no unit with the serial number or at the place %s has answered", which)
 }

@@ -73,11 +73,7 @@ func printStatus(w io.Writer, st *local.Status) {
 			broker += " (" + st.Broker.Failure + ")"
 		}
 	}
-	var waiting []string
-	for _, l := range st.Spool {
-		waiting = append(waiting, fmt.Sprintf("%d %s", l.Records, l.Name))
-	}
-	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n", broker, strings.Join(waiting, ", "), clockWords(st.Clock))
+	fmt.Fprintf(w, "broker %s; waiting: %s; clock %s\n", broker, st.Waiting(), clockWords(st.Clock))
 	for _, a := range st.Alarms {
 		fmt.Fprintf(w, "alarm %d %s: %s\n", a.ID, a.Severity, a.Text)
 	}

@@ -222,11 +222,7 @@ func (c *checkup) lookAtConfig() []doctor.Finding {
 		}
 	}
 	if out == nil {
-		units := "1 unit"
-		if n := len(c.cfg.Units); n != 1 {
-			units = fmt.Sprintf("%d units", n)
-		}
-		out = append(out, doctor.Finding{Level: doctor.OK, What: c.Path + " is correct and names " + units})
+		out = append(out, doctor.Finding{Level: doctor.OK, What: c.Path + " is correct and names " + ups.Count(len(c.cfg.Units), "unit")})
 	}
 	return out
 }

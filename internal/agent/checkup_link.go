@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/doctor"
 	"upsedge/internal/enroll"
 	"upsedge/internal/uplink"
+	"upsedge/internal/ups"
 	"upsedge/internal/wire"
 )
 
@@ -128,9 +129,9 @@ func (c *checkup) lookAtOwn(file string, now time.Time) []doctor.Finding {
 	case now.After(cert.NotAfter):
 		return []doctor.Finding{{Level: doctor.Problem, What: "the agent's certificate ended " + date(cert.NotAfter), Do: "a new one from whom it came, in " + file}}
 	case cert.NotAfter.Sub(now) < renewedBy && ours:
-		return []doctor.Finding{{Level: doctor.Note, What: fmt.Sprintf("the agent's certificate ends in %d days and was not renewed yet", days), Do: "the agent tries while it runs; the check of the cloud says what is in its way: sudo upsagent doctor cloud"}}
+		return []doctor.Finding{{Level: doctor.Note, What: "the agent's certificate ends in " + ups.Count(days, "day") + " and was not renewed yet", Do: "the agent tries while it runs; the check of the cloud says what is in its way: sudo upsagent doctor cloud"}}
 	case cert.NotAfter.Sub(now) < renewedBy:
-		return []doctor.Finding{{Level: doctor.Note, What: fmt.Sprintf("the agent's certificate ends in %d days, and no cloud renews it", days), Do: "a new one from whom it came, in " + file + "; it is used without a restart"}}
+		return []doctor.Finding{{Level: doctor.Note, What: "the agent's certificate ends in " + ups.Count(days, "day") + ", and no cloud renews it", Do: "a new one from whom it came, in " + file + "; it is used without a restart"}}
 	}
 	return []doctor.Finding{{Level: doctor.OK, What: fmt.Sprintf("agent %s, until %s", cert.Subject.CommonName, date(cert.NotAfter))}}
 }
@@ -249,27 +250,22 @@ func (c *checkup) lookAtSpool() []doctor.Finding {
 		return []doctor.Finding{{Level: doctor.OK, What: fmt.Sprintf("no agent runs that could say what waits; at most %d MiB may", c.cfg.Spool.MaxBytes>>20)}}
 	}
 	var out []doctor.Finding
-	waiting := ""
 	for _, l := range c.status.Spool {
-		if waiting != "" {
-			waiting += ", "
-		}
-		waiting += fmt.Sprintf("%d %s", l.Records, l.Name)
 		if l.Dropped > 0 {
 			out = append(out, doctor.Finding{
-				Level: doctor.Problem, Of: l.Name, What: fmt.Sprintf("%d records were lost since the agent runs: there was no room for them, or they were damaged", l.Dropped),
+				Level: doctor.Problem, Of: l.Name, What: "lost since the agent runs: " + ups.Count(l.Dropped, "record") + "; there was no room, or the disk damaged them",
 				Do: "a broker that can be reached, a larger spool.max_bytes, a sound disk; journalctl -u upsagent says which",
 			})
 		}
 		if l.Age != nil && *l.Age > longWait.Seconds() && c.cfg.Uplink != nil {
 			out = append(out, doctor.Finding{
-				Level: doctor.Note, Of: l.Name, What: fmt.Sprintf("%d records wait, the oldest for %v", l.Records, time.Duration(*l.Age)*time.Second),
+				Level: doctor.Note, Of: l.Name, What: fmt.Sprintf("waiting: %s, the oldest for %v", ups.Count(l.Records, "record"), time.Duration(*l.Age)*time.Second),
 				Do: "they go by themselves when the link is up; nothing of them is lost before spool.max_bytes are full",
 			})
 		}
 	}
 	if out == nil {
-		out = append(out, doctor.Finding{Level: doctor.OK, What: "waiting: " + waiting})
+		out = append(out, doctor.Finding{Level: doctor.OK, What: "waiting: " + c.status.Waiting()})
 	}
 	return out
 }

@@ -230,7 +230,7 @@ func TestTheCheckOfTheSpool(t *testing.T) {
 	up := oneUnit + "uplink: {broker: \"tls://cloud.example\"}\n"
 	finds(t, "well", examining(t, up, status(local.Lane{Name: "samples", Records: 3, Age: &few})).lookAtSpool(), doctor.OK, "0 events, 3 samples")
 	finds(t, "backlog", examining(t, up, status(local.Lane{Name: "samples", Records: 3, Age: &long})).lookAtSpool(), doctor.Note, "1h6m40s")
-	finds(t, "losses", examining(t, up, status(local.Lane{Name: "samples", Dropped: 9})).lookAtSpool(), doctor.Problem, "9 records were lost")
+	finds(t, "losses", examining(t, up, status(local.Lane{Name: "samples", Dropped: 9})).lookAtSpool(), doctor.Problem, "lost since the agent runs: 9 records")
 	finds(t, "no broker", examining(t, oneUnit, status(local.Lane{Name: "samples", Age: &long})).lookAtSpool(), doctor.OK)
 	finds(t, "no agent", examining(t, up, nil).lookAtSpool(), doctor.OK, "1024 MiB")
 }

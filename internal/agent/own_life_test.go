@@ -45,7 +45,7 @@ var ownLives = []ownLife{
 	{id: 820, how: "no way to the broker", enter: cut, leave: mend, within: -1, gone: 3 * time.Minute},
 	{
 		id: 821, how: "the way is open again", enter: func(s *secured) { cut(s); time.Sleep(10 * time.Minute); mend(s) }, within: 3 * time.Minute,
-		detail: " records waiting",
+		detail: " waiting",
 	},
 	{
 		id: 822, how: "another name", detail: "for another name",

@@ -97,7 +97,7 @@ func (e *Engine) passFloods() {
 			continue
 		}
 		if f.count > 0 {
-			e.tellFlood(fmt.Sprintf("%d came %d times in %s", f.id, f.count, oftenWithin))
+			e.tellFlood(fmt.Sprintf("%d came %s in %s", f.id, ups.Count(f.count, "time"), oftenWithin))
 		}
 		f.count, f.report = 0, f.report+oftenWithin
 	}

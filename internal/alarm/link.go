@@ -196,7 +196,7 @@ func (e *Engine) lost() bool { return e.Is(801) || e.Is(802) }
 
 func (e *Engine) linkGone(id ups.AlarmID, at time.Time, f ups.Failure, n int) {
 	severity := ups.AlarmByID(id).Severity
-	detail := fmt.Sprintf("%s, %d times", f, n)
+	detail := fmt.Sprintf("%s, %s", f, ups.Count(n, "time"))
 	if id == 802 && !e.Is(101) {
 		severity = ups.Warning // event catalogue, 802: a calibration ends by itself
 	}

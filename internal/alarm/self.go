@@ -129,7 +129,7 @@ func (s *Self) Linked(at time.Time, waiting uint64) []ups.Event {
 	}
 	without, known := s.e.between(a, at)
 	s.end(820, "")
-	detail := fmt.Sprintf("%d records waiting", waiting)
+	detail := ups.Count(waiting, "record") + " waiting"
 	if known {
 		detail = fmt.Sprintf("without a session for %s, %s", round(without), detail)
 	}
@@ -190,7 +190,7 @@ func (s *Self) Spool(at time.Time, f Fill) []ups.Event {
 		s.drop(n, &f)
 	} else if percent < roomAgain && s.e.Is(831) {
 		g := s.e.agent
-		s.end(831, phrase(fmt.Sprintf("%d records in all", g.Dropped), since(g.From)))
+		s.end(831, phrase(ups.Count(g.Dropped, "record")+" in all", since(g.From)))
 		g.Dropped, g.From = 0, ""
 	}
 	s.dropped = f.Dropped
@@ -209,7 +209,7 @@ func (s *Self) drop(n uint64, f *Fill) {
 	if f.To != "" {
 		span += " to " + f.To
 	}
-	s.raise(831, phrase(fmt.Sprintf("%d records so far", g.Dropped), span))
+	s.raise(831, phrase(ups.Count(g.Dropped, "record")+" so far", span))
 }
 
 func since(from string) string {

@@ -163,7 +163,7 @@ func TestABufferIsFullAtEightyAndHasRoomBelowSeventy(t *testing.T) {
 	s.want(fill(75, 0))
 	s.want(fill(75, 3)) // the count begins anew with each run
 	s.want(fill(69, 3), "clear 830", "clear 831: 15 records in all, from noon")
-	s.want(fill(60, 4), "raise 831: 1 records so far, from noon")
+	s.want(fill(60, 4), "raise 831: 1 record so far, from noon")
 }
 
 func TestAJournalOfOrdersThatFillsUpIsABufferToo(t *testing.T) {

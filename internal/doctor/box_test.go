@@ -153,7 +153,7 @@ func TestTheDisk(t *testing.T) {
 		"read-only":    {func(d *disk) { d.readOnly = true }, Problem, "read-only"},
 		"errors":       {func(d *disk) { d.errors = 3 }, Problem, "3 errors"},
 		"full":         {func(d *disk) { d.free = 5 << 20 }, Problem, "5 MiB of 20 GiB"},
-		"no inodes":    {func(d *disk) { d.freeFiles = 3 }, Problem, "3 files"},
+		"no inodes":    {func(d *disk) { d.freeFiles = 3 }, Problem, "3 more files"},
 		"worn":         {func(d *disk) { d.life = 10 }, Note, "90 to 100 %"},
 		"near its end": {func(d *disk) { d.life, d.state = 2, 3 }, Note, "worn"},
 		"in memory":    {func(d *disk) { d.inMemory = true }, Note, "in memory"},

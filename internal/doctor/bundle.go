@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"upsedge/internal/ups"
 )
 
 // A Bundle is one that was made.
@@ -242,10 +244,10 @@ func (f *Facts) log(most int, left *[]string) []byte {
 		lines = append(lines, line)
 	}
 	if cut > 0 {
-		*left = append(*left, fmt.Sprintf("%s: %d lines before those", fileLog, cut))
+		*left = append(*left, fileLog+": "+ups.Count(cut, "line")+" before those")
 	}
 	if others > 0 {
-		*left = append(*left, fmt.Sprintf("%s: %d lines about other units", fileLog, others))
+		*left = append(*left, fileLog+": "+ups.Count(others, "line")+" about other units")
 	}
 	slices.Reverse(lines)
 	return []byte(strings.Join(lines, ""))

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"upsedge/internal/ups"
 )
 
 const (
@@ -67,13 +69,13 @@ func (d disk) judge() []Finding {
 		return []Finding{{Level: Problem, What: "the disk of " + d.dir + " is mounted read-only: nothing can be kept", Do: "sudo dmesg | grep -i -e ext4 -e mmc -e i/o says why; a worn card has to be replaced"}}
 	case d.errors > 0:
 		return []Finding{{
-			Level: Problem, What: fmt.Sprintf("the file system of %s has counted %d errors", d.dir, d.errors),
+			Level: Problem, What: "the file system of " + d.dir + " has counted " + ups.Count(d.errors, "error"),
 			Do: "it is checked at the next start: sudo touch /forcefsck and reboot; if they come again, replace the disk",
 		}}
 	case d.free < leastFree:
 		return []Finding{{Level: Problem, What: fmt.Sprintf("the disk of %s is full: %s of %s are free", d.dir, size(d.free), size(d.size)), Do: find}}
 	case d.files > 0 && d.freeFiles < leastInodes:
-		return []Finding{{Level: Problem, What: fmt.Sprintf("the disk of %s has room for %d files more and no others", d.dir, d.freeFiles), Do: "directory with the most files: sudo du -x --inodes / | sort -n | tail"}}
+		return []Finding{{Level: Problem, What: "the disk of " + d.dir + " has room for " + ups.Count(d.freeFiles, "more file") + " and no others", Do: "directory with the most files: sudo du -x --inodes / | sort -n | tail"}}
 	case d.life >= wornOut || d.state > 1:
 		return []Finding{{Level: Note, What: fmt.Sprintf("the flash memory under %s says that it is worn: %d to %d %% of its life are used", d.dir, 10*(d.life-1), 10*d.life), Do: "replace the box, or its memory, before it fails"}}
 	case d.inMemory:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"upsedge/internal/ups"
 )
 
 // leastMemory is below what an agent of a few units needs beside the rest of the box, in bytes.
@@ -23,7 +25,7 @@ func (r Root) LookAtMemory() []Finding {
 	switch {
 	case killed > 0:
 		return []Finding{{
-			Level: Problem, What: fmt.Sprintf("the kernel has ended the agent %d times for want of memory", killed),
+			Level: Problem, What: "the kernel has ended the agent " + ups.Count(killed, "time") + " for want of memory",
 			Do: "journalctl -u upsagent -k | grep -i oom; with very many units: sudo systemctl edit upsagent, [Service] MemoryMax=512M",
 		}}
 	case limit > 0 && used > limit-limit/10:

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"upsedge/internal/ups"
 )
 
 // lineOf is what the lines have to bear, of those that are named.
@@ -26,7 +28,7 @@ func lineOf(s *Status, names []string) piece {
 		many := len(lines) > fewUnits
 		if many {
 			w.raw("<details id=\"lines-all\"><summary>")
-			w.text(count(len(lines), "line") + ", " + strconv.Itoa(trouble) + " with errors or too much to do")
+			w.text(ups.Count(len(lines), "line") + ", " + strconv.Itoa(trouble) + " with errors or too much to do")
 			w.raw("</summary>\n")
 		}
 		for _, l := range lines {
@@ -48,7 +50,7 @@ func (w *writer) line(s *Status, l *Line) {
 	w.text(sentence(kinds[l.Kind]) + " " + l.Where + ": ")
 	w.text(fmt.Sprintf("load %.0f %%", 100*l.Load))
 	if n := l.Errors(); n > 0 {
-		w.text(", " + count(n, "error") + " in " + count(n+l.Requests["ok"], "request"))
+		w.text(", " + ups.Count(n, "error") + " in " + ups.Count(n+l.Requests["ok"], "request"))
 	} else {
 		w.text(", no errors")
 	}
@@ -169,21 +171,21 @@ func (w *writer) uplink(s *Status) {
 }
 
 func (w *writer) spool(s *Status) {
-	var waiting []string
+	waiting, verb := s.waits(true), "wait"
 	var dropped uint64
 	oldest := ""
 	for _, l := range s.Spool {
-		if l.Records > 0 {
-			waiting = append(waiting, strconv.FormatUint(l.Records, 10)+" "+l.Name)
-		}
 		dropped += l.Dropped
 		if l.Age != nil && oldest == "" {
 			oldest = ", the oldest for " + span(*l.Age)
 		}
 	}
 	says := "nothing waits"
-	if len(waiting) > 0 {
-		says = strings.Join(waiting, ", ") + " wait" + oldest
+	if waiting != "" {
+		if !strings.Contains(waiting, ",") && strings.HasPrefix(waiting, "1 ") {
+			verb = "waits"
+		}
+		says = waiting + " " + verb + oldest
 	}
 	full := ""
 	if s.Disk.Limit > 0 {
@@ -195,7 +197,7 @@ func (w *writer) spool(s *Status) {
 	}
 	w.fact(term, says, size(s.Disk.Bytes)+" on disk"+full)
 	if dropped > 0 {
-		w.bad("Dropped", count(dropped, "record"), "since the start; gap records name them")
+		w.bad("Dropped", ups.Count(dropped, "record"), "since the start; gap records name them")
 	}
 }
 

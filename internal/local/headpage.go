@@ -3,6 +3,8 @@ package local
 import (
 	"net/url"
 	"strconv"
+
+	"upsedge/internal/ups"
 )
 
 // headline says whether all is well. It is read aloud when it changes, so it has nothing that changes by itself.
@@ -37,7 +39,7 @@ func verdict(s *Status, matters []matter) (mood, string) {
 	if len(matters) == 1 {
 		return m, words + matters[0].String()
 	}
-	return m, words + count(len(matters), "matter")
+	return m, words + ups.Count(len(matters), "matter")
 }
 
 // mostMatters are named in the first line; of more it says how many.
@@ -85,7 +87,7 @@ func allOn(s *Status) string {
 	if len(s.Units) == 1 {
 		return s.Units[0].Name + " is on mains, and is heard."
 	}
-	return "All " + count(len(s.Units), "unit") + " are on mains, and are heard."
+	return "All " + ups.Count(len(s.Units), "unit") + " are on mains, and are heard."
 }
 
 // nextSteps is for a box that was just installed.
@@ -147,7 +149,7 @@ func list(s *Status, page int) piece {
 		w.raw("<section class=\"card\" aria-labelledby=\"units-h\"")
 		w.attr("id", id)
 		w.raw(">\n<h2 id=\"units-h\">")
-		w.text(count(len(s.Units), "unit"))
+		w.text(ups.Count(len(s.Units), "unit"))
 		if n := pagesOf(len(s.Units)); n > 1 {
 			w.text(", page " + strconv.Itoa(page) + " of " + strconv.Itoa(n))
 		}

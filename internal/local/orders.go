@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"upsedge/internal/ups"
 )
 
 // Orders is what somebody on site is told of orders, who has no account: what may be ordered from afar, what is in hand, what became of what
@@ -95,7 +97,11 @@ func (r Rejected) String() string {
 	if r.Count == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d messages since the start were no orders of the cloud to this agent; the last, %s: %s", r.Count, When(r.Time), InWords(r.Reason, ""))
+	verb := "were no orders"
+	if r.Count == 1 {
+		verb = "was no order"
+	}
+	return fmt.Sprintf("%s since the start %s of the cloud to this agent; the last, %s: %s", ups.Count(r.Count, "message"), verb, When(r.Time), InWords(r.Reason, ""))
 }
 
 // String is the plan with its end.

@@ -2,6 +2,7 @@ package local
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"upsedge/internal/ups"
@@ -57,6 +58,23 @@ type Lane struct {
 	Age     *float64 `json:"oldest_seconds,omitempty"`
 	Dropped uint64   `json:"dropped,omitempty"` // lost for want of room, or damaged, since the agent runs
 	Bytes   int64    `json:"bytes"`             // of what waits
+}
+
+// What says how many records of the lane wait.
+func (l *Lane) What() string { return ups.Count(l.Records, strings.TrimSuffix(l.Name, "s")) }
+
+// Waiting says what waits in each lane: "1 event, 20 samples".
+func (s *Status) Waiting() string { return s.waits(false) }
+
+// waits is Waiting; with some only of lanes in which something does.
+func (s *Status) waits(some bool) string {
+	var out []string
+	for i := range s.Spool {
+		if l := &s.Spool[i]; !some || l.Records > 0 {
+			out = append(out, l.What())
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Disk is where records wait.

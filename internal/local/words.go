@@ -247,7 +247,7 @@ func span(seconds float64) string {
 	case s < 48*3600:
 		return fmt.Sprintf("%d h", s/3600)
 	}
-	return fmt.Sprintf("%d days", s/86400)
+	return ups.Count(s/86400, "day")
 }
 
 // ago is an age as it stands in a table.
@@ -262,21 +262,13 @@ func ago(seconds float64) string {
 func size(n int64) string {
 	switch {
 	case n < 1<<10:
-		return fmt.Sprintf("%d bytes", n)
+		return ups.Count(n, "byte")
 	case n < 1<<20:
 		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
 	case n < 1<<30:
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
 	return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-}
-
-// count is a number of things: "1 record", "2 records".
-func count[T ~int | ~int64 | ~uint64](n T, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // since is how long ago an instant of the box's clock was.

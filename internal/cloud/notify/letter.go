@@ -69,16 +69,16 @@ const digestShown = 50
 func (s *Service) digestLetter(p *Policy, r *Recipient, rows []heldRow) mail.Message {
 	total, worst, since, until := sum(rows)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d more events that your policy asks for were not told one by one,\nbecause there were too many of them or they are old.\n\n", total)
+	fmt.Fprintf(&b, "Events that your policy asks for and that were not told one by one,\nbecause there were too many of them or they are old: %d.\n\n", total)
 	fmt.Fprintf(&b, "They happened between %s\nand %s; the worst is %s.\n\n", when(since), when(until), severityWord(worst))
 	for i, h := range rows {
 		if i == digestShown {
-			fmt.Fprintf(&b, "  and %d more devices\n", len(rows)-i)
+			fmt.Fprintf(&b, "  and %s\n", ups.Count(len(rows)-i, "more device"))
 			break
 		}
 		fmt.Fprintf(&b, "  %6d  \"%s\"\n", h.number, mail.Quote(h.name))
 	}
-	return mail.Message{Subject: fmt.Sprintf("%d more events of %d devices (%s)", total, len(rows), severityWord(worst)), Text: b.String() + s.foot(p, r)}
+	return mail.Message{Subject: fmt.Sprintf("%s of %s (%s)", ups.Count(total, "more event"), ups.Count(len(rows), "device"), severityWord(worst)), Text: b.String() + s.foot(p, r)}
 }
 
 // sum says of what is held how many events that are, the worst, and between when they happened.

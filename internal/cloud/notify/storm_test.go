@@ -33,7 +33,7 @@ func TestAStormIsADigest(t *testing.T) {
 		}
 		w.left()
 		mails, hooks := w.sink.Mails(), w.hooks.taken()
-		if last := mails[len(mails)-1]; len(mails) != int(perRecipient.Most)+1 || last.Header.Get("Subject") != "30 more events of 1 devices (warning)" {
+		if last := mails[len(mails)-1]; len(mails) != int(perRecipient.Most)+1 || last.Header.Get("Subject") != "30 more events of 1 device (warning)" {
 			t.Errorf("%d mails, the last is %q", len(mails), last.Header.Get("Subject"))
 		}
 		digests := 0

@@ -12,6 +12,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/order"
 	"upsedge/internal/cloud/store"
+	"upsedge/internal/ups"
 )
 
 // Backup copies what a control plane is made of into a new directory, beside a server that is at work: its SQLite database as it is at one
@@ -36,7 +37,7 @@ func Backup(ctx context.Context, cfg *Config, dir string) (done []string, err er
 	if err != nil {
 		return done, err
 	}
-	done = append(done, fmt.Sprintf("keys: %d files", len(names)))
+	done = append(done, "keys: "+ups.Count(len(names), "file"))
 	if cfg.Database.Driver != store.SQLite {
 		done = append(done, "not in it: the database, which PostgreSQL copies (pg_dump)")
 	}
@@ -66,5 +67,5 @@ func Restored(ctx context.Context, cfg *Config) (done []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("ahead of what %d agents may remember, with %d devices", agents, devices)}, nil
+	return []string{fmt.Sprintf("ahead of what %s may remember, with %s", ups.Count(agents, "agent"), ups.Count(devices, "device"))}, nil
 }

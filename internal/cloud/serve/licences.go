@@ -14,6 +14,7 @@ import (
 	"upsedge/internal/cloud/device"
 	"upsedge/internal/cloud/licence"
 	"upsedge/internal/policy"
+	"upsedge/internal/ups"
 )
 
 // ErrMistyped is behind what the operator can mend in the command line.
@@ -57,7 +58,7 @@ func IssueLicences(ctx context.Context, cfg *Config, what LicenceOrder, to io.Wr
 		list, err := o.Issue(ctx, licence.Issue{Plan: policy.Plan(what.Plan), Days: what.Days, Uses: what.Uses, Expires: what.Expires, Note: what.Note}, what.Count)
 		for _, l := range list {
 			if err == nil {
-				_, err = fmt.Fprintf(to, "%s\t%s\t%s\t%d days\t%d uses\n", l.Code, l.ID, l.Plan, l.Days, l.Uses)
+				_, err = fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\n", l.Code, l.ID, l.Plan, ups.Count(l.Days, "day"), ups.Count(l.Uses, "use"))
 			}
 		}
 		return err
