@@ -127,9 +127,21 @@ func (x *Executor) write(what string, fn func(*tx)) error {
 				x.o.Dropped()
 			}
 		}
+		x.letGo(done.told)
 		x.follow.tell(done.told...)
 	}
 	return err
+}
+
+// letGo lets the devices go whose orders have ended: who hears of the end may give the next one at once.
+func (x *Executor) letGo(told []wire.Result) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, r := range told {
+		if h := x.hands[r.Device]; h != nil && h.e.cmd.ID == r.Order && r.State.Final() {
+			delete(x.hands, r.Device)
+		}
+	}
 }
 
 // look takes a journal out of use that has failed.
