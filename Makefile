@@ -55,7 +55,7 @@ bin/upscloud: ; $(GOBUILD) -o $@ ./cmd/cloud
 bin/upssim: ; $(GOBUILD) -o $@ ./cmd/upssim
 
 .PHONY: test
-test: need-gcc system-packages lint short-fuzz race whole ## every test, as CI runs them
+test: need-gcc system-packages lint short-fuzz all-tests ## every test, as CI runs them
 
 .PHONY: need-gcc
 need-gcc:
@@ -65,25 +65,32 @@ need-gcc:
 system-packages:
 	@tools/system-packages
 
+# Two stages side by side, as both wait for much; what the second says comes at the end.
+.PHONY: all-tests
+all-tests:
+	@mkdir -p .cache; $(MAKE) beside >.cache/beside.txt 2>&1 & beside=$$!; failed=0; \
+	$(MAKE) race || failed=$$?; wait $$beside || failed=$$?; cat .cache/beside.txt; exit $$failed
+
 # Three packages at a time on two cores: many wait for a unit, a broker or a database.
 # Where every program was fetched, a test that cannot find one fails instead of skipping.
 .PHONY: race
 race:
 	@echo "== go test -race ./..."
 	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; export CGO_ENABLED=1 GOGC=300 UPSEDGE_RACE="$(RACE)"; \
-	go test -p 3 $(RACE) -vet=off $$(go list ./... | grep -vxF $(COMPUTES:%=-e %) $(APART:%=-e %)); \
-	go test -p 3 $(WATCH) -vet=off $(COMPUTES)
+	go test -p 3 $(RACE) -vet=off $$(go list ./... | grep -vxF $(COMPUTES:%=-e %) $(APART:%=-e %))
 
-# Some tests show the race detector a part of their cases.
-.PHONY: whole
-whole:
-	@echo "== go test, without -race: programs as they are shipped, and all cases of what -race saw in part"
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 3 -vet=off $(APART); tools/whole
+# Some tests show the race detector a part of their cases: tools/whole.
+.PHONY: beside
+beside:
+	@echo "== go test, without -race: programs as they are shipped, and all cases of what -race sees in part"
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 2 -vet=off $(APART); tools/whole
+	@echo "== go test -race, what computes"
+	@CGO_ENABLED=1 GOGC=300 go test -p 2 $(WATCH) -vet=off $(COMPUTES)
 
 .PHONY: short-fuzz
 short-fuzz:
 	@echo "== fuzz targets, 500 inputs each"
-	@tools/fuzz 500x
+	@CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" tools/fuzz 500x
 
 .PHONY: lint
 lint: $(LINTERS) ## gofumpt, go vet, staticcheck

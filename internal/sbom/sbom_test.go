@@ -10,16 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"upsedge/internal/testenv"
 )
 
 var update = flag.Bool("update", false, "write packaging/modules.txt anew, after a look at what is new")
 
 // TestT48TheBillIsTheModulesOfTheProgram: what the bill names is what `go version -m` finds in the program, no more and no less.
 func TestT48TheBillIsTheModulesOfTheProgram(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "upssim")
-	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "../../cmd/upssim").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	program := testenv.Build(t, "./cmd/upssim")
 	out, err := exec.Command("go", "version", "-m", program).Output()
 	if err != nil {
 		t.Fatal(err)
