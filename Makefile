@@ -35,6 +35,8 @@ COMPUTES := upsedge/internal/ups upsedge/internal/ups/upssim upsedge/internal/al
 APART := upsedge/internal/soak upsedge/internal/bench upsedge/internal/demo
 WATCH := -race $(UNWATCHED:%=-gcflags=%=-race=false)
 RACE := $(if $(shell command -v gcc),$(WATCH) $(COMPUTES:%=-gcflags=%=-race=false))
+# A process under the race detector waits a second before it exits, for races of others' last moments; tests begin hundreds.
+EXITS := GORACE=atexit_sleep_ms=50
 
 .PHONY: help
 help: ## this list
@@ -76,7 +78,7 @@ all-tests:
 .PHONY: race
 race:
 	@echo "== go test -race ./..."
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; export CGO_ENABLED=1 GOGC=300 UPSEDGE_RACE="$(RACE)"; \
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; export CGO_ENABLED=1 GOGC=300 $(EXITS) UPSEDGE_RACE="$(RACE)"; \
 	go test -p 3 $(RACE) -vet=off $$(go list ./... | grep -vxF $(COMPUTES:%=-e %) $(APART:%=-e %))
 
 # Some tests show the race detector a part of their cases: tools/whole.
@@ -85,12 +87,12 @@ beside:
 	@echo "== go test, without -race: programs as they are shipped, and all cases of what -race sees in part"
 	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 2 -vet=off $(APART); tools/whole
 	@echo "== go test -race, what computes"
-	@CGO_ENABLED=1 GOGC=300 go test -p 2 $(WATCH) -vet=off $(COMPUTES)
+	@CGO_ENABLED=1 GOGC=300 $(EXITS) go test -p 2 $(WATCH) -vet=off $(COMPUTES)
 
 .PHONY: short-fuzz
 short-fuzz:
 	@echo "== fuzz targets, 500 inputs each"
-	@CGO_ENABLED=1 UPSEDGE_RACE="$(RACE)" tools/fuzz 500x
+	@CGO_ENABLED=1 $(EXITS) UPSEDGE_RACE="$(RACE)" tools/fuzz 500x
 
 .PHONY: lint
 lint: $(LINTERS) ## gofumpt, go vet, staticcheck
