@@ -14,7 +14,7 @@ import (
 
 func empty(t *testing.T, fn func(t *testing.T, c store.Config)) {
 	t.Helper()
-	t.Run(store.SQLite, func(t *testing.T) { fn(t, storetest.SQLite(t)) })
+	t.Run(store.SQLite, func(t *testing.T) { fn(t, storetest.EmptySQLite(t)) })
 	t.Run(store.Postgres, func(t *testing.T) { fn(t, storetest.EmptyPostgres(t)) })
 }
 

@@ -36,8 +36,41 @@ func EachConfig(t *testing.T, fn func(t *testing.T, c store.Config)) {
 	t.Run(store.Postgres, func(t *testing.T) { fn(t, Postgres(t)) })
 }
 
-// SQLite is a file of the test's own.
+// SQLite is a file of the test's own, with all tables, empty: making them costs as much as all else that a usual test does.
 func SQLite(t testing.TB) store.Config {
+	t.Helper()
+	c := EmptySQLite(t)
+	file, err := modelFile()
+	if err == nil {
+		err = os.WriteFile(c.DSN, file, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// modelFile returns what is in the file that others are copied from.
+var modelFile = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "model")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "cloud.db")
+	db, err := store.Open(context.Background(), store.Config{Driver: store.SQLite, DSN: file})
+	if err == nil {
+		err = db.Close() // and nothing is left in its log
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
+// EmptySQLite is a file that is not there yet.
+func EmptySQLite(t testing.TB) store.Config {
+	t.Helper()
 	return store.Config{Driver: store.SQLite, DSN: filepath.Join(t.TempDir(), "cloud.db")}
 }
 
