@@ -15,33 +15,69 @@ import (
 	"upsedge/internal/ups"
 )
 
+// unfinished stands behind the name of a backup's directory until all of it is there.
+const unfinished = ".unfinished"
+
 // Backup copies what a control plane is made of into a new directory, beside a server that is at work: its SQLite database as it is at one
-// instant, and the keys behind it, so that none is missing that the database names. It returns what to tell the person.
+// instant, and the keys behind it, so that none is missing that the database names. The directory has its name when it is whole and on disk;
+// what a crash leaves has another. It returns what to tell the person.
 func Backup(ctx context.Context, cfg *Config, dir string) (done []string, err error) {
 	if _, err := os.Stat(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+	dir = filepath.Clean(dir)
+	if _, err := os.Lstat(dir); err == nil {
 		return nil, fmt.Errorf("%s is there already: a backup makes its directory", dir)
+	}
+	part := dir + unfinished
+	if err := os.Mkdir(part, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s is there: another backup is at work, or one was cut off and can be deleted", part)
 	} else if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(part))
+		}
+	}()
 	if cfg.Database.Driver == store.SQLite {
-		to := filepath.Join(dir, filepath.Base(cfg.Database.DSN))
-		if err := store.Backup(ctx, cfg.Database, to); err != nil {
+		name := filepath.Base(cfg.Database.DSN)
+		if err := store.Backup(ctx, cfg.Database, filepath.Join(part, name)); err != nil {
 			return nil, err
 		}
-		done = append(done, "database: "+to)
+		done = append(done, "database: "+filepath.Join(dir, name))
 	}
-	names, err := authority.Backup(cfg.DataDir, dir)
+	names, err := authority.Backup(cfg.DataDir, part)
 	if err != nil {
-		return done, err
+		return nil, err
 	}
 	done = append(done, "keys: "+ups.Count(len(names), "file"))
+	if err := finish(part, dir); err != nil {
+		return nil, err
+	}
 	if cfg.Database.Driver != store.SQLite {
 		done = append(done, "not in it: the database, which PostgreSQL copies (pg_dump)")
 	}
 	return append(done, "not in it: root.key, which is kept elsewhere; the configuration"), nil
+}
+
+// finish gives a directory its name, on disk.
+func finish(part, dir string) error {
+	if err := syncDir(part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, dir); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // ahead is by how much the numbers of a database go up that was put back: more than orders, plans and shares can have used since the copy.

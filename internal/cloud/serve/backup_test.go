@@ -76,3 +76,35 @@ func TestABackupHasEveryKeyButTheRoot(t *testing.T) {
 		}
 	})
 }
+
+// TestABackupThatFailsLeavesNothingThatLooksLikeOne: what is called by its name is whole.
+func TestABackupThatFailsLeavesNothingThatLooksLikeOne(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		l := live(t, c)
+		root := t.TempDir()
+		dir := filepath.Join(root, "backup")
+		keys, err := filepath.Glob(filepath.Join(l.cfg.DataDir, "ca*"))
+		must(t, err)
+		if len(keys) == 0 {
+			t.Fatal("no key of the authority")
+		}
+		must(t, os.Rename(keys[0], keys[0]+".away")) // behind the database, it stops there
+		if _, err := Backup(t.Context(), l.cfg, dir); err == nil {
+			t.Fatal("a key is missing, and nothing is wrong")
+		}
+		if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+		must(t, os.Rename(keys[0]+".away", keys[0]))
+		must(t, os.Mkdir(dir+unfinished, 0o700)) // of one that was killed
+		if _, err := Backup(t.Context(), l.cfg, dir); err == nil {
+			t.Error("what another one is making was taken")
+		}
+		must(t, os.Remove(dir+unfinished))
+		_, err = Backup(t.Context(), l.cfg, dir+"/")
+		must(t, err)
+		if left, err := os.ReadDir(root); err != nil || len(left) != 1 {
+			t.Errorf("there is %v, %v", left, err)
+		}
+	})
+}
