@@ -1,7 +1,10 @@
 package order
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"upsedge/internal/cloud/store"
@@ -36,6 +39,26 @@ func TestAnAgentThatTheCopyHasNeverHeardBeginsBehindWhatItRemembers(t *testing.T
 		})
 		if known != rows {
 			t.Errorf("%d agents are told of, and %d are there", known, rows)
+		}
+	})
+}
+
+// TestADatabaseThatIsBehindWhatASiteRemembersIsSaidToBe: whoever put it back from a copy and forgot to say so reads it in the log, once.
+func TestADatabaseThatIsBehindWhatASiteRemembersIsSaidToBe(t *testing.T) {
+	onSQLite(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		var said bytes.Buffer
+		w.book.log = slog.New(slog.NewTextHandler(&said, nil))
+		full := wire.FullState{Agent: agentName, Units: []wire.UnitState{{Unit: "rack-a", Serial: serial, Epoch: 1, PlanVersion: 1, GrantVersion: 1}}}
+		w.reports(full)
+		if said.Len() != 0 {
+			t.Errorf("of what is as it should be: %s", said.String())
+		}
+		full.Units[0].GrantVersion = 9
+		w.reports(full)
+		w.reports(full)
+		if n := strings.Count(said.String(), "upscloud restored"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, said.String())
 		}
 	})
 }

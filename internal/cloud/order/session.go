@@ -112,24 +112,34 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 			return err
 		}
 	}
-	own, err := serialsOf(ctx, tx, agent)
+	own, err := devicesOf(ctx, tx, agent)
 	if err != nil {
 		return err
 	}
+	behind := ""
 	for _, u := range full.Units {
 		had := a.confirmed[u.Serial]
 		has := confirmed{u.Epoch, min(u.GrantVersion, mostVersion), dropsOf(u.Drops, at)}
 		same := had.epoch == has.epoch && had.grant == has.grant
-		if !own[u.Serial] || same && had.drops.same(has.drops) {
+		d := own[u.Serial]
+		if d == nil || same && had.drops.same(has.drops) {
 			continue
 		}
 		news = news || !same
+		if !same && (has.epoch > d.Epoch || has.epoch == d.Epoch && has.grant > d.GrantVersion) {
+			behind = u.Serial
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO order_confirmed (agent, serial, epoch, grant_version, drop_at, drops_left) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (agent, serial) DO UPDATE SET epoch = excluded.epoch, grant_version = excluded.grant_version, drop_at = excluded.drop_at,
 			drops_left = excluded.drops_left`, agent, u.Serial, has.epoch, has.grant, store.Millis(has.drops.at), has.drops.left)
 		if err != nil {
 			return err
 		}
+	}
+	if behind != "" { // its word alone: it moves no number
+		tx.After(func() {
+			b.log.Warn("an agent remembers later rights than this database has; if it was put back from a backup: stop, upscloud restored, start", "agent", agent, "serial", behind)
+		})
 	}
 	if news {
 		tx.After(func() {
@@ -144,13 +154,13 @@ func (b *Book) State(ctx context.Context, tx *store.Tx, agent string, full *wire
 // mostVersion is the highest grant version that is believed to have been confirmed: an agent says what it likes, and the column has 63 bits.
 const mostVersion = 1 << 62
 
-// serialsOf returns the serial numbers of the devices that live behind an agent: what it says of other units is of no use to orders, and is
+// devicesOf returns the devices that live behind an agent by their serial numbers: what it says of other units is of no use to orders, and is
 // not kept (T-30).
-func serialsOf(ctx context.Context, tx *store.Tx, agent string) (map[string]bool, error) {
+func devicesOf(ctx context.Context, tx *store.Tx, agent string) (map[string]*device.Device, error) {
 	devices, err := device.OfAgent(ctx, tx, agent)
-	own := map[string]bool{}
-	for _, d := range devices {
-		own[d.Serial] = true
+	own := map[string]*device.Device{}
+	for i := range devices {
+		own[devices[i].Serial] = &devices[i]
 	}
 	return own, err
 }
