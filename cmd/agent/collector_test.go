@@ -24,8 +24,10 @@ type collector struct {
 	client   mqtt.Client
 	protocol *asyncapi.Document
 
-	mu   sync.Mutex
-	seen []message
+	mu     sync.Mutex
+	seen   []message
+	heard  map[string]bool // what told has found in the first `looked` of seen: "unit-1 raise 101"
+	looked int
 
 	subscriptions atomic.Int32 // that the broker has confirmed
 }

@@ -90,7 +90,7 @@ func TestLivesOfRealParts(t *testing.T) {
 	sim := simulate(t, tty, len(lives))
 	config := fmt.Sprintf("uplink: {broker: \"tcp://%s\", insecure: true}\nunits:\n  - {name: unit-1, serial: {device: %s}}\n", broker.Addr, tty)
 	for i, addr := range sim.addrs[1:] {
-		config += fmt.Sprintf("  - {name: unit-%d, tcp: {address: %q}}\n", i+2, addr)
+		config += fmt.Sprintf("  - {name: unit-%d, tcp: {address: %q}, poll: {watch: 200ms, status: 1s, live: 500ms}}\n", i+2, addr) // as on a serial line: a third of the work
 	}
 	agent := newPlace(t, config).start()
 	for i := range lives {
@@ -136,11 +136,17 @@ func TestLivesOfRealParts(t *testing.T) {
 
 // told reports whether an event, "raise 101", of a unit has come.
 func (c *collector) told(unit, event string) bool {
-	for _, m := range c.messages(wire.TopicEvents) {
-		e, err := wire.DecodeEventMessage(m.payload)
-		if err == nil && e.Event != nil && e.Event.Unit == unit && fmt.Sprintf("%v %d", e.Event.Kind, e.Event.ID) == event {
-			return true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.heard == nil {
+		c.heard = map[string]bool{}
+	}
+	for ; c.looked < len(c.seen); c.looked++ { // each message is read once, however often is asked
+		if m := c.seen[c.looked]; m.leaf == wire.TopicEvents {
+			if e, err := wire.DecodeEventMessage(m.payload); err == nil && e.Event != nil {
+				c.heard[fmt.Sprintf("%s %v %d", e.Event.Unit, e.Event.Kind, e.Event.ID)] = true
+			}
 		}
 	}
-	return false
+	return c.heard[unit+" "+event]
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -301,7 +302,14 @@ func (d *process) get(path string) (status int, body string) {
 // series returns the value of a series as /metrics shows it, "" if it is not there.
 func (d *process) series(name string) string {
 	d.t.Helper()
-	_, body := d.get("/metrics")
+	family, _, _ := strings.Cut(name, "{") // only this is asked for: all 2000 series every 10 ms are most of the work of a test
+	asked := url.Values{"name[]": {family}}
+	for _, part := range []string{"_bucket", "_count", "_sum"} {
+		if of, ok := strings.CutSuffix(family, part); ok {
+			asked.Add("name[]", of)
+		}
+	}
+	_, body := d.get("/metrics?" + asked.Encode())
 	for line := range strings.Lines(body) {
 		if v, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(v)
