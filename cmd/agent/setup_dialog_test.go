@@ -326,7 +326,10 @@ func TestSetupFindsAUnitAgainAtAnotherPort(t *testing.T) {
 		agent := p.start()
 		agent.showing(`ups_up{ups="rack-a"}`, "1")
 		first.unplug()
-		agent.await("unit does not answer")
+		until(t, "word of the unit that is gone", func() bool { // by how many reads had failed when the port could not be opened again
+			said := agent.log.String()
+			return strings.Contains(said, "unit does not answer") || strings.Contains(said, "unit lost")
+		}, nil)
 		return listen(t, one(unit))
 	}
 	addr = unplugged()
