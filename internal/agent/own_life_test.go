@@ -77,7 +77,7 @@ var ownLives = []ownLife{
 	{id: 830, how: "four fifths full, no way", before: fill(85), enter: nothing, leave: mend, within: -1, gone: 10 * time.Minute, detail: "% of 2 MiB"},
 	{
 		id: 831, how: "full, no way", before: fill(100), enter: func(*secured) { time.Sleep(11 * time.Minute) }, leave: mend,
-		within: -1, gone: 10 * time.Minute, detail: " records so far, from 2026-03-01 1", ended: " records in all, from 2026-03-01 1",
+		within: -1, gone: 10 * time.Minute, detail: " so far, from 2026-03-01 1", ended: " in all, from 2026-03-01 1",
 	},
 	{
 		id: 832, how: "the disk refuses", before: func(s *secured) { s.disk = newRefusing() }, detail: "a write or sync failed", within: -1,

@@ -181,9 +181,9 @@ type orderCloud struct {
 
 	mu     sync.Mutex
 	nonce  wire.ID
-	serial map[string]string // of the units by name
-	bound  map[string]bool   // serials of which the agent has confirmed whose they are
-	ended  map[wire.ID]bool  // orders with their final state
+	serial map[string]string  // of the units by name
+	bound  map[string]bool    // serials of which the agent has confirmed whose they are
+	ended  map[wire.ID]string // orders with their final state
 	count  uint64
 }
 
@@ -202,7 +202,7 @@ func newOrderCloud(state, broker string) (*orderCloud, error) {
 	if err := trust.SaveRoot(state, rootKey); err != nil {
 		return nil, err
 	}
-	c := &orderCloud{key: key, serial: map[string]string{}, bound: map[string]bool{}, ended: map[wire.ID]bool{}}
+	c := &orderCloud{key: key, serial: map[string]string{}, bound: map[string]bool{}, ended: map[wire.ID]string{}}
 	c.keys, err = sign.Keys(root, trust.Keys{Version: 1, Keys: []trust.Key{{Kid: "online", Key: public, Purposes: []string{trust.ForStatement, trust.ForCommand}}}})
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func (c *orderCloud) take(topic string, payload []byte) {
 		if p, err := wire.DecodeEventMessage(payload); err == nil {
 			c.ack(p.Record)
 			if p.Result != nil && p.Result.State.Final() {
-				c.ended[p.Result.Order] = true
+				c.ended[p.Result.Order] = fmt.Sprint(p.Result.State, " ", p.Result.Reason, " ", p.Result.Detail)
 			}
 		}
 	case wire.TopicSamples:
@@ -338,13 +338,19 @@ func (c *orderCloud) order(ctx context.Context, name string, unit *upssim.Unit) 
 		return 0, err
 	}
 	for unit.Written() == before {
+		c.mu.Lock()
+		end := c.ended[id]
+		c.mu.Unlock()
+		if end != "" && unit.Written() == before {
+			return 0, fmt.Errorf("an order ended before it was written: %s", end)
+		}
 		if time.Since(began) > 30*time.Second {
 			return 0, errors.New("an order that was not written within 30 s")
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
 	took = time.Since(began)
-	return took, c.await(ctx, "end of an order", func() bool { return c.ended[id] })
+	return took, c.await(ctx, "end of an order", func() bool { return c.ended[id] != "" })
 }
 
 // send signs and publishes; counters go out as they rise.
