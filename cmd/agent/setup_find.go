@@ -77,7 +77,7 @@ func (s *setup) find(ctx context.Context) error {
 	}
 	for _, dev := range s.Find.Serial.named {
 		if name := lastingName(dev); name != dev {
-			s.say("%s is what it is called until it is plugged in anew; its lasting name: %s", dev, name)
+			s.say("%s is what it is called until it is plugged in anew; for its lasting name in the configuration: --serial %s", dev, name)
 		}
 	}
 	if len(all) == 0 && len(s.cfg.Units) == 0 {
