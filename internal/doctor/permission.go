@@ -106,7 +106,7 @@ func (r Root) strange(dir string, who Person) (found string) {
 		if d.IsDir() {
 			want |= mayEnter
 		}
-		if !who.may(want, fi) {
+		if !who.may(want, path, fi) {
 			found = path
 		}
 		return nil

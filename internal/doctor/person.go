@@ -62,7 +62,7 @@ func (r Root) Service(unit *ServiceUnit) (p Person, ok bool) {
 	if u := unit.last("User"); u != "" {
 		name = u
 	}
-	return r.user(name, strings.Fields(unit.last("SupplementaryGroups")))
+	return r.user(name, strings.Fields(strings.Join(unit.all("SupplementaryGroups"), " ")))
 }
 
 // Owner is whom a file belongs to; false where it cannot be seen.
@@ -124,11 +124,14 @@ const (
 	mayEnter = 1
 )
 
-// may reports whether somebody has all of want on a file by its mode; lists of access rights are not looked at.
-func (p Person) may(want fs.FileMode, fi fs.FileInfo) bool {
+// may reports whether somebody has all of want on a file: by its list of access rights where it has one, else by its mode.
+func (p Person) may(want fs.FileMode, path string, fi fs.FileInfo) bool {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok || p.UID == 0 {
 		return true
+	}
+	if list := accessListOf(path); list != nil && st.Uid != p.UID {
+		return list.grants(p, st.Gid, want)
 	}
 	mode := fi.Mode().Perm()
 	switch {
@@ -152,7 +155,7 @@ func (p Person) blocked(path string, want fs.FileMode) (at string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if !p.may(mayEnter, fi) {
+		if !p.may(mayEnter, dir, fi) {
 			at = dir // the outermost counts
 		}
 		if dir == filepath.Dir(dir) {
@@ -160,7 +163,7 @@ func (p Person) blocked(path string, want fs.FileMode) (at string, err error) {
 		}
 	}
 	fi, err := os.Stat(real)
-	if err == nil && at == "" && !p.may(want, fi) {
+	if err == nil && at == "" && !p.may(want, real, fi) {
 		at = real
 	}
 	return at, err

@@ -43,6 +43,7 @@ func (r Root) Unit() *ServiceUnit {
 func (u *ServiceUnit) take(text string) {
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		switch {
 		case !ok || strings.HasPrefix(key, "#") || strings.HasPrefix(key, ";"):
 		case value == "":
@@ -58,6 +59,14 @@ func (u *ServiceUnit) last(key string) string {
 		return ""
 	}
 	return u.values[key][len(u.values[key])-1]
+}
+
+// all are the values of a key that takes many: each line adds to those before.
+func (u *ServiceUnit) all(key string) []string {
+	if u == nil {
+		return nil
+	}
+	return u.values[key]
 }
 
 // masked: systemctl mask leads it nowhere.
