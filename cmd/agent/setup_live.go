@@ -120,7 +120,7 @@ func fitted(text string, width int) string {
 // examine runs the checks of the doctor and tells what they have against this box.
 func (s *setup) examine(ctx context.Context) {
 	s.step("examine")
-	up := &agent.Checkup{Path: s.cli.Config, Config: s.cfg, Version: version, Built: builtAt(), Clock: s.cli.newClock}
+	up := &agent.Checkup{Path: s.cli.Config, Config: s.cfg, Version: version, Built: builtAt(), Clock: s.cli.newClock, Started: s.done.Service == serviceStarted}
 	s.done.Findings = up.Examine(ctx)
 	fine := 0
 	var told []doctor.Finding

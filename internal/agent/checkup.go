@@ -32,6 +32,7 @@ type Checkup struct {
 	Err     error          // why
 	Version string
 	Built   time.Time
+	Started bool // whoever examines has just started the agent: that it is young is no news
 	// Clock makes the clock that certificates are judged by; nil: this box's.
 	Clock func() (*clock.Clock, error)
 
@@ -133,9 +134,7 @@ func (c *checkup) checks() []doctor.Check {
 		{Name: "broker", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtBroker},
 		{Name: "cloud", After: []string{conf, "clock", "certificate", "network", "dns"}, Look: c.lookAtCloud},
 		{Name: "spool", After: []string{conf, "disk", "service", "clock", "certificate", "network", "dns", "broker"}, Look: file(c.lookAtSpool)},
-		{Name: "listen", After: []string{conf}, Look: file(func() []doctor.Finding {
-			return c.root.LookAtListeners(c.cfg, c.agent.PID != 0 || c.agent.Silent)
-		})},
+		{Name: "listen", After: []string{conf}, Look: file(c.lookAtListeners)},
 		{Name: "alarms", After: []string{conf, "disk", "clock", "certificate", "network", "dns", "broker", "cloud", "spool"}, Look: file(c.lookAtAlarms)},
 	}
 }
@@ -254,7 +253,14 @@ func (c *checkup) lookAtService() []doctor.Finding {
 			Level: doctor.Problem, What: fmt.Sprintf("it runs (process %d) and gives no answer: %v", c.agent.PID, c.hangs), Do: "journalctl -u upsagent -n 50, then sudo systemctl restart upsagent",
 		}}
 	}
-	return c.root.LookAtService(c.agent, len(c.cfg.Units) > 0)
+	a := c.agent
+	a.Expected = c.Started
+	return c.root.LookAtService(a, len(c.cfg.Units) > 0)
+}
+
+// lookAtListeners takes the service for the agent that has the addresses: it may have no socket, on which to ask it.
+func (c *checkup) lookAtListeners() []doctor.Finding {
+	return c.root.LookAtListeners(c.cfg, c.agent.PID != 0 || c.agent.Silent || c.root.ServiceRuns())
 }
 
 // hosts are the names that the uplink needs.

@@ -166,6 +166,15 @@ func TestTheCheckOfUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	finds(t, "a service that has no socket", running.lookAtUnits(t.Context()), doctor.Note, "cannot be asked")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	running.cfg.Metrics.Listen, running.cfg.Local.Listen = l.Addr().String(), ""
+	if all := running.lookAtListeners(); len(all) != 1 || all[0].Level != doctor.OK {
+		t.Errorf("the service has its own address: %+v", all)
+	}
 	running.agent.PID, running.hangs = 7, context.DeadlineExceeded
 	finds(t, "and that is told", running.lookAtService(), doctor.Problem, "process 7", "gives no answer")
 }

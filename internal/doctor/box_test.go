@@ -111,6 +111,7 @@ func TestTheService(t *testing.T) {
 		"runs and is silent":       {systemd, Agent{Silent: true}, true, OK, "it runs"},
 		"runs, without socket":     {with(systemd, procs, "7\n"), stopped, true, OK, "it runs"},
 		"was started anew":         {systemd, Agent{PID: 7, Age: 20}, true, Note, "journalctl -u upsagent"},
+		"was started just now":     {systemd, Agent{PID: 7, Age: 20, Expected: true}, true, OK, "process 7"},
 		"not enabled":              {without(wants), mine, true, Note, "sudo systemctl enable upsagent"},
 		"does not run":             {systemd, stopped, true, Problem, "sudo systemctl start upsagent"},
 		"neither":                  {without(wants), stopped, true, Problem, "enable --now"},
@@ -139,6 +140,7 @@ func TestTheMemory(t *testing.T) {
 	is(t, "no limit", box(t, with(well, group+"memory.max", "max\n")).LookAtMemory(), OK, "488 MiB")
 	is(t, "killed", box(t, with(well, group+"memory.events", "oom 2\noom_kill 2\n")).LookAtMemory(), Problem, "2 times", "MemoryMax")
 	is(t, "near its limit", box(t, with(well, group+"memory.current", "260000000")).LookAtMemory(), Note, "247 MiB of the 256 MiB")
+	is(t, "much of it pages of files", box(t, with(well, group+"memory.current", "260000000", group+"memory.stat", "anon 20000000\nfile 230000000\n")).LookAtMemory(), OK)
 	is(t, "a full box", box(t, with(well, "proc/meminfo", "MemAvailable:  9000 kB\n")).LookAtMemory(), Problem, "8 MiB")
 }
 
@@ -155,6 +157,7 @@ func TestTheDisk(t *testing.T) {
 		"full":         {func(d *disk) { d.free = 5 << 20 }, Problem, "5 MiB of 20 GiB"},
 		"no inodes":    {func(d *disk) { d.freeFiles = 3 }, Problem, "3 more files"},
 		"worn":         {func(d *disk) { d.life = 10 }, Note, "90 to 100 %"},
+		"no life told": {func(d *disk) { d.state = 2 }, Note, "says that it is worn"},
 		"near its end": {func(d *disk) { d.life, d.state = 2, 3 }, Note, "worn"},
 		"in memory":    {func(d *disk) { d.inMemory = true }, Note, "in memory"},
 		"small":        {func(d *disk) { d.free, d.spool = 200<<20, 100<<20 }, Note, "spool.max_bytes: 150MiB"},
@@ -162,6 +165,9 @@ func TestTheDisk(t *testing.T) {
 		d := well
 		c.break_(&d)
 		is(t, name, d.judge(), c.level, c.has)
+	}
+	if worn := (disk{free: 9 << 30, state: 3}).judge(); strings.Contains(worn[0].What, "%") {
+		t.Errorf("of a life that is not told: %s", words(worn))
 	}
 	is(t, "a file system without inodes", func() []Finding { d := well; d.files, d.freeFiles = 0, 0; return d.judge() }(), OK)
 	dir := t.TempDir()

@@ -77,7 +77,11 @@ func (d disk) judge() []Finding {
 	case d.files > 0 && d.freeFiles < leastInodes:
 		return []Finding{{Level: Problem, What: "the disk of " + d.dir + " has room for " + ups.Count(d.freeFiles, "more file") + " and no others", Do: "directory with the most files: sudo du -x --inodes / | sort -n | tail"}}
 	case d.life >= wornOut || d.state > 1:
-		return []Finding{{Level: Note, What: fmt.Sprintf("the flash memory under %s says that it is worn: %d to %d %% of its life are used", d.dir, 10*(d.life-1), 10*d.life), Do: "replace the box, or its memory, before it fails"}}
+		what := "the flash memory under " + d.dir + " says that it is worn"
+		if d.life > 0 { // 0: it does not say how much
+			what += fmt.Sprintf(": %d to %d %% of its life are used", 10*(d.life-1), 10*d.life)
+		}
+		return []Finding{{Level: Note, What: what, Do: "replace the box, or its memory, before it fails"}}
 	case d.inMemory:
 		return []Finding{{Level: Note, What: d.dir + " is in memory: what waits for the cloud is gone when the box restarts", Do: "state_dir on a disk"}}
 	case d.free+d.spool < d.most:

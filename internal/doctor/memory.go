@@ -15,12 +15,8 @@ const leastMemory = 48 << 20
 func (r Root) LookAtMemory() []Finding {
 	group := func(name string) string { return string(read(r.path("sys/fs/cgroup/system.slice", serviceName, name))) }
 	used, limit := bytesOf(group("memory.current")), bytesOf(group("memory.max"))
-	killed := int64(0)
-	for line := range strings.Lines(group("memory.events")) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
-			killed = bytesOf(f[1])
-		}
-	}
+	used = max(0, used-statOf(group("memory.stat"), "file")) // pages of its files count as well, and are given back when they are wanted
+	killed := statOf(group("memory.events"), "oom_kill")
 	free := int64(memoryAvailable(string(read(r.path("proc/meminfo"))))) //nolint:gosec // far below 2^63
 	switch {
 	case killed > 0:
@@ -39,6 +35,16 @@ func (r Root) LookAtMemory() []Finding {
 		return []Finding{{Level: OK, What: size(free) + " are available"}}
 	}
 	return []Finding{{Level: Note, What: "the kernel does not say how much memory is left"}}
+}
+
+// statOf is a number of a file of names and numbers; 0 where it is not there.
+func statOf(text, name string) (n int64) {
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == name {
+			n = bytesOf(f[1])
+		}
+	}
+	return n
 }
 
 func bytesOf(text string) int64 {

@@ -22,17 +22,18 @@ func (r Root) shutOut(device string, fi fs.FileInfo) (what, do string) {
 	if u == nil || !ok {
 		return "", ""
 	}
-	if u.last("PrivateDevices") == "yes" {
+	if slices.Contains([]string{"yes", "true", "on", "1"}, u.last("PrivateDevices")) {
 		return "the service is shut off from all devices, as by the drop-in for units on the network alone", "sudo rm /etc/systemd/system/upsagent.service.d/network-only.conf; sudo systemctl daemon-reload; sudo systemctl restart upsagent"
 	}
 	if policy := u.last("DevicePolicy"); policy != "closed" && policy != "strict" && len(u.values["DeviceAllow"]) == 0 {
 		return "", ""
 	}
+	port, _ := filepath.EvalSymlinks(device)
 	driver := r.driver(unix.Major(uint64(st.Rdev))) //nolint:unconvert // 32 bits on some platforms
 	for _, allowed := range u.values["DeviceAllow"] {
 		name, _, _ := strings.Cut(allowed, " ")
 		class, isClass := strings.CutPrefix(name, "char-")
-		if fits, _ := path.Match(class, driver); isClass && fits || name == device || driver == "" {
+		if fits, _ := path.Match(class, driver); isClass && fits || name == device || name == port || driver == "" {
 			return "", ""
 		}
 	}

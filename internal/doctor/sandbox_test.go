@@ -36,6 +36,9 @@ func TestPortsThatTheServiceIsShutOffFrom(t *testing.T) {
 	is(t, "the drop-in for the network alone", alone.LookAtPorts(on(node(188)), everybody), Problem, "all devices", "network-only.conf")
 	edited := box(t, with(shut, drop, "[Service]\nDeviceAllow=char-ttyMAX rw\n"))
 	is(t, "an edited unit", edited.LookAtPorts(on(node(204)), everybody), OK)
+	port := node(204)
+	named := box(t, with(shut, drop, "[Service]\nDeviceAllow="+port+" rw\n", "dev/serial/by-id/x", "-> "+port))
+	is(t, "an edited unit that names the port", named.LookAtPorts(on(filepath.Join(string(named), "dev/serial/by-id/x")), everybody), OK)
 	is(t, "no list of devices", box(t, systemd).LookAtPorts(on(node(204)), everybody), OK)
 }
 

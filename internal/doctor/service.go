@@ -99,10 +99,11 @@ func (r Root) ServiceRuns() bool { return len(r.serviceProcesses()) > 0 }
 
 // An Agent is what is known of the one that runs.
 type Agent struct {
-	PID     int     // 0: none answers
-	Silent  bool    // one has the socket, and this user may not ask it
-	Age     float64 // since it started, in seconds
-	Version string
+	PID      int     // 0: none answers
+	Silent   bool    // one has the socket, and this user may not ask it
+	Age      float64 // since it started, in seconds
+	Expected bool    // somebody is known to have started it just now
+	Version  string
 }
 
 // LookAtService says whether the agent runs, will run after the next start of the box, and has just been started anew.
@@ -133,7 +134,7 @@ func (r Root) LookAtService(a Agent, configured bool) []Finding {
 		return []Finding{{Level: Problem, What: "the service does not run, and does not start with the box", Do: "sudo systemctl enable --now upsagent"}}
 	case !r.enabled():
 		return []Finding{{Level: Note, What: by + ", but does not start with the box", Do: "sudo systemctl enable upsagent"}}
-	case a.PID != 0 && a.Age < 120 && r.uptime() > 600:
+	case a.PID != 0 && a.Age < 120 && r.uptime() > 600 && !a.Expected:
 		return []Finding{{Level: Note, What: fmt.Sprintf("%s for %.0f s", by, a.Age), Do: "if nobody started it just now, it ended and was started anew: journalctl -u upsagent -n 50"}}
 	}
 	return []Finding{{Level: OK, What: by + ", and starts with the box"}}
