@@ -29,7 +29,7 @@ func thisBox(agent int) ([]port, error) {
 	active, _ := os.ReadFile("/sys/class/tty/console/active")
 	var out []port
 	for _, p := range list {
-		one := port{node: p.Name, name: lasting(p, list, "/dev/serial")}
+		one := port{node: p.Name, name: doctor.Root("/").Lasting(p.Name)}
 		if slices.Contains(strings.Fields(string(active)), filepath.Base(p.Name)) {
 			one.not = "it is the console of this box"
 		} else {
@@ -59,31 +59,4 @@ func lastingName(node string) string {
 		}
 	}
 	return node
-}
-
-// lasting is the name under which udev finds a USB adapter again after it was plugged in anew: by who it is, where no other adapter here
-// calls itself the same, else by the socket it is in. Other ports keep their names.
-func lasting(p *enumerator.PortDetails, all []*enumerator.PortDetails, dir string) string {
-	if !p.IsUSB {
-		return p.Name
-	}
-	alike := 0
-	for _, o := range all {
-		if o.IsUSB && o.VID == p.VID && o.PID == p.PID && o.SerialNumber == p.SerialNumber {
-			alike++
-		}
-	}
-	kinds := []string{"by-path", "by-id"}
-	if alike == 1 || p.SerialNumber != "" { // several ports of one adapter have the same number, and names that end differently
-		kinds = []string{"by-id", "by-path"}
-	}
-	for _, kind := range kinds {
-		links, _ := filepath.Glob(filepath.Join(dir, kind, "*"))
-		for _, link := range links {
-			if to, err := filepath.EvalSymlinks(link); err == nil && to == p.Name {
-				return link
-			}
-		}
-	}
-	return p.Name
 }

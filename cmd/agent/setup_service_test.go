@@ -4,15 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"go.bug.st/serial/enumerator"
 )
 
 // TestSetupStartsTheServiceOnceAndForEveryBoot: what systemctl is told, by what it says of the unit, and what is said where it fails.
@@ -65,43 +60,5 @@ func TestSetupStartsTheServiceOnceAndForEveryBoot(t *testing.T) {
 				t.Errorf("what the service said is not shown: %q", words.String())
 			}
 		})
-	}
-}
-
-// TestAPortIsNamedAsUdevFindsItAgain: by who the adapter is, where that tells it from every other; else by the socket it is in.
-func TestAPortIsNamedAsUdevFindsItAgain(t *testing.T) {
-	dir := t.TempDir()
-	link := func(kind, name, port string) string {
-		path := filepath.Join(dir, "serial", kind, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.Symlink(filepath.Join(dir, port), path)); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	usb := func(n int, vid, number string) *enumerator.PortDetails {
-		name := filepath.Join(dir, fmt.Sprint("ttyUSB", n))
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return &enumerator.PortDetails{Name: name, IsUSB: true, VID: vid, PID: "1", SerialNumber: number}
-	}
-	all := []*enumerator.PortDetails{
-		usb(0, "ftdi", "A5"), usb(1, "ftdi", "A6"), // each with a number of its own
-		usb(2, "ch340", ""), usb(3, "ch340", ""), // alike: by-id names the one that was plugged in last
-		usb(4, "pl2303", ""), // the only one of its kind
-		usb(5, "none", ""),   // udev knows nothing of it
-		{Name: "/dev/ttyS1"},
-	}
-	want := []string{
-		link("by-id", "usb-ftdi_A5-port0", "ttyUSB0"), link("by-id", "usb-ftdi_A6-port0", "ttyUSB1"),
-		link("by-path", "pci-0-usb-1", "ttyUSB2"), link("by-path", "pci-0-usb-2", "ttyUSB3"),
-		link("by-id", "usb-pl2303-port0", "ttyUSB4"), filepath.Join(dir, "ttyUSB5"), "/dev/ttyS1",
-	}
-	link("by-id", "usb-ch340-port0", "ttyUSB3")
-	link("by-path", "pci-0-usb-3", "ttyUSB0")
-	for i, p := range all {
-		if got := lasting(p, all, filepath.Join(dir, "serial")); got != want[i] {
-			t.Errorf("%s is called %s, want %s", p.Name, got, want[i])
-		}
 	}
 }

@@ -62,11 +62,8 @@ func (r Root) lookAtPort(device string, who Person) Finding {
 	if what, do := r.shutOut(device, fi); what != "" {
 		return Finding{Level: Problem, What: what, Do: do}
 	}
-	if lasting := r.lasting(device); lasting != "" {
-		return Finding{
-			Level: Note, What: "it is there, but another adapter may have this name after the next start of the box",
-			Do: "in the configuration: serial: {device: " + lasting + "}",
-		}
+	if f := r.unsure(device); f != nil {
+		return *f
 	}
 	return Finding{Level: OK, What: fmt.Sprintf("it is there, and user %s may open it", who.Name)}
 }
@@ -102,20 +99,21 @@ func (r Root) groupOf(path string) string {
 // numbered names are given in the order in which adapters are found.
 var numbered = []string{"/dev/ttyUSB*", "/dev/ttyACM*"}
 
-// lasting is a name of a port that stays with its adapter, "" where there is none or the port is named so already.
-func (r Root) lasting(device string) string {
+// unsure says of a name that it may be another adapter's tomorrow; nil where it is sure, or there is no better one.
+func (r Root) unsure(device string) *Finding {
 	short := strings.TrimPrefix(device, strings.TrimSuffix(string(r), "/"))
-	if !slices.ContainsFunc(numbered, func(n string) bool { ok, _ := filepath.Match(n, short); return ok }) {
-		return ""
+	what := "it is there, but another adapter may have this name after the next start of the box"
+	switch byID := strings.HasPrefix(short, "/dev/serial/by-id/"); {
+	case byID:
+		what = "it is there, but another adapter here calls itself the same: the name is that of whichever was plugged in last"
+	case !slices.ContainsFunc(numbered, func(n string) bool { ok, _ := filepath.Match(n, short); return ok }):
+		return nil
 	}
-	port, _ := filepath.EvalSymlinks(device)
-	links, _ := filepath.Glob(r.path("dev/serial/by-id/*"))
-	for _, l := range links {
-		if to, err := filepath.EvalSymlinks(l); err == nil && to == port {
-			return l
-		}
+	better := r.Lasting(device)
+	if better == device || filepath.Dir(better) == filepath.Dir(device) {
+		return nil
 	}
-	return ""
+	return &Finding{Level: Note, What: what, Do: "in the configuration: serial: {device: " + better + "}"}
 }
 
 // present names the ports that there are.
