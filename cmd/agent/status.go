@@ -116,7 +116,7 @@ func printOrders(w io.Writer, st *local.Status) {
 	if o.Remote {
 		fmt.Fprintf(w, "\nremote orders allowed here: %s\n", o.Allowed())
 		for _, u := range st.Units {
-			fmt.Fprintf(w, "%s: plan %v\n", u.Name, u.Plan)
+			fmt.Fprintf(w, "%s: plan %s\n", u.Name, u.PlanWords())
 		}
 	} else if len(o.InHand)+len(o.Ended) > 0 {
 		fmt.Fprintln(w)

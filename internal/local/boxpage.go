@@ -235,7 +235,7 @@ func orders(s *Status) *piece {
 			w.in("p", "Allowed from afar: "+o.Allowed())
 			if len(s.Units) <= fewUnits {
 				for _, u := range s.Units {
-					w.in("p", u.Name+": plan "+u.Plan.String())
+					w.in("p", u.Name+": plan "+u.PlanWords())
 				}
 			}
 		}

@@ -104,6 +104,14 @@ func (r Rejected) String() string {
 	return fmt.Sprintf("%s since the start %s of the cloud to this agent; the last, %s: %s", ups.Count(r.Count, "message"), verb, When(r.Time), InWords(r.Reason, ""))
 }
 
+// PlanWords are the plan of a unit, or why none is known: whose it is the cloud says by its serial number.
+func (u *Unit) PlanWords() string {
+	if u.Plan == nil && u.Serial == "" {
+		return "not known before the unit has answered: no order is obeyed"
+	}
+	return u.Plan.String()
+}
+
 // String is the plan with its end.
 func (p *Plan) String() string {
 	if p == nil {

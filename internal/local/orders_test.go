@@ -17,7 +17,7 @@ func orderStatus() Status {
 	s := testStatus(true)
 	s.Broker, s.Clock.Trusted = Broker{Configured: true, Connected: true}, true
 	s.Units[0].Plan = &Plan{Plan: "advanced", Until: *at(0), Ended: true}
-	s.Units = append(s.Units, Unit{Name: "rack-b", Condition: []string{"online"}, Plan: &Plan{Plan: "standard", Until: at(0).AddDate(1, 0, 0)}}, Unit{Name: "rack-c"})
+	s.Units = append(s.Units, Unit{Name: "rack-b", Condition: []string{"online"}, Plan: &Plan{Plan: "standard", Until: at(0).AddDate(1, 0, 0)}}, Unit{Name: "rack-c", Serial: "AS3"}, Unit{Name: "rack-d"})
 	s.Orders = &Orders{
 		Remote: true, InHand: []OrderStep{{Order: "07", Unit: "rack-b", Action: "reboot.ups", State: "running", Progress: 40}},
 		Allow: []string{"reboot", "diagnostics"}, Hours: "08:00-18:00",
@@ -37,7 +37,7 @@ func TestLOG1ThePageSaysWhatWasRefusedAndWhy(t *testing.T) {
 	body := pageOfStatus(t, s, view{page: 1})
 	for _, want := range []string{
 		">Orders</h2>", "Allowed from afar: reboot, diagnostics, from 08:00 to 18:00", "rack-a: plan advanced, ended ", ": counts as basic", "rack-b: plan standard until ",
-		"rack-c: plan none stated", "<strong>rack-a reboot.ups</strong> <span>refused, ordered by: shared; the plan Basic has no remote control (role shared on plan basic)</span>",
+		"rack-c: plan none stated", "rack-d: plan not known before the unit has answered", "<strong>rack-a reboot.ups</strong> <span>refused, ordered by: shared; the plan Basic has no remote control (role shared on plan basic)</span>",
 		"who ordered it has no right to the unit any more (taken back", "time not known</span> <strong>rack-b diagnostics.run", "7 messages since the start were no orders",
 		"the cloud has not signed it", "In hand: rack-b: reboot.ups running 40 %</p>",
 	} {

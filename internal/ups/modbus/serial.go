@@ -109,7 +109,7 @@ func openError(device string, err error) error {
 	}
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%s is in use by another program: %w", device, err)
+		return &busyError{device, err}
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w (is this user in the group dialout?)", device, err)
 	case errors.Is(err, unix.ENOTTY):
@@ -117,6 +117,16 @@ func openError(device string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", device, err)
 }
+
+// A busyError is a port that somebody else has. What the system calls it, "resource temporarily unavailable", helps nobody.
+type busyError struct {
+	device string
+	err    error
+}
+
+func (e *busyError) Error() string { return e.device + " is in use by another program" }
+
+func (e *busyError) Unwrap() error { return e.err }
 
 // serialLink is a port of tarm/serial with deadlines. Read is called by the line's goroutine alone, and calls the port's
 // only when poll(2) has seen bytes, so no Read is left over when time is up. Write runs in a goroutine of its own,
