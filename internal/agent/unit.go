@@ -42,6 +42,7 @@ type unit struct {
 	missed    int       // live reads missed since
 	lost      bool      // the sampler tries to connect
 	failure   error     // of the last failed read, nil after a good one
+	failures  int       // reads that failed since the last good one
 	changed   time.Time // condition or alarms last changed
 	shown     ups.Status
 	outside   int // what the engine had left out when that was logged
@@ -75,7 +76,7 @@ func (u *unit) adopt(cfg config.Unit, line string) *unit {
 	return &unit{
 		cfg: cfg, line: line, log: u.log, batch: u.batch, album: u.album, mu: u.mu,
 		state: u.state, alarms: u.alarms, outages: u.outages, transfers: u.transfers, onBattery: u.onBattery, energy: u.energy,
-		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure,
+		answered: u.answered, live: u.live, missed: u.missed, lost: u.lost, failure: u.failure, failures: u.failures,
 		changed: u.changed, shown: u.shown, outside: u.outside,
 		failed: u.failed, power: u.power, powered: u.powered, turned: u.turned, pace: u.pace, history: u.history,
 		owners: u.owners, owner: u.owner, since: u.since, fresh: u.fresh,
@@ -104,7 +105,7 @@ func (u *unit) put(r *ups.Reading) outcome {
 	u.count(r)
 	word, had := u.state.Raw(ups.StatusFlags)
 	u.state.Apply(r)
-	u.answered, u.lost, u.failure = r.At, false, nil
+	u.answered, u.lost, u.failure, u.failures = r.At, false, nil, 0
 	if r.Tier == ups.TierLive {
 		u.live, u.missed = r.At, 0
 		u.energy.see(u.state)
@@ -155,6 +156,7 @@ func (u *unit) miss(tier ups.Tier, at time.Time, err error) outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failure, u.failed = err, failed{err, at}
+	u.failures++
 	if tier == ups.TierLive {
 		u.missed++
 	}
@@ -287,6 +289,10 @@ func (u *unit) metrics(now time.Time, wall func(time.Time) time.Time) metrics.Un
 	return m
 }
 
+// failing is how many reads in a row have to fail before somebody is told what to do about it: one is missed now and then on every line, and
+// the next says that all is well.
+const failing = 3
+
 // local copies what the status page and the socket show.
 func (u *unit) local(now time.Time, values bool) local.Unit {
 	u.mu.Lock()
@@ -307,7 +313,7 @@ func (u *unit) local(now time.Time, values bool) local.Unit {
 		}
 		out.Alarms = append(out.Alarms, shown)
 	}
-	if u.failure != nil {
+	if u.failure != nil && (u.failures >= failing || u.stale(now)) {
 		out.Failure = Advice(u.cfg, u.failure)
 		_, out.Do = Advise(u.cfg, u.failure)
 	}

@@ -67,6 +67,40 @@ func TestStaleAfterTwoMissedLiveReads(t *testing.T) {
 	expect("silent for two live periods of a line three times too slow, and a second", false)
 }
 
+// One read is missed now and then on every line, and nobody is told to look for a cable that is off: not by status, the page, setup and doctor.
+func TestAReadThatIsMissedIsNoFailure(t *testing.T) {
+	u := newWorld(t).unit(config.Unit{Name: "rack-a", Poll: rates(200*time.Millisecond, time.Second, 500*time.Millisecond)})
+	now := time.Now()
+	told := func(what string, want bool) {
+		t.Helper()
+		if got := u.local(now, false); (got.Failure != "") != want {
+			t.Errorf("%s: told %q", what, got.Failure)
+		}
+	}
+	u.miss(ups.TierWatch, now, errSilent)
+	told("never read", true)
+	u.put(word("rack-a", now, mains))
+	u.put(measured("rack-a", now, 230, 1))
+	told("read", false)
+	u.miss(ups.TierWatch, now, errSilent)
+	u.miss(ups.TierStatus, now, errSilent)
+	told("two reads missed", false)
+	u.put(word("rack-a", now, mains))
+	u.miss(ups.TierWatch, now, errSilent)
+	told("one after a good one", false)
+	u.miss(ups.TierWatch, now, errSilent)
+	u.miss(ups.TierIdentity, now, errSilent)
+	told("three in a row", true)
+	u.put(measured("rack-a", now, 230, 2))
+	told("read again", false)
+	u.miss(ups.TierLive, now, errSilent)
+	u.miss(ups.TierLive, now, errSilent)
+	told("stale", true)
+	u.put(measured("rack-a", now, 230, 3))
+	u.unconnected(now, errSilent)
+	told("its line is gone", true)
+}
+
 func TestAUnitWithoutLiveTierIsStaleWhenNothingAnswers(t *testing.T) {
 	w := newWorld(t)
 	u := w.unit(config.Unit{Name: "rack-a", Poll: rates(0, 3*time.Second, 0)})
