@@ -233,11 +233,11 @@ func (r Root) LookAtMasters(units []config.Unit, agent int) (out []Finding) {
 	if len(names) == 0 {
 		return []Finding{{Level: OK, What: "no unit is on a serial port"}}
 	}
-	return append(out, r.restless(out)...)
+	return append(out, r.restless(out, names)...)
 }
 
 // restless are programs that run here and take serial ports when they like, and have none now.
-func (r Root) restless(told []Finding) (out []Finding) {
+func (r Root) restless(told []Finding, devices []string) (out []Finding) {
 	comms, _ := filepath.Glob(r.path("proc/[0-9]*/comm"))
 	said := map[string]bool{}
 	for _, c := range comms {
@@ -246,11 +246,24 @@ func (r Root) restless(told []Finding) (out []Finding) {
 			if !k.wants || said[k.what] || !strings.Contains(k.names, " "+name+" ") || isTold(told, k.what) {
 				continue
 			}
+			if name == "ModemManager" && !slices.ContainsFunc(devices, r.forModems) {
+				continue
+			}
 			said[k.what] = true
 			out = append(out, Finding{Level: Note, Of: name, What: k.what + " runs on this box and may take the port", Do: k.do})
 		}
 	}
 	return out
+}
+
+// forModems reports whether ModemManager may ask a port: the package's udev rule keeps it from adapters that are hardly ever modems.
+func (r Root) forModems(device string) bool {
+	var st unix.Stat_t
+	if unix.Stat(device, &st) != nil {
+		return true
+	}
+	number := fmt.Sprintf("c%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits on some platforms
+	return !strings.Contains(string(read(r.path("run/udev/data", number))), "E:ID_MM_DEVICE_IGNORE=1\n")
 }
 
 func isTold(told []Finding, what string) bool {

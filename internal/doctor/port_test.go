@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"upsedge/internal/config"
 )
@@ -112,6 +113,15 @@ func TestOtherMasters(t *testing.T) {
 	if found := idle.LookAtMasters([]config.Unit{{Name: "a", TCP: &config.TCP{}}}, 0); worst(found) != OK {
 		t.Errorf("without a serial port: %s", words(found))
 	}
+	var st unix.Stat_t
+	if err := unix.Stat(tty, &st); err != nil {
+		t.Fatal(err)
+	}
+	kept := box(t, map[string]string{"proc/123/comm": "ModemManager\n", fmt.Sprintf("run/udev/data/c%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)): "I:1\nE:ID_MM_DEVICE_IGNORE=1\nG:x\n"})
+	if found := kept.LookAtMasters(units, 0); worst(found) != OK {
+		t.Errorf("one that udev keeps from the port: %s", words(found))
+	}
+	is(t, "one that udev keeps from another port alone", kept.LookAtMasters(append(units, on(terminal(t))...), 0), Note, "may take the port")
 	// This process has the port open, and is not told of; a real other one is in the test of the two programs on one port.
 	if found := Root("/").Holders(tty); len(found) != 0 {
 		t.Errorf("holders but this process: %v", found)
