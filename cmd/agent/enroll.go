@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"upsedge/internal/config"
 	"upsedge/internal/enroll"
@@ -89,6 +91,9 @@ func presentUplink(cfg *config.Config) enroll.Uplink {
 func (c *enrollCmd) token(std stdio) (trust.Token, error) {
 	text := c.Token
 	if text == "-" {
+		if in, ok := std.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+			fmt.Fprint(onTerminal(std.err), "Paste the token, and press Enter: ") // or it looks as if it hung
+		}
 		line, err := bufio.NewReader(std.in).ReadString('\n')
 		if err != nil && line == "" {
 			return trust.Token{}, fmt.Errorf("standard input: %w", err)
