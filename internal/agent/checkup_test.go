@@ -156,6 +156,11 @@ func TestTheCheckOfUnits(t *testing.T) {
 	finds(t, "answers the agent", all[:1], doctor.OK, "answered 0.5 s ago")
 	finds(t, "does not", all[1:2], doctor.Problem, "It is so. (err) | Do that."+do)
 	finds(t, "shut out", all[2:], doctor.Problem, "No right. (operation not permitted) | The driver", "restart upsagent")
+	old := 90.0
+	hung := examining(t, text, &local.Status{Units: []local.Unit{{Name: "warm", Age: &old, Condition: []string{"stale"}}, {Name: "cold", Age: &old, Condition: []string{"online"}}, {Name: "none", Age: &age, Condition: []string{"stale"}}}}).lookAtUnits(t.Context())
+	finds(t, "nothing fails and nothing comes", hung[:1], doctor.Problem, "has not answered for 90 s", "journalctl")
+	finds(t, "read that seldom", hung[1:2], doctor.OK)
+	finds(t, "found just now", hung[2:], doctor.OK)
 	running.status.Units = running.status.Units[:2]
 	finds(t, "not known", running.lookAtUnits(t.Context())[2:], doctor.Note, "does not know it", "reload")
 	running.status, running.hangs = nil, context.DeadlineExceeded

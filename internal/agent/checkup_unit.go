@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ const (
 	identifyWithin = 5 * time.Second
 	// answerWithin is what one request may take on a serial line; a unit of 700 ms was seen (protocol reference, section 2.3).
 	answerWithin = time.Second
+	// longSilence is in seconds how old the last answer of a stale unit may be: that of one that was just found is younger.
+	longSilence = 30
 )
 
 // lookAtUnits says of each unit whether it answers: the running agent knows, else each is asked who it is.
@@ -69,6 +72,8 @@ func (c *checkup) unitsOfAgent() (out []doctor.Finding) {
 				}
 			case seen.Age == nil:
 				f.Level, f.What, f.Do = doctor.Note, "it has not answered yet", "ask again in a few seconds"
+			case *seen.Age > longSilence && slices.Contains(seen.Condition, ups.Stale.Names()[0]): // nothing fails, and nothing comes
+				f.Level, f.What, f.Do = doctor.Problem, fmt.Sprintf("it has not answered for %.0f s", *seen.Age), "journalctl -u upsagent -n 50, then sudo systemctl restart upsagent"
 			default:
 				f.Level, f.What, f.Do = doctor.OK, fmt.Sprintf("%s %s answered %.1f s ago", seen.Model, seen.Serial, *seen.Age), ""
 			}
