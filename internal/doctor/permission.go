@@ -98,6 +98,9 @@ func (r Root) strange(dir string, who Person) (found string) {
 		if n++; err != nil || n > mostFiles || found != "" {
 			return fs.SkipAll //nolint:nilerr // what this user cannot see is not judged
 		}
+		if d.IsDir() && d.Name() == "lost+found" { // of a file system of its own: root's, and nobody's business
+			return fs.SkipDir
+		}
 		fi, err := d.Info()
 		if err != nil || fi.Mode()&fs.ModeSymlink != 0 {
 			return nil //nolint:nilerr // it is gone

@@ -24,6 +24,7 @@ func TestTheFiles(t *testing.T) {
 		"no state directory":          {func(_, s string) { _ = os.RemoveAll(s) }, Problem, []string{"sudo install -d -m 0700 -o upsagent"}},
 		"root's state directory":      {func(_, s string) { _ = os.Chown(s, 0, 0) }, Problem, []string{"may not write there", "sudo chown -R upsagent:"}},
 		"a file that root made":       {func(_, s string) { _ = os.WriteFile(filepath.Join(s, "store.db"), nil, 0o600) }, Problem, []string{"store.db", "once run as somebody else", "sudo chown -R upsagent:"}},
+		"a file system of its own":    {func(_, s string) { _ = os.Mkdir(filepath.Join(s, "lost+found"), 0o700) }, OK, []string{"user upsagent can read"}},
 		"an open state directory":     {func(_, s string) { _ = os.Chmod(s, 0o755) }, Note, []string{"chmod 0700"}},
 		"a file for a directory":      {func(_, s string) { _, _ = os.RemoveAll(s), os.WriteFile(s, nil, 0o600) }, Problem, []string{"is a file"}},
 		"a closed directory above it": {func(_, s string) { _ = os.Chmod(filepath.Dir(s), 0o700) }, Problem, []string{"chmod a+x"}},
