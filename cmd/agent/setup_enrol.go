@@ -110,9 +110,11 @@ func (s *setup) askCloud(ctx context.Context) error {
 		return err
 	}
 	return s.ask.until(ctx, "Token [none]:", func(answer string) (err error) {
-		if answer != "" && answer != none && answer != "-" {
-			s.enrol, err = s.wanted(cloud, answer)
+		if answer == "" || answer == none || answer == "-" {
+			s.say("  Without a token not now. Later: sudo upsagent enroll --cloud %s --token -", cloud)
+			return nil
 		}
+		s.enrol, err = s.wanted(cloud, answer)
 		return err
 	})
 }

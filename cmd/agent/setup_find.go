@@ -216,7 +216,7 @@ func (s *setup) askWhere(ctx context.Context) (next func() ([]candidate, []strin
 		}
 	}
 	err = s.ask.until(ctx, words, func(answer string) error {
-		if answer == "" && enough {
+		if enough && slices.Contains([]string{"", "y", "yes"}, strings.ToLower(answer)) {
 			return nil
 		}
 		f := probeCmd{UnitID: s.Find.UnitID, Baud: s.Find.Baud, Parity: s.Find.Parity}
