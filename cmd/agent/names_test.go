@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,6 +71,23 @@ func TestSlaveAddressesAreRangesAndLists(t *testing.T) {
 	for _, words := range []string{"", "0", "248", "5-1", "1-248", "-1", "a", "1-"} {
 		if got, err := (&probeCmd{UnitID: []string{words}}).ids(); err == nil {
 			t.Errorf("%q gives %v", words, got)
+		}
+	}
+}
+
+// A unit at a port is meant by every name of the port: setup takes the lasting one, and somebody says the other.
+func TestAPlaceIsMeantByEveryNameOfItsPort(t *testing.T) {
+	dir := t.TempDir()
+	port, lasting := filepath.Join(dir, "ttyUSB0"), filepath.Join(dir, "by-id")
+	if err := errors.Join(os.WriteFile(port, nil, 0o600), os.Symlink(port, lasting)); err != nil {
+		t.Fatal(err)
+	}
+	serial, tcp := at(lasting, "", "SMT", "1"), at("192.0.2.20:502", "unit", "SMT", "2")
+	for place, want := range map[string][2]bool{
+		port: {true, false}, lasting: {true, false}, filepath.Join(dir, "ttyUSB1"): {false, false}, "192.0.2.20:502": {false, true}, "": {false, false},
+	} {
+		if got := [2]bool{serial.isAt(place), tcp.isAt(place)}; got != want {
+			t.Errorf("%q: %v, want %v", place, got, want)
 		}
 	}
 }

@@ -30,6 +30,7 @@ func (s *setup) checkFlags() error {
 		if s.Find.Serial.named[i], err = filepath.Abs(dev); err != nil {
 			return err
 		}
+		s.Find.Serial.named[i] = s.lasting(s.Find.Serial.named[i])
 	}
 	if (s.Cloud == "") != (s.Token == "") {
 		return errors.New("--cloud and --token go together: who the cloud is, and the token that the owner of the site got from it")

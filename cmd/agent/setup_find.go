@@ -75,11 +75,6 @@ func (s *setup) find(ctx context.Context) error {
 	for _, w := range skipped {
 		s.say("%s", w)
 	}
-	for _, dev := range s.Find.Serial.named {
-		if name := lastingName(dev); name != dev {
-			s.say("%s is what it is called until it is plugged in anew; for its lasting name in the configuration: --serial %s", dev, name)
-		}
-	}
 	if len(all) == 0 && len(s.cfg.Units) == 0 {
 		return usageError{errors.New("this box has no serial port that can be asked; name a port or an address: --serial /dev/ttyUSB0, --tcp 192.0.2.20")}
 	}

@@ -94,7 +94,7 @@ func (s *setup) meant(which string) (*found, error) {
 	byName := map[string]*found{} // a unit that was found twice is one
 	for i := range s.units {
 		f := &s.units[i]
-		if which == "" && !f.have || which != "" && (which == f.Number || which == f.where()) {
+		if which == "" && !f.have || which != "" && (which == f.Number || f.isAt(which)) {
 			if byName[f.Unit] == nil || f.SameAs == "" {
 				byName[f.Unit] = f
 			}
@@ -109,6 +109,16 @@ func (s *setup) meant(which string) (*found, error) {
 		return nil, fmt.Errorf("there are %s; say which one, SERIALNUMBER=NAME or PLACE=NAME", ups.Count(len(byName), "unit"))
 	}
 	return nil, fmt.Errorf("no unit with the serial number or at the place %s has answered", which)
+}
+
+// isAt reports whether a place is called so; a port may have several names.
+func (f *found) isAt(place string) bool {
+	if f.Serial == "" || !strings.HasPrefix(place, "/") {
+		return place == f.where()
+	}
+	u := f.cfg
+	u.Serial = &config.Serial{Device: place}
+	return lineKey(u) == lineKey(f.cfg)
 }
 
 // taken reports whether a unit has the name, in the configuration or among those that come into it.

@@ -50,6 +50,15 @@ func holderOf(node string, agent int) string {
 	return ""
 }
 
+// lasting is lastingName, and says so: the same command goes to many boxes, and the adapters of each have names of their own.
+func (s *setup) lasting(node string) string {
+	name := lastingName(node)
+	if name != node {
+		s.say("%s is what it is called until it is plugged in anew; its lasting name is taken: %s", node, name)
+	}
+	return name
+}
+
 // lastingName is the lasting name of a port that somebody named, which may be the same.
 func lastingName(node string) string {
 	all, _ := thisBox(0) // without a list the name stays
