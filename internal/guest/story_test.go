@@ -167,14 +167,17 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	c.online(device)
 	c.fresh()
 	s.healthy()
-	s.shows("upsagent status; upsagent doctor; systemctl show upsagent -p MemoryCurrent,MemoryPeak,CPUUsageNSec,TasksCurrent")
+	s.says("upsagent doctor", 0) // a box that is well has no problem
+	s.shows("upsagent status; systemctl show upsagent -p MemoryCurrent,MemoryPeak,CPUUsageNSec,TasksCurrent")
 	s.chapter("enrolled, values in the cloud")
 
 	second := simulator(t, "--seed", "2")
 	s.PlugAdapter(second)
 	s.Await(time.Minute, "test -e /dev/ttyUSB0")
 	s.shows("ls -l /dev/ttyS1 /dev/ttyUSB0 /dev/serial/by-id; udevadm info /dev/ttyUSB0 | grep -e TAGS -e ID_")
-	s.says("upsagent setup --yes --serial /dev/ttyUSB0 --name rack-b", 0)
+	s.says("upsagent setup --yes --serial /dev/ttyUSB0 --name /dev/ttyUSB0=rack-b", 0)
+	s.says("grep device: /etc/upsagent/agent.yaml", 0, "/dev/serial/by-id/usb-") // the name that lasts, whichever was said
+	s.says("upsagent setup --yes --serial /dev/ttyUSB0 --name rack-b", 0, "unchanged")
 	const b = `curl -fsS http://127.0.0.1:9811/metrics | grep -F 'ups_up{ups="rack-b"} `
 	s.Await(3*time.Minute, b+"1'")
 	s.chapter("a second unit, on a USB adapter")
@@ -233,6 +236,7 @@ func TestABoxFromInstallToPurge(t *testing.T) {
 	s.Must("udevadm trigger --settle --subsystem-match=tty --action=change; gpasswd -d upsagent dialout; mkdir -p /run/systemd/system/upsagent.service.d; printf '[Service]\\nSupplementaryGroups=\\n' >/run/systemd/system/upsagent.service.d/t.conf; systemctl daemon-reload; systemctl restart upsagent")
 	s.shows("ls -l /dev/ttyS1 /dev/ttyUSB0; id upsagent; grep -h Groups /proc/$(systemctl show -P MainPID upsagent)/status")
 	s.healthy()
+	s.says("upsagent doctor", 0, "user upsagent may open it") // by the list of access rights alone
 	s.Must("rm -r /usr/bin/setfacl /run/systemd/system/upsagent.service.d; systemctl daemon-reload; gpasswd -a upsagent dialout; systemctl restart upsagent")
 	s.healthy()
 	s.chapter("the port by udev's rule alone")
