@@ -273,7 +273,8 @@ func (g *Guest) Join(pty string) {
 func (g *Guest) Part() { g.port.part() }
 
 // PlugAdapter puts a USB serial adapter (FTDI's) into the machine, whose far end is a pseudo terminal: the kernel finds it, and udev makes
-// /dev/ttyUSB0. It stays in over reboots and power cuts.
+// /dev/ttyUSB0. It stays in over reboots and power cuts. It has a serial number of its own, as FTDI's have; QEMU's would be that of the socket,
+// which is another one at each plugging.
 func (g *Guest) PlugAdapter(pty string) {
 	g.t.Helper()
 	if err := g.usb.join(pty); err != nil {
@@ -284,7 +285,7 @@ func (g *Guest) PlugAdapter(pty string) {
 
 func (g *Guest) plug() {
 	g.t.Helper()
-	if err := g.qmp.call("device_add", map[string]any{"driver": "usb-serial", "chardev": "usb", "id": "adapter", "always-plugged": true}); err != nil {
+	if err := g.qmp.call("device_add", map[string]any{"driver": "usb-serial", "chardev": "usb", "id": "adapter", "always-plugged": true, "serial": "A50285BI"}); err != nil {
 		g.t.Fatal(err)
 	}
 }
