@@ -85,9 +85,9 @@ race:
 .PHONY: beside
 beside:
 	@echo "== go test, without -race: programs as they are shipped, and all cases of what -race sees in part"
-	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 2 -vet=off $(APART); tools/whole
-	@echo "== go test -race, what computes"
-	@CGO_ENABLED=1 GOGC=300 $(EXITS) go test -p 2 $(WATCH) -vet=off $(COMPUTES)
+	@[[ ! -e .cache/debian/complete ]] || export UPSEDGE_TESTS_NEED_ALL=1; go test -p 2 -vet=off $(APART); tools/whole; \
+	echo "== go test -race, what computes"; \
+	CGO_ENABLED=1 GOGC=300 $(EXITS) UPSEDGE_RACE="$(RACE)" go test -p 2 $(WATCH) -vet=off $(COMPUTES)
 
 .PHONY: short-fuzz
 short-fuzz:
