@@ -25,7 +25,7 @@ func (c Command) String() string { return strings.Join(c.Args, " ") }
 func Commands(t testing.TB, root, program string) (out []Command) {
 	t.Helper()
 	docs := Documents(t, root)
-	for _, pattern := range []string{"*.md", "docs/adr/*.md", "configs/*.yaml", "packaging/deb/*.post*", "packaging/rpm/*", "packaging/*.service"} {
+	for _, pattern := range []string{"*.md", "docs/adr/*.md", "configs/*.yaml", "packaging/deb/*post*", "packaging/rpm/*", "packaging/*.service"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
