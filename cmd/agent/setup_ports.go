@@ -59,13 +59,10 @@ func (s *setup) lasting(node string) string {
 	return name
 }
 
-// lastingName is the lasting name of a port that somebody named, which may be the same.
+// lastingName is the lasting name of a port that somebody called as the kernel does; one by another name was named on purpose.
 func lastingName(node string) string {
-	all, _ := thisBox(0) // without a list the name stays
-	for _, p := range all {
-		if p.node == node {
-			return p.name
-		}
+	if real, err := filepath.EvalSymlinks(node); err != nil || real != node {
+		return node
 	}
-	return node
+	return doctor.Root("/").Lasting(node)
 }

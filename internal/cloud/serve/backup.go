@@ -63,21 +63,13 @@ func Backup(ctx context.Context, cfg *Config, dir string) (done []string, err er
 
 // finish gives a directory its name, on disk.
 func finish(part, dir string) error {
-	if err := syncDir(part); err != nil {
+	if err := store.SyncDir(part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, dir); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return store.SyncDir(filepath.Dir(dir))
 }
 
 // ahead is by how much the numbers of a database go up that was put back: more than orders, plans and shares can have used since the copy.

@@ -41,7 +41,7 @@ func Backup(ctx context.Context, c Config, to string) (err error) {
 	if err := sound(ctx, to); err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), syncDir(filepath.Dir(to)))
+	return errors.Join(f.Sync(), SyncDir(filepath.Dir(to)))
 }
 
 // sound has SQLite read a whole file.

@@ -71,7 +71,7 @@ func (s *sqliteDB) open(ctx context.Context, c Config) error {
 	if s.file, err = f.Stat(); err != nil {
 		return err
 	}
-	return syncDir(dir) // the file's name is on disk before anything is told to be
+	return SyncDir(dir) // the file's name is on disk before anything is told to be
 }
 
 // begin connects and brings the tables up to date.
@@ -232,7 +232,8 @@ func (s *sqliteDB) close() error {
 	return errors.Join(errs...)
 }
 
-func syncDir(dir string) error {
+// SyncDir puts the names in a directory on disk.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
